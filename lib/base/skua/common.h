@@ -1,0 +1,12 @@
+// SPDX-License-Identifier: MPL-2.0
+// The named constants that every options struct and every deadline shares.
+#ifndef SKUA_COMMON_H
+#define SKUA_COMMON_H
+
+#include <skua/error.h>
+
+/* Zero always means "the documented default"; these say the rest. */
+#define SKUA_UNLIMITED (-1) /* a limit or a timeout: none at all */
+#define SKUA_NONE (-2)      /* a limit or a timeout: exactly zero, do not wait, keep nothing */
+
+#endif
