@@ -86,6 +86,12 @@ typedef struct skua__identity {
 
 /* Looks up the ZAP User-Id of a received zmq_msg_t. Returns false when that peer is not (or no longer) admitted. */
 bool skua__node_who(skua_node *node, const char *user_id, skua__identity *ret_identity);
+/*
+ * Several nodes may hold one certificate (two programs of one machine's folder), and a User-Id names the certificate.
+ * A HELLO that says which node it is from is checked by this: true when that node holds that certificate.
+ */
+bool skua__node_who_is(skua_node *node, const char *user_id, const skua__uuid *claimed,
+                       skua__identity *ret_identity);
 
 /* ---- The node's thread ---- */
 
