@@ -25,7 +25,7 @@ enum {
     SKUA_NODE_DEFAULT_PORT = 7582, /* UDP: beacons; TCP: introductions, where it is free */
     SKUA_NODE_MAX_PEERS = 4096,    /* peers that a node knows at a time */
     SKUA_NODE_MAX_SERVICES = 256,  /* services that a node offers at a time */
-    SKUA_NODE_MAX_CAPABILITY_BYTES = 4096,
+    SKUA_NODE_MAX_CAPABILITY_BYTES = 16384,
 };
 
 /* What happened to a peer. SUSPECT is followed by ALIVE or LEAVE; nothing is taken from a peer that is only suspect. */
@@ -243,26 +243,17 @@ SKUA_API SKUA_MUST_CHECK skua_status skua_node_next_event(skua_node *node,
                                                           skua_node_event *ret_event,
                                                           int64_t timeout_ms, skua_error *err);
 
-/* The capabilities that skua itself writes and reads; yours begin at SKUA_CAPABILITY_USER. */
-typedef enum skua_capability {
-    SKUA_CAPABILITY_CORES = 1,   /* uint32, little-endian, as all numbers here */
-    SKUA_CAPABILITY_NUMA = 2,    /* uint32 */
-    SKUA_CAPABILITY_MEMORY = 3,  /* uint64, bytes */
-    SKUA_CAPABILITY_DEVICES = 4, /* text: one name a line */
-    SKUA_CAPABILITY_QUEUE = 5,   /* uint32: tasks that wait */
-    SKUA_CAPABILITY_TASKS = 6,   /* sched/pool's own: the tasks that run there */
-    SKUA_CAPABILITY_USER = 64,
-    SKUA_CAPABILITY_LAST = 255,
-} skua_capability;
-
 /**
- * Sets one capability in the node's record (copies bytes); peers hear of it over their control links within a heartbeat.
- * size_bytes 0 takes it out. All of a record must fit into 32 KiB.
+ * Sets one capability in the node's record under a name (copies bytes); peers hear of it over their control links within
+ * a heartbeat. size_bytes 0 takes it out. Some names are known, and show in skua_peer: "cores", "numa", "queue" (uint32,
+ * little-endian), "memory" (uint64, bytes), "devices" (text, one device a line). All others belong to whoever sets
+ * them; at most 48, each of at most 16 KiB, and the whole record of at most 64 KiB.
  *
- * Returns: 0, or SKUA_E_BAD_ARGUMENT, SKUA_E_TOO_BIG, SKUA_E_NO_MEMORY, SKUA_E_CLOSED, SKUA_E_FORKED.
+ * Returns: 0, or SKUA_E_BAD_NAME, SKUA_E_BAD_ARGUMENT, SKUA_E_TOO_BIG, SKUA_E_LIMIT, SKUA_E_NO_MEMORY, SKUA_E_CLOSED,
+ * SKUA_E_FORKED.
  * Threads: any. Blocks: never. Since 0.1.
  */
-SKUA_API SKUA_MUST_CHECK skua_status skua_node_set_capability(skua_node *node, uint32_t key,
+SKUA_API SKUA_MUST_CHECK skua_status skua_node_set_capability(skua_node *node, const char *key,
                                                               const void *bytes, size_t size_bytes,
                                                               skua_error *err);
 
@@ -275,7 +266,7 @@ SKUA_API SKUA_MUST_CHECK skua_status skua_node_set_capability(skua_node *node, u
  * Threads: any. Blocks: never. Since 0.1.
  */
 SKUA_API SKUA_MUST_CHECK skua_status skua_node_peer_capability(skua_node *node, const char *id,
-                                                               uint32_t key, void *ret_bytes,
+                                                               const char *key, void *ret_bytes,
                                                                size_t capacity_bytes,
                                                                size_t *ret_size, skua_error *err);
 
