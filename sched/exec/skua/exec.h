@@ -1,0 +1,472 @@
+// SPDX-License-Identifier: MPL-2.0
+// The executor: a pool of worker threads that runs forked calls, submitted tasks, futures and groups, and that
+// sleeps when there is nothing to do. It stands alone: no node and no ZeroMQ are needed.
+#ifndef SKUA_EXEC_H
+#define SKUA_EXEC_H
+
+#include <skua/alloc.h>
+#include <skua/common.h>
+#include <skua/runner.h>
+#include <skua/topology.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct skua_exec skua_exec;
+typedef struct skua_future skua_future;
+typedef struct skua_group skua_group;
+typedef struct skua_task skua_task;
+
+/*
+ * Where a task runs: the worker, and the top of its stack of forked calls. It is handed to each task and passed on by
+ * value to what the task calls; it is good only there, on that thread, until the task returns.
+ */
+typedef struct skua_worker {
+    struct skua_slot *top; /* the executor's */
+} skua_worker;
+
+/* What runs on a worker; frame is the caller's own struct of arguments and results. */
+typedef void skua_fn(skua_worker w, void *frame);
+
+/* ---- The executor ---- */
+
+#define SKUA_EXEC_WORKERS_MAX 1024 /* workers of one executor, spares included */
+#define SKUA_EXEC_SLOTS_MAX 16384  /* forked calls that wait in one worker's stack at a time */
+
+typedef struct skua_exec_options {
+    size_t size;
+    const skua_allocator *allocator; /* NULL: the default */
+    const skua_topology *topology;   /* borrowed for the call; NULL: the machine we run on */
+    int32_t workers;                 /* 0: as many as skua_topology_workers() says */
+    int32_t spares; /* threads that may stand in for blocked workers; 0: 16; SKUA_NONE: none */
+    int32_t
+        stack_slots; /* 0: SKUA_EXEC_SLOTS_MAX, which is also the most; deeper forks run inline */
+    int32_t
+        queue_tasks; /* submitted tasks that may wait; 0: SKUA_UNLIMITED (they lie in your memory) */
+    int32_t
+        spin_us; /* an idle worker looks around for so long before it sleeps; 0: 20; SKUA_NONE */
+    const char *name; /* of the threads, 9 characters are kept; NULL: "skua" */
+} skua_exec_options;
+
+#define SKUA_EXEC_OPTIONS(...)                                                                     \
+    (&(skua_exec_options){.size = sizeof(skua_exec_options), __VA_ARGS__})
+
+/**
+ * Sets options of size bytes to all defaults, for languages without compound literals.
+ *
+ * Returns: nothing; there are no errors.
+ * Threads: any. Blocks: never. Since 0.1.
+ */
+SKUA_API void skua_exec_options_init(skua_exec_options *options, size_t size);
+
+/**
+ * Starts an executor with its worker threads, which sleep until there is work. They block every signal.
+ *
+ * allocator: borrowed, it must outlive the executor; options may be NULL.
+ * Returns: 0 and *ret_exec (the caller owns it: skua_exec_close()); SKUA_E_BAD_ARGUMENT, SKUA_E_NO_MEMORY,
+ * SKUA_E_SYSTEM when a thread cannot be started, or what skua_topology_new() returns.
+ * Threads: any. Blocks: until the threads are started. Since 0.1.
+ */
+SKUA_API SKUA_MUST_CHECK skua_status skua_exec_open(skua_exec **ret_exec,
+                                                    const skua_exec_options *options,
+                                                    skua_error *err);
+
+/**
+ * Refuses new work, runs everything that was submitted to its end, stops the threads and frees the executor. Takes
+ * NULL. Futures may be released later. In the child of a fork() it only frees what can be freed.
+ *
+ * Returns: NULL; it fails an assertion when a worker of the executor itself calls it.
+ * Threads: one, not a worker, and no other call may be under way. Blocks: until all work is done. Since 0.1.
+ */
+SKUA_API skua_exec *skua_exec_close(skua_exec *exec);
+
+/**
+ * Runs fn(w, frame) on a worker and waits for it: the way in for fork-join work. On a worker of this executor it is a
+ * plain call.
+ *
+ * frame: borrowed for the call.
+ * Returns: 0 after fn has returned; SKUA_E_CLOSED, SKUA_E_FORKED, SKUA_E_BAD_ARGUMENT, and then fn did not run.
+ * Threads: any. Blocks: until fn has returned. Since 0.1.
+ */
+SKUA_API SKUA_MUST_CHECK skua_status skua_exec_run(skua_exec *exec, skua_fn *fn, void *frame,
+                                                   skua_error *err);
+
+/**
+ * The number of workers, without spares.
+ *
+ * Returns: the number; there are no errors.
+ * Threads: any. Blocks: never. Since 0.1.
+ */
+SKUA_API uint32_t skua_exec_workers(const skua_exec *exec);
+
+/**
+ * Fills a runner whose post() submits to this executor.
+ *
+ * exec: borrowed by the runner; it must outlive every user of it.
+ * Returns: nothing; there are no errors.
+ * Threads: any. Blocks: never. Since 0.1.
+ */
+SKUA_API void skua_exec_runner(skua_exec *exec, skua_runner *ret_runner);
+
+/* ---- Fork and join ---- */
+
+/*
+ * One forked call. Only the functions below touch it. Its layout and that of the trap are part of the ABI, because
+ * spawn and sync are compiled into the program.
+ */
+typedef struct skua_slot {
+    skua_fn *fn;
+    void *frame;
+    void *thief; /* 0, or who took it, or that it is done */
+    void *reserved;
+} skua_slot;
+
+/*
+ * A worker's slots lie in one block aligned to its size, and the block begins with the trap: two addresses that the fast
+ * paths compare with, and that any thread moves when it wants the worker's attention.
+ */
+#define SKUA__STACK_BYTES ((size_t)1 << 20)
+
+typedef struct skua__trap {
+    skua_slot *spawn_below; /* a spawn at or above this slot takes the slow path */
+    skua_slot *sync_from;   /* a sync under this slot takes the slow path */
+} skua__trap;
+
+static inline const skua__trap *
+skua__worker_trap(skua_worker w) {
+    return (const skua__trap *)(const void *)((const char *)w.top -
+                                              ((uintptr_t)w.top & (SKUA__STACK_BYTES - 1)));
+}
+
+/** The slow path of skua_spawn(). Returns: nothing. Threads: worker. Blocks: never. Since 0.1. */
+SKUA_API void skua_spawn_slow(skua_slot *slot, skua_fn *fn, void *frame);
+/** The slow path of skua_sync(). Returns: true when the caller is to run the call. Threads: worker. Since 0.1. */
+SKUA_API bool skua_sync_slow(skua_slot *slot);
+/** Fails an assertion unless slot holds this call. Returns: nothing. Threads: worker. Since 0.1. */
+SKUA_API void skua_sync_check(const skua_slot *slot, skua_fn *fn, const void *frame);
+
+/**
+ * Forks the call fn(w, frame): any worker may run it from now on, until the matching skua_sync(). Forks nest: the last
+ * one forked is the first to be synced, and all are before the function that forked them returns. When the
+ * stack of slots is full, the call runs inside its sync.
+ *
+ * frame: borrowed until the sync has returned; a local variable is fine.
+ * Returns: nothing; there are no errors.
+ * Threads: worker (the one that w belongs to). Blocks: never. Since 0.1.
+ */
+static inline void
+skua_spawn(skua_worker *w, skua_fn *fn, void *frame) {
+    skua_slot *slot = w->top;
+    /* relaxed: a trap that is seen one spawn later is early enough. */
+    if (__builtin_expect(
+            slot < __atomic_load_n(&skua__worker_trap(*w)->spawn_below, __ATOMIC_RELAXED), 1)) {
+        slot->fn = fn;
+        slot->frame = frame;
+    } else {
+        skua_spawn_slow(slot, fn, frame);
+    }
+    w->top = slot + 1;
+}
+
+/**
+ * Takes the newest forked call back, if nobody has taken it: then the caller runs it, in whatever way suits it. Else it
+ * waits until the call is done, running only calls that it forked itself, directly or not.
+ *
+ * Returns: true when the caller is to run the call; false when its frame holds the result.
+ * Threads: worker (the one that w belongs to). Blocks: until the call is done. Since 0.1.
+ */
+static inline SKUA_MUST_CHECK bool
+skua_take_back(skua_worker *w) {
+    skua_slot *slot = w->top - 1;
+    w->top = slot;
+    /* relaxed: as in skua_spawn(); what lies at or above the mark was never anybody else's. */
+    if (__builtin_expect(
+            slot >= __atomic_load_n(&skua__worker_trap(*w)->sync_from, __ATOMIC_RELAXED), 1)) {
+        return true;
+    }
+    return skua_sync_slow(slot);
+}
+
+/**
+ * Ends the newest forked call, which must be fn(w, frame): runs it here if nobody has taken it, else waits until it is
+ * done, running only calls that it forked itself, directly or not.
+ *
+ * Returns: nothing; in debug builds an assertion fails when fn and frame are not those of the newest fork.
+ * Threads: worker (the one that w belongs to). Blocks: until the call is done. Since 0.1.
+ */
+static inline void
+skua_sync(skua_worker *w, skua_fn *fn, void *frame) {
+#ifndef NDEBUG
+    skua_sync_check(w->top - 1, fn, frame);
+#endif
+    if (skua_take_back(w)) {
+        fn(*w, frame);
+    }
+}
+
+/**
+ * The executor of a worker.
+ *
+ * Returns: the executor; there are no errors.
+ * Threads: worker. Blocks: never. Since 0.1.
+ */
+SKUA_API skua_exec *skua_worker_exec(skua_worker w);
+
+/**
+ * The number of a worker: 0 to skua_exec_workers() - 1, and from there on for spares.
+ *
+ * Returns: the number; there are no errors.
+ * Threads: worker. Blocks: never. Since 0.1.
+ */
+SKUA_API uint32_t skua_worker_index(skua_worker w);
+
+/**
+ * Whether the group of the task that runs here was cancelled. Long tasks ask now and then, and return early.
+ *
+ * Returns: the answer; there are no errors.
+ * Threads: worker. Blocks: never. Since 0.1.
+ */
+SKUA_API bool skua_worker_cancelled(skua_worker w);
+
+/**
+ * Says that the task is about to block in the system (a read, a lock): until skua_worker_block_end() a spare worker
+ * takes this one's place, so that other tasks go on. The pairs may nest.
+ *
+ * Returns: nothing; when no spare is left, the place stays empty.
+ * Threads: worker. Blocks: never. Since 0.1.
+ */
+SKUA_API void skua_worker_block_begin(skua_worker w);
+/** Ends skua_worker_block_begin(). Returns: nothing. Threads: worker. Blocks: never. Since 0.1. */
+SKUA_API void skua_worker_block_end(skua_worker w);
+
+/* ---- Detached tasks in the caller's memory ---- */
+
+typedef void skua_task_fn(skua_worker w, skua_task *task);
+
+typedef enum skua_priority {
+    SKUA_PRIORITY_NORMAL = 0,
+    SKUA_PRIORITY_HIGH = 1,
+    SKUA_PRIORITY_LOW = 2,
+} skua_priority;
+
+/*
+ * A task that somebody submits: put it into a struct of your own. It is the executor's from submit until run is called;
+ * from then on it is yours again, so run may free it or submit it anew. Prepare it with skua_task_init().
+ */
+struct skua_task {
+    skua_task_fn *run;
+    skua_task *next;   /* the executor's */
+    skua_group *group; /* the executor's: set by skua_group_submit() */
+    uint8_t priority;  /* skua_priority */
+    uint8_t flags;     /* the executor's */
+    uint8_t reserved_bytes[6];
+    void *reserved[2];
+};
+
+/** Prepares a task. Returns: nothing. Threads: owner. Blocks: never. Since 0.1. */
+static inline void
+skua_task_init(skua_task *task, skua_task_fn *run) {
+    memset(task, 0, sizeof *task);
+    task->run = run;
+}
+
+/**
+ * Submits a task: run(w, task) will be called once, on some worker. Tasks of one submitter and priority start in the order
+ * in which they were submitted.
+ *
+ * task: lent until run is called.
+ * Returns: 0, or SKUA_E_CLOSED, SKUA_E_FORKED, SKUA_E_AGAIN (queue_tasks wait already); then run is not called.
+ * Threads: any, workers too. Blocks: never. Since 0.1.
+ */
+SKUA_API SKUA_MUST_CHECK skua_status skua_exec_submit(skua_exec *exec, skua_task *task);
+
+/**
+ * Submits count tasks at once: all or none.
+ *
+ * tasks: the array is borrowed for the call, the tasks are lent until their run is called.
+ * Returns: as skua_exec_submit().
+ * Threads: any, workers too. Blocks: never. Since 0.1.
+ */
+SKUA_API SKUA_MUST_CHECK skua_status skua_exec_submit_batch(skua_exec *exec,
+                                                            skua_task *const *tasks, size_t count);
+
+/* ---- Groups: a scope with an end, a cancel and a first error ---- */
+
+/*
+ * In the caller's memory; skua_group_init() and skua_group_fini() are its life. Only the functions touch it.
+ */
+struct skua_group {
+    skua_exec *exec;
+    uint64_t reserved[15];
+};
+
+/** Prepares an empty group. exec: borrowed. Returns: nothing. Threads: owner. Blocks: never. Since 0.1. */
+SKUA_API void skua_group_init(skua_group *group, skua_exec *exec);
+
+/**
+ * Ends a group, in which nothing is under way (wait for it first). Takes a zeroed one.
+ *
+ * Returns: nothing; an assertion fails when a task of the group is still under way.
+ * Threads: owner. Blocks: never. Since 0.1.
+ */
+SKUA_API void skua_group_fini(skua_group *group);
+
+/**
+ * Submits a task as one of the group's. When the group is cancelled before the task starts, run is not called:
+ * the task is the caller's again when skua_group_wait() has returned.
+ *
+ * Returns: as skua_exec_submit(), or SKUA_E_CANCELLED when the group is cancelled already.
+ * Threads: any, workers too. Blocks: never. Since 0.1.
+ */
+SKUA_API SKUA_MUST_CHECK skua_status skua_group_submit(skua_group *group, skua_task *task);
+
+/**
+ * Cancels the group: tasks that have not started never will, and skua_worker_cancelled() tells those that run. The
+ * first cancel sets the status that skua_group_wait() returns; a task reports its failure in the same way.
+ *
+ * status: a negative status; SKUA_E_CANCELLED where nothing else fits. message: copied, may be NULL.
+ * Returns: true when this call was the first.
+ * Threads: any, workers too. Blocks: never. Since 0.1.
+ */
+SKUA_API bool skua_group_cancel(skua_group *group, skua_status status, const char *message);
+
+/** Whether the group was cancelled. Returns: the answer. Threads: any. Blocks: never. Since 0.1. */
+SKUA_API bool skua_group_cancelled(const skua_group *group);
+
+/**
+ * Waits until every task of the group has ended. A worker runs queued tasks of this group meanwhile, and no others.
+ *
+ * timeout_ms: 0 or SKUA_UNLIMITED: no limit; SKUA_NONE: do not wait.
+ * Returns: 0; the first cancel's status; SKUA_E_TIMEOUT; SKUA_E_DEADLOCK when a task of the group waits for it.
+ * Threads: any. Blocks: until done, or timeout_ms. Since 0.1.
+ */
+SKUA_API SKUA_MUST_CHECK skua_status skua_group_wait(skua_group *group, int64_t timeout_ms,
+                                                     skua_error *err);
+
+/* ---- Futures: one task on the heap, with a result ---- */
+
+/* What a future runs: returns 0 and *ret_value, or a negative status. */
+typedef skua_status skua_future_fn(skua_worker w, void *arg, void **ret_value);
+/* What follows a future: done has its result. */
+typedef skua_status skua_then_fn(skua_worker w, skua_future *done, void *arg, void **ret_value);
+
+typedef struct skua_future_options {
+    size_t size;
+    skua_group *group; /* borrowed until the future is done; NULL: none */
+    int32_t priority;  /* skua_priority */
+} skua_future_options;
+
+#define SKUA_FUTURE_OPTIONS(...)                                                                   \
+    (&(skua_future_options){.size = sizeof(skua_future_options), __VA_ARGS__})
+
+/**
+ * Submits fn(w, arg, &value) with a future for its result.
+ *
+ * arg: borrowed until the future is done. options may be NULL.
+ * Returns: 0 and *ret_future (the caller owns one reference: skua_future_unref()); SKUA_E_NO_MEMORY,
+ * SKUA_E_BAD_ARGUMENT, or what skua_exec_submit() and skua_group_submit() return.
+ * Threads: any, workers too. Blocks: never. Since 0.1.
+ */
+SKUA_API SKUA_MUST_CHECK skua_status skua_future_start(skua_future **ret_future, skua_exec *exec,
+                                                       skua_future_fn *fn, void *arg,
+                                                       const skua_future_options *options,
+                                                       skua_error *err);
+
+/**
+ * Makes a future that the program completes itself, with skua_future_complete(): a bridge from callbacks.
+ *
+ * Returns: 0 and *ret_future (the caller owns one reference); SKUA_E_NO_MEMORY, SKUA_E_CLOSED, SKUA_E_FORKED.
+ * Threads: any, workers too. Blocks: never. Since 0.1.
+ */
+SKUA_API SKUA_MUST_CHECK skua_status skua_future_promise(skua_future **ret_future, skua_exec *exec,
+                                                         skua_error *err);
+
+/**
+ * Completes a future of skua_future_promise().
+ *
+ * Returns: 0, or SKUA_E_EXISTS when it is complete already.
+ * Threads: any, workers too. Blocks: never. Since 0.1.
+ */
+SKUA_API skua_status skua_future_complete(skua_future *future, skua_status status, void *value);
+
+/**
+ * Starts fn(w, future, arg, &value) once future is done, well or not.
+ *
+ * Returns: as skua_future_start().
+ * Threads: any, workers too. Blocks: never. Since 0.1.
+ */
+SKUA_API SKUA_MUST_CHECK skua_status skua_future_then(skua_future **ret_future, skua_future *future,
+                                                      skua_then_fn *fn, void *arg,
+                                                      const skua_future_options *options,
+                                                      skua_error *err);
+
+/**
+ * Waits for a future. On a worker it runs the future's task itself if nobody has started it, else a spare worker takes
+ * this one's place meanwhile: waiting never stops the executor.
+ *
+ * timeout_ms: 0 or SKUA_UNLIMITED: no limit; SKUA_NONE: do not wait. ret_value may be NULL.
+ * Returns: 0 and *ret_value; the negative status that the task returned; SKUA_E_CANCELLED; SKUA_E_TIMEOUT (it goes on);
+ * SKUA_E_DEADLOCK when the future's own task asks.
+ * Threads: any, workers too. Blocks: until done, or timeout_ms. Since 0.1.
+ */
+SKUA_API SKUA_MUST_CHECK skua_status skua_future_get(skua_future *future, int64_t timeout_ms,
+                                                     void **ret_value, skua_error *err);
+
+/** Whether a future is done. Returns: the answer. Threads: any. Blocks: never. Since 0.1. */
+SKUA_API bool skua_future_done(const skua_future *future);
+
+/** Takes one more reference. Returns: future. Threads: any. Blocks: never. Since 0.1. */
+SKUA_API skua_future *skua_future_ref(skua_future *future);
+
+/**
+ * Gives a reference back; the task runs all the same. Takes NULL.
+ *
+ * Returns: NULL.
+ * Threads: any. Blocks: never. Since 0.1.
+ */
+SKUA_API skua_future *skua_future_unref(skua_future *future);
+
+/* ---- Figures ---- */
+
+/* Counters since the executor was opened. New fields come at the end; size says how much was filled. */
+typedef struct skua_exec_stats {
+    size_t size;            /* set it to sizeof(skua_exec_stats) before the call */
+    uint64_t tasks;         /* submitted tasks that ran */
+    uint64_t tasks_dropped; /* submitted tasks that a cancelled group kept from running */
+    uint64_t steals;        /* forked calls taken from another worker */
+    uint64_t steal_misses;  /* looks at other workers that found nothing */
+    uint64_t leaps;         /* forked calls run while waiting in a sync */
+    uint64_t shares;        /* times that forked calls were made public on request */
+    uint64_t parks;         /* times that a worker went to sleep */
+    uint64_t wakes;         /* times that this worker woke another one */
+    uint64_t idle_ns;       /* time asleep */
+    uint64_t queued_tasks;  /* submitted tasks that wait now (of the executor; 0 for one worker) */
+    uint64_t spares;        /* spare threads started (of the executor) */
+} skua_exec_stats;
+
+/**
+ * The sum over all workers.
+ *
+ * Returns: 0, or SKUA_E_BAD_ARGUMENT when ret_stats->size is too small.
+ * Threads: any. Blocks: never. Since 0.1.
+ */
+SKUA_API skua_status skua_exec_stats_get(skua_exec *exec, skua_exec_stats *ret_stats);
+
+/**
+ * The figures of one worker.
+ *
+ * Returns: 0, or SKUA_E_BAD_ARGUMENT when there is no such worker.
+ * Threads: any. Blocks: never. Since 0.1.
+ */
+SKUA_API skua_status skua_exec_worker_stats(skua_exec *exec, uint32_t worker,
+                                            skua_exec_stats *ret_stats);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

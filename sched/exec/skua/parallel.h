@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: MPL-2.0
+// Loops over index ranges on an executor, cut into pieces by themselves as workers ask for more.
+#ifndef SKUA_PARALLEL_H
+#define SKUA_PARALLEL_H
+
+#include <skua/exec.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* The body of a loop: handles the indices first to end - 1. */
+typedef void skua_for_fn(skua_worker w, uint64_t first, uint64_t end, void *arg);
+
+/**
+ * Calls fn for pieces that together cover first to end - 1 once each, in no order, on any workers, and waits.
+ *
+ * grain: the most indices in one call; 0: chosen from the range and the workers. arg: borrowed for the call.
+ * Returns: 0; SKUA_E_CLOSED, SKUA_E_FORKED, SKUA_E_BAD_ARGUMENT, and then fn was not called.
+ * Threads: any, workers too. Blocks: until all is done. Since 0.1.
+ */
+SKUA_API SKUA_MUST_CHECK skua_status skua_parallel_for(skua_exec *exec, uint64_t first,
+                                                       uint64_t end, uint64_t grain,
+                                                       skua_for_fn *fn, void *arg, skua_error *err);
+
+#define SKUA_REDUCE_BYTES_MAX 256 /* the largest value that skua_parallel_reduce() carries */
+
+/* A reduction: each piece is folded into a value of value_bytes bytes, and neighbours are combined in order. */
+typedef struct skua_reduce {
+    size_t size;          /* sizeof(skua_reduce) */
+    size_t value_bytes;   /* 1 to SKUA_REDUCE_BYTES_MAX */
+    const void *identity; /* the value of an empty range; borrowed */
+    /* Folds the indices first to end - 1 into *value, which holds the identity or an earlier piece's value. */
+    void (*fold)(skua_worker w, uint64_t first, uint64_t end, void *value, void *arg);
+    /* *left = *left and *right together; right stands after left. It must be associative. */
+    void (*combine)(void *left, const void *right, void *arg);
+    void *arg;
+} skua_reduce;
+
+/**
+ * Reduces first to end - 1 to one value. The pieces are combined in the order of their indices, so combine need not be
+ * commutative; where the cuts fall depends on grain, the range and the number of workers only.
+ *
+ * grain: as in skua_parallel_for(). reduce and ret_value: borrowed for the call.
+ * Returns: 0 and *ret_value; SKUA_E_BAD_ARGUMENT, SKUA_E_CLOSED, SKUA_E_FORKED.
+ * Threads: any, workers too. Blocks: until all is done. Since 0.1.
+ */
+SKUA_API SKUA_MUST_CHECK skua_status skua_parallel_reduce(skua_exec *exec, uint64_t first,
+                                                          uint64_t end, uint64_t grain,
+                                                          const skua_reduce *reduce,
+                                                          void *ret_value, skua_error *err);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
