@@ -20,7 +20,7 @@ extern "C" {
 typedef struct skua_exec skua_exec;
 typedef struct skua_future skua_future;
 typedef struct skua_group skua_group;
-typedef struct skua_task skua_task;
+typedef struct skua_job skua_job;
 
 /*
  * Where a task runs: the worker, and the top of its stack of forked calls. It is handed to each task and passed on by
@@ -244,23 +244,17 @@ SKUA_API void skua_worker_block_begin(skua_worker w);
 /** Ends skua_worker_block_begin(). Returns: nothing. Threads: worker. Blocks: never. Since 0.1. */
 SKUA_API void skua_worker_block_end(skua_worker w);
 
-/* ---- Detached tasks in the caller's memory ---- */
+/* ---- Jobs: detached tasks in the caller's memory ---- */
 
-typedef void skua_task_fn(skua_worker w, skua_task *task);
-
-typedef enum skua_priority {
-    SKUA_PRIORITY_NORMAL = 0,
-    SKUA_PRIORITY_HIGH = 1,
-    SKUA_PRIORITY_LOW = 2,
-} skua_priority;
+typedef void skua_job_fn(skua_worker w, skua_job *job);
 
 /*
- * A task that somebody submits: put it into a struct of your own. It is the executor's from submit until run is called;
- * from then on it is yours again, so run may free it or submit it anew. Prepare it with skua_task_init().
+ * A job to submit: put it into a struct of your own. It is the executor's from submit until run is called;
+ * from then on it is yours again, so run may free it or submit it anew. Prepare it with skua_job_init().
  */
-struct skua_task {
-    skua_task_fn *run;
-    skua_task *next;   /* the executor's */
+struct skua_job {
+    skua_job_fn *run;
+    skua_job *next;    /* the executor's */
     skua_group *group; /* the executor's: set by skua_group_submit() */
     uint8_t priority;  /* skua_priority */
     uint8_t flags;     /* the executor's */
@@ -268,32 +262,32 @@ struct skua_task {
     void *reserved[2];
 };
 
-/** Prepares a task. Returns: nothing. Threads: owner. Blocks: never. Since 0.1. */
+/** Prepares a job. Returns: nothing. Threads: owner. Blocks: never. Since 0.1. */
 static inline void
-skua_task_init(skua_task *task, skua_task_fn *run) {
-    memset(task, 0, sizeof *task);
-    task->run = run;
+skua_job_init(skua_job *job, skua_job_fn *run) {
+    memset(job, 0, sizeof *job);
+    job->run = run;
 }
 
 /**
- * Submits a task: run(w, task) will be called once, on some worker. Tasks of one submitter and priority start in the order
+ * Submits a job: run(w, job) will be called once, on some worker. Jobs of one submitter and priority start in the order
  * in which they were submitted.
  *
- * task: lent until run is called.
+ * job: lent until run is called.
  * Returns: 0, or SKUA_E_CLOSED, SKUA_E_FORKED, SKUA_E_AGAIN (queue_tasks wait already); then run is not called.
  * Threads: any, workers too. Blocks: never. Since 0.1.
  */
-SKUA_API SKUA_MUST_CHECK skua_status skua_exec_submit(skua_exec *exec, skua_task *task);
+SKUA_API SKUA_MUST_CHECK skua_status skua_exec_submit(skua_exec *exec, skua_job *job);
 
 /**
- * Submits count tasks at once: all or none.
+ * Submits count jobs at once: all or none.
  *
- * tasks: the array is borrowed for the call, the tasks are lent until their run is called.
+ * jobs: the array is borrowed for the call, the jobs are lent until their run is called.
  * Returns: as skua_exec_submit().
  * Threads: any, workers too. Blocks: never. Since 0.1.
  */
-SKUA_API SKUA_MUST_CHECK skua_status skua_exec_submit_batch(skua_exec *exec,
-                                                            skua_task *const *tasks, size_t count);
+SKUA_API SKUA_MUST_CHECK skua_status skua_exec_submit_batch(skua_exec *exec, skua_job *const *jobs,
+                                                            size_t count);
 
 /* ---- Groups: a scope with an end, a cancel and a first error ---- */
 
@@ -317,13 +311,13 @@ SKUA_API void skua_group_init(skua_group *group, skua_exec *exec);
 SKUA_API void skua_group_fini(skua_group *group);
 
 /**
- * Submits a task as one of the group's. When the group is cancelled before the task starts, run is not called:
- * the task is the caller's again when skua_group_wait() has returned.
+ * Submits a job as one of the group's. When the group is cancelled before it starts, run is not called:
+ * the job is the caller's again when skua_group_wait() has returned.
  *
  * Returns: as skua_exec_submit(), or SKUA_E_CANCELLED when the group is cancelled already.
  * Threads: any, workers too. Blocks: never. Since 0.1.
  */
-SKUA_API SKUA_MUST_CHECK skua_status skua_group_submit(skua_group *group, skua_task *task);
+SKUA_API SKUA_MUST_CHECK skua_status skua_group_submit(skua_group *group, skua_job *job);
 
 /**
  * Cancels the group: tasks that have not started never will, and skua_worker_cancelled() tells those that run. The

@@ -44,13 +44,6 @@ typedef enum skua_outcome {
  */
 SKUA_API const char *skua_outcome_text(int outcome);
 
-/* How soon a task is taken, against others of the same pool. First come, first served within each. */
-typedef enum skua_priority {
-    SKUA_PRIORITY_NORMAL = 0,
-    SKUA_PRIORITY_HIGH = 1,
-    SKUA_PRIORITY_LOW = 2, /* passed over by others a bounded number of times: it does not starve */
-} skua_priority;
-
 typedef struct skua_pool_future skua_pool_future;
 
 /*
