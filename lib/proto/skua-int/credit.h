@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: MPL-2.0
+// Credit: how much a receiver lets its peer have on its way. The sender's side only compares; the receiver's side
+// adapts the windows. Pure.
+#ifndef SKUA_INT_CREDIT_H
+#define SKUA_INT_CREDIT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum {
+    SKUA__WINDOW_FIRST_BYTES = 256 * 1024,
+    SKUA__WINDOW_MAX_BYTES = 8 * 1024 * 1024,
+    SKUA__WINDOW_MIN_MSGS = 2,     /* always let through, whatever their size */
+    SKUA__WINDOW_MAX_MSGS = 65536, /* unconfirmed on one link */
+    SKUA__WINDOW_DELAY_US =
+        4000, /* a message that waits longer than this in a queue means: grant less */
+};
+
+/* What the peer granted us. */
+typedef struct skua__credit {
+    uint32_t window_bytes, window_msgs;
+} skua__credit;
+
+/* Whether one more may be sent while out_bytes and out_msgs are not confirmed. The last one may go over by its size. */
+static inline bool
+skua__credit_allows(const skua__credit *credit, uint64_t out_bytes, uint64_t out_msgs) {
+    if (out_msgs < SKUA__WINDOW_MIN_MSGS) {
+        return true;
+    }
+    return out_bytes < credit->window_bytes && out_msgs < credit->window_msgs;
+}
+
+/* What we grant, and what we saw since we granted it. */
+typedef struct skua__grant {
+    uint32_t window_bytes, window_msgs;
+    bool adapt_msgs;
+    uint64_t peak_bytes, peak_msgs; /* the most that was on its way at once since the last change */
+    int64_t worst_delay_ns;         /* the longest that a message waited in our queue since then */
+} skua__grant;
+
+void skua__grant_init(skua__grant *grant, uint32_t window_bytes, uint32_t window_msgs,
+                      bool adapt_msgs);
+/* A unit came: so much is received and not confirmed now. */
+void skua__grant_on_receive(skua__grant *grant, uint64_t out_bytes, uint64_t out_msgs);
+/* A message left the queue after delay_ns. */
+void skua__grant_on_pop(skua__grant *grant, int64_t delay_ns);
+/*
+ * An acknowledgement is about to be sent; starved: since the last one a reader found nothing to receive. A window that
+ * was nearly used up while the reader starved doubles; the message window halves when messages wait too long.
+ */
+void skua__grant_adapt(skua__grant *grant, bool starved);
+
+#endif
