@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: MPL-2.0
+// `skua topo`: what the executor sees of this machine, or of the description of one.
+#include "cli.h"
+
+#include <skua/topology.h>
+#include <string.h>
+
+static void
+answer(skua__json *json, const skua_topology *topology) {
+    skua__json_put_u64(json, "workers", skua_topology_workers(topology));
+    skua__json_put_u64(json, "packages", skua_topology_packages(topology));
+    skua__json_put_u64(json, "cores", skua_topology_cores(topology));
+    double quota_cpus = skua_topology_quota_cpus(topology);
+    skua__json_key(json, "quota_cpus");
+    if (quota_cpus > 0) {
+        skua__json_double(json, quota_cpus);
+    } else {
+        skua__json_null(json);
+    }
+    skua__json_key(json, "numa");
+    skua__json_array(json);
+    const skua_topology_numa *numa;
+    for (uint32_t i = 0; (numa = skua_topology_numa_at(topology, i)) != NULL; i++) {
+        skua__json_object(json);
+        skua__json_put_u64(json, "os_index", numa->os_index);
+        skua__json_put_u64(json, "pus", numa->pus);
+        skua__json_put_u64(json, "memory_bytes", numa->memory_bytes);
+        skua__json_key(json, "distances");
+        skua__json_array(json);
+        for (uint32_t to = 0; to < skua_topology_numas(topology); to++) {
+            skua__json_u64(json, skua_topology_distance(topology, i, to));
+        }
+        skua__json_array_end(json);
+        skua__json_object_end(json);
+    }
+    skua__json_array_end(json);
+    skua__json_key(json, "pus");
+    skua__json_array(json);
+    const skua_topology_pu *pu;
+    for (uint32_t i = 0; (pu = skua_topology_pu_at(topology, i)) != NULL; i++) {
+        skua__json_object(json);
+        skua__json_put_u64(json, "os_index", pu->os_index);
+        skua__json_put_u64(json, "core", pu->core);
+        skua__json_put_u64(json, "package", pu->package);
+        skua__json_put_u64(json, "numa", pu->numa);
+        skua__json_object_end(json);
+    }
+    skua__json_array_end(json);
+}
+
+static skua_status
+run_topo(cli *self) {
+    skua_topology *topology = NULL;
+    skua_status status =
+        skua_topology_new(&topology,
+                          SKUA_TOPOLOGY_OPTIONS(.synthetic = cli_flag_value(self, "--synthetic"),
+                                                .xml_path = cli_flag_value(self, "--xml")),
+                          &self->err);
+    if (status) {
+        return status;
+    }
+    if (self->json) {
+        answer(cli_answer(self), topology);
+        status = cli_answer_end(self);
+    } else {
+        char *text = NULL;
+        status = skua_topology_text(topology, &text, &self->err);
+        if (!status) {
+            fputs(text, stdout);
+        }
+        skua_topology_text_free(topology, text);
+    }
+    skua_topology_free(topology);
+    return status;
+}
+
+static const cli_flag topo_flags[] = {
+    {"--synthetic", "TEXT", "a machine to pretend to be, such as \"numa:2 core:4 pu:2\""},
+    {"--xml", "FILE", "a machine as saved by lstopo"},
+    {NULL, NULL, NULL},
+};
+
+const cli_command cli_cmd_topo = {
+    .name = "topo",
+    .form = "",
+    .summary = "Show the cores, NUMA nodes and limits that an executor here uses",
+    .details =
+        "What counts is what this process may use: its affinity mask and its cgroup's CPU quota.",
+    .examples = "skua topo\nskua topo --synthetic \"numa:2 core:4 pu:2\" --json",
+    .flags = topo_flags,
+    .run = run_topo,
+};
