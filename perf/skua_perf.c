@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: MPL-2.0
+// skua-perf BENCH: measures skua against raw libzmq doing the same work in the same run. Targets are printed beside
+// the figures; only a run that gives no figure makes the program fail.
+#include "perf.h"
+#include "scratch.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct bench_entry {
+    const char *name;
+    void (*run)(perf_bench *bench);
+    double seconds; /* of one run */
+    const char *help;
+} bench_entry;
+
+static const bench_entry benches[] = {
+    {"lat", perf_lat, 0.5, "round trips of requests"},
+    {"thr", perf_thr, 0.8, "messages per second, one way"},
+    {"mesh", perf_mesh_bench, 0, "24 processes until each knows each"},
+    {"task", perf_task, 0.8, "remote no-op tasks"},
+    {"node", perf_node, 5, "a node's start, memory and idle CPU"},
+};
+enum { BENCH_COUNT = sizeof benches / sizeof *benches };
+
+static int
+usage(FILE *file) {
+    fprintf(file, "usage: skua-perf BENCH [--json] [--runs N] [--seconds S] [--only WORD]\n\n");
+    for (size_t i = 0; i < BENCH_COUNT; i++) {
+        fprintf(file, "  %-6s %s\n", benches[i].name, benches[i].help);
+    }
+    fprintf(file,
+            "\n  --json       one object of schema skua.perf/1 on stdout\n"
+            "  --runs N     of each implementation, interleaved (%d)\n"
+            "  --seconds S  of each run\n"
+            "  --only WORD  cases with this word: pubsub, same-core, plain, ...\n",
+            PERF_RUNS);
+    return 2;
+}
+
+/* Reads the options after BENCH. Returns false when they make no sense. */
+static bool
+read_options(perf_bench *bench, bool *ret_json, int argc, char **argv) {
+    for (int i = 2; i < argc; i++) {
+        if (strcmp(argv[i], "--json") == 0) {
+            *ret_json = true;
+        } else if (i + 1 == argc) {
+            return false;
+        } else if (strcmp(argv[i], "--runs") == 0) {
+            bench->runs = atoi(argv[++i]);
+        } else if (strcmp(argv[i], "--seconds") == 0) {
+            bench->seconds = atof(argv[++i]);
+        } else if (strcmp(argv[i], "--only") == 0) {
+            bench->only = argv[++i];
+        } else {
+            return false;
+        }
+    }
+    return bench->runs > 0 && bench->runs <= PERF_RUNS_MAX && bench->seconds >= 0 &&
+           bench->seconds < 3600;
+}
+
+int
+main(int argc, char **argv) {
+    if (argc > 1 && strcmp(argv[1], "@node") == 0) {
+        return perf_node_child(argc, argv);
+    }
+    const bench_entry *entry = NULL;
+    for (size_t i = 0; i < BENCH_COUNT && argc > 1; i++) {
+        entry = strcmp(argv[1], benches[i].name) == 0 ? &benches[i] : entry;
+    }
+    bool json = false;
+    perf_bench bench = {.program = "/proc/self/exe", .runs = PERF_RUNS};
+    if (entry) {
+        bench.name = entry->name;
+        bench.seconds = entry->seconds;
+    }
+    if (argc == 2 && strcmp(argv[1], "--help") == 0) {
+        usage(stdout);
+        return 0;
+    }
+    if (!entry || !read_options(&bench, &json, argc, argv)) {
+        return usage(stderr);
+    }
+    bench.rows = calloc(PERF_ROWS_MAX, sizeof *bench.rows);
+    if (!bench.rows || !perf_scratch_open()) {
+        perror("skua-perf");
+        return 1;
+    }
+    entry->run(&bench);
+    perf_scratch_close();
+    if (json) {
+        bench.failed |= !perf_write_json(&bench, stdout);
+    } else {
+        perf_print(&bench, stdout);
+    }
+    free(bench.rows);
+    return bench.failed ? 1 : 0;
+}
