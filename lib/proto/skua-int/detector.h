@@ -50,14 +50,15 @@ typedef struct skua__detector {
     int64_t heartbeat_ns;
     int64_t
         heard_ns; /* last sign of life by any authenticated path: link, beacon, a third peer's word */
-    int64_t link_heard_ns; /* last frame on a control link, or when we began to wait for one */
+    int64_t link_heard_ns; /* last frame on a control link (or the machine's beginning) */
 } skua__detector;
 
 typedef enum skua__verdict {
     SKUA__VERDICT_FRESH,
+    SKUA__VERDICT_LINK_STALE, /* alive by its beacons, but the link is silent as if dead: dial anew */
     SKUA__VERDICT_SUSPECT,
     SKUA__VERDICT_DEAD,        /* silent for too long */
-    SKUA__VERDICT_UNREACHABLE, /* alive by its beacons, but no control link works */
+    SKUA__VERDICT_UNREACHABLE, /* the same for 6 T: no control link works */
 } skua__verdict;
 
 void skua__detector_init(skua__detector *detector, int64_t heartbeat_ns, int64_t now_ns);

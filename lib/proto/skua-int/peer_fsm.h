@@ -126,8 +126,9 @@ typedef struct skua__peer_fsm {
     bool suspected; /* SUSPECT was told, ALIVE not yet */
     uint32_t link;  /* 0: none */
     bool link_outgoing;
-    uint64_t incarnation;      /* of the member; in KNOWN: the newest that we heard of, 0 if none */
-    uint64_t seen_incarnation; /* the newest that we heard of */
+    uint64_t
+        incarnation; /* of the member or, in KNOWN, of the last one; only a LINK_UP sets it, for only a link proves it */
+    uint64_t seen_incarnation; /* the newest that a beacon spoke of: a hint */
     skua__detector detector;
     skua__dialler dialler;
     int64_t ping_ns;     /* when the next PING is due */
