@@ -178,8 +178,14 @@ void cli_lines_fini(cli_lines *lines);
 
 /* ---- A node as the flags say (cli_node.c) ---- */
 skua_status cli_open_node(cli *self, skua_node **ret_node);
+/* Words for the numbers of skua/node.h. */
+const char *cli_via_text(int32_t via);
+const char *cli_state_text(int32_t state);
+const char *cli_event_text(int32_t kind);
+const char *cli_reason_text(int32_t reason);
 
 /* ---- The commands ---- */
-extern const cli_command cli_cmd_version, cli_cmd_errors, cli_cmd_help, cli_cmd_topo;
+extern const cli_command cli_cmd_demo, cli_cmd_submit, cli_cmd_node, cli_cmd_nodes, cli_cmd_fleet,
+    cli_cmd_topo, cli_cmd_errors, cli_cmd_version, cli_cmd_help;
 
 #endif

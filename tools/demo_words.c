@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { FIRST_CAPACITY = 1024, FIRST_TEXT = 8192, VARINT_MAX_BYTES = 10 };
+enum { FIRST_CAPACITY = 1024, FIRST_TEXT = 8192 };
 
 /* FNV-1a (Fowler, Noll and Vo), so that the scan hashes while it looks for the end of a word. */
 #define HASH_START 2166136261u
@@ -197,12 +197,28 @@ take_varint(const unsigned char **from, const unsigned char *end, uint64_t *ret_
     return false;
 }
 
-size_t
-demo_words_encoded_bound(const demo_words *words) {
-    return words->text_used + words->count * 2 * VARINT_MAX_BYTES;
+static size_t
+varint_size(uint64_t value) {
+    size_t size = 1;
+    for (; value >= 0x80; value >>= 7) {
+        size++;
+    }
+    return size;
 }
 
 size_t
+demo_words_encoded_size(const demo_words *words) {
+    size_t size = words->text_used;
+    for (size_t i = 0; i < words->capacity; i++) {
+        const demo_word *word = &words->slots[i];
+        if (word->count) {
+            size += varint_size(word->count) + varint_size(word->size);
+        }
+    }
+    return size;
+}
+
+void
 demo_words_encode(const demo_words *words, void *ret) {
     unsigned char *to = ret;
     for (size_t i = 0; i < words->capacity; i++) {
@@ -214,7 +230,6 @@ demo_words_encode(const demo_words *words, void *ret) {
             to += word->size;
         }
     }
-    return (size_t)(to - (unsigned char *)ret);
 }
 
 skua_status

@@ -43,10 +43,10 @@ skua_status demo_words_merge(demo_words *into, const demo_words *from);
 /* How often a word occurred. */
 uint64_t demo_words_get(const demo_words *words, const char *letters, size_t size);
 
-/* The most bytes that demo_words_encode() writes. */
-size_t demo_words_encoded_bound(const demo_words *words);
-/* Writes the table as bytes. Returns how many; ret has room for demo_words_encoded_bound(). */
-size_t demo_words_encode(const demo_words *words, void *ret);
+/* How many bytes demo_words_encode() writes. */
+size_t demo_words_encoded_size(const demo_words *words);
+/* Writes the table as bytes, demo_words_encoded_size() of them. */
+void demo_words_encode(const demo_words *words, void *ret);
 /* Adds what another table encoded. Returns 0, SKUA_E_MALFORMED (something may be added then), SKUA_E_NO_MEMORY. */
 skua_status demo_words_decode(demo_words *words, const void *bytes, size_t size);
 

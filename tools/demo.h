@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: MPL-2.0
+// What the parts of `skua demo` share: its nodes, its counting job, and what they found.
+#ifndef SKUA_DEMO_H
+#define SKUA_DEMO_H
+
+#include "cli.h"
+#include "demo_input.h"
+#include "demo_words.h"
+#include <skua/pool.h>
+#include <sys/types.h>
+
+enum {
+    DEMO_NODES = 3,
+    DEMO_MEET_MS = 15000,          /* for all nodes to meet */
+    DEMO_STOP_MS = 5000,           /* for a node to end in good order */
+    DEMO_LEAST_MEGABYTES = 64,     /* of input; less is read again and again */
+    DEMO_CHUNK_BYTES = 256 * 1024, /* at most, when all words are short */
+    DEMO_LEAST_CHUNK_BYTES = 2048,
+    DEMO_CHUNKS = 128,      /* at least so many, where the input is small */
+    DEMO_WINDOW = 48,       /* chunks that are submitted and not merged */
+    DEMO_TOP = 20,          /* words printed */
+    DEMO_FREEZE_MS = 30,    /* the victim stands still so long before it is killed */
+    DEMO_VICTIM_CHUNKS = 2, /* unacknowledged ones that the victim holds at least */
+    DEMO_TASK_TIMEOUT_MS = 60000,
+};
+
+/* One `skua node --serve`. */
+typedef struct demo_child {
+    char name[16];
+    pid_t pid; /* 0: it runs no more */
+    int64_t born_ns;
+    bool joined;
+} demo_child;
+
+typedef struct demo {
+    cli *cli;
+    char dir[64]; /* of the demo's own fleet; removed at the end */
+    skua_node *node;
+    skua_pool *pool;
+    demo_child children[DEMO_NODES];
+    bool bar;       /* the progress bar is on */
+    int64_t bar_ns; /* when it was drawn last */
+
+    /* the count */
+    demo_input input;
+    demo_words words;
+    uint64_t chunks;
+    int64_t took_ns;
+    const demo_child *victim; /* NULL: not chosen yet */
+    uint32_t victim_chunks;   /* unacknowledged when it was killed */
+    bool killed;
+    uint64_t retries;
+} demo;
+
+/* ---- Its nodes (demo_nodes.c) ---- */
+
+/* Makes the folder, opens the submitter, starts the nodes and waits until all have met. */
+skua_status demo_nodes_start(demo *self);
+/* Stops the nodes in good order; also after a failure. Returns 0, or SKUA_E_INTERNAL when one ended badly. */
+skua_status demo_nodes_stop(demo *self);
+/* Closes the submitter and removes the folder. */
+void demo_nodes_fini(demo *self);
+/* Sends a signal to one of them. */
+void demo_child_signal(demo_child *child, int signal);
+/* Waits for the end of one that was killed. */
+void demo_child_reap(demo_child *child);
+
+/* ---- The count (demo_count.c) ---- */
+skua_status demo_count(demo *self);
+/* Reads the figures of a child's backend; false when the pool does not know it. */
+bool demo_backend_of(demo *self, const char *name, skua_pool_backend *ret_backend);
+
+/* ---- The progress bar (demo_progress.c) ---- */
+skua_status demo_progress_start(demo *self);
+/* Publishes how far the count is. */
+void demo_progress_tell(demo *self, uint64_t done_bytes, uint64_t all_bytes);
+void demo_progress_stop(demo *self);
+
+#endif
