@@ -89,12 +89,16 @@ if comm -23 "$dest/exported-exec" "$dest/exported" | grep .; then
     fail 'these symbols of libskua-exec.so are not in libskua.so'
 fi
 
-# Every installed header stands alone, in strict C.
+# Every installed header stands alone, in strict C, and in C++ where there is a compiler for it.
 for header in "$include"/*.h; do
     name=$(basename "$header")
     printf '#include <skua/%s>\nint skua_probe;\n' "$name" >"$dest/probe.c"
     cc -std=c11 -pedantic-errors -Wall -Wextra -Wundef -Werror -fsyntax-only \
         -I"$(dirname "$include")" "$dest/probe.c" || fail "<skua/$name> does not compile alone"
+    if command -v c++ >/dev/null; then
+        c++ -x c++ -std=c++17 -Wall -Wextra -Werror -fsyntax-only \
+            -I"$(dirname "$include")" "$dest/probe.c" || fail "<skua/$name> does not compile as C++"
+    fi
 done
 
 [ $bad -eq 0 ] && echo "$(wc -l <"$dest/exported") symbols, $(wc -l <"$dest/exported-exec") of them in libskua-exec"
