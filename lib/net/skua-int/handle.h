@@ -102,6 +102,8 @@ typedef struct skua__pattern_ops {
     /* Called when the moment returned last has come (and once at first); returns the next one, SKUA_NEVER_NS for none.
      * skua__handle_timer_locked() brings it forward. For deadlines and retries. */
     int64_t (*timer)(skua__handle *handle, int64_t now_ns);
+    /* True while the pattern itself holds messages that are still to be sent: closing waits for them too. */
+    bool (*busy)(skua__handle *handle);
     /* True while the user's descriptor shall be readable; NULL: while the queue is not empty. */
     bool (*readable)(skua__handle *handle);
 } skua__pattern_ops;
@@ -113,8 +115,9 @@ typedef struct skua__handle_options {
         window_bytes; /* first byte window that each peer is granted; 0: SKUA__WINDOW_FIRST_BYTES */
     int32_t
         window_msgs; /* messages granted to each peer; 0: ops decide (adaptive for PULL, else bytes alone) */
-    bool adapt_msgs;   /* window_msgs adapts to how fast messages are done, from 2 upwards */
-    int64_t resume_ms; /* provider: how long a consumer's link waits for its return; 0: 10,000 */
+    bool adapt_msgs;      /* window_msgs adapts to how fast messages are done, from 2 upwards */
+    const char *endpoint; /* provider: where to bind; NULL: the node's choice. Borrowed */
+    int64_t resume_ms;    /* provider: how long a consumer's link waits for its return; 0: 10,000 */
 } skua__handle_options;
 
 /* The counters of a handle: all its links together, those that are gone included. */
@@ -137,7 +140,7 @@ typedef struct skua__handle_counters {
 
 /*
  * Opens a handle inside the pattern's struct (all zero before): name is checked, the socket bound and offered, or the
- * service watched. endpoint: NULL for the node's choice (providers). Copies name and options.
+ * service watched. Copies name and options.
  * Returns 0, or SKUA_E_BAD_NAME, SKUA_E_NOT_AUTHORISED, what binding gives, SKUA_E_LIMIT, SKUA_E_DESCRIPTORS,
  * SKUA_E_NO_MEMORY, SKUA_E_CLOSED, SKUA_E_FORKED; the handle then needs no close. Ops may run before it returns, so the
  * pattern's own fields must be ready.
@@ -239,7 +242,7 @@ skua__link *skua__handle_link_of_locked(skua__handle *handle, uint64_t id);
 
 /*
  * ---- Groups: links that get the same messages (one encoded frame, shared by all; PUB) ----
- * A link joins in link_up, before anything is sent on it; it leaves by itself when it goes down. After
+ * A link joins in its first peer_hello, before anything is sent on it; it leaves by itself when it goes down. After
  * skua__group_part() the link goes on alone, with the sequence where it is.
  */
 skua__group *skua__group_new(skua__handle *handle); /* NULL: no memory */
