@@ -103,8 +103,8 @@ typedef struct skua_node_options {
     uint8_t reserved_flags[5];
     /* The heartbeat T: a peer that is silent for 3.5 T + 100 ms is dead. 0: 1,000 ms. 100 to 60,000. */
     int32_t heartbeat_ms;
-    /* The protocol version to offer as the newest; 0: this library's. For tests of mixed fleets. */
-    uint32_t protocol_max;
+    /* The oldest and newest protocol version to speak; 0: this library's. For tests of mixed fleets. */
+    uint16_t protocol_min, protocol_max;
     /* Called in the node's own thread with no lock held, once for each event; it may call anything but
      * skua_node_close(). NULL: events wait for skua_node_next_event(). */
     void (*on_event)(void *event_ctx, const skua_node_event *event);

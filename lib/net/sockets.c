@@ -1,0 +1,312 @@
+// SPDX-License-Identifier: MPL-2.0
+// Raw ZeroMQ sockets: one place that sets every limit, so that no socket is ever made without.
+#include "sockets.h"
+
+#include <skua-int/fail.h>
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+#include <zmq.h>
+
+bool
+skua__descriptors_left(void) {
+    int held[SKUA__SPARE_DESCRIPTORS];
+    int count = 0;
+    int source = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    if (source < 0) {
+        return false;
+    }
+    while (count < SKUA__SPARE_DESCRIPTORS &&
+           (held[count] = fcntl(source, F_DUPFD_CLOEXEC, 0)) >= 0) {
+        count++;
+    }
+    bool enough = count == SKUA__SPARE_DESCRIPTORS;
+    while (count > 0) {
+        close(held[--count]);
+    }
+    close(source);
+    return enough;
+}
+
+static bool
+set_int(void *socket, int option, int value) {
+    return zmq_setsockopt(socket, option, &value, sizeof value) == 0;
+}
+
+static bool
+set_limits(void *socket, int zmq_type, const skua__socket_config *config) {
+    int silent_ms = config->heartbeat_ms * 7 / 2;
+    bool done = set_int(socket, ZMQ_LINGER, SKUA__SOCKET_LINGER_MS) &&
+                set_int(socket, ZMQ_HANDSHAKE_IVL, SKUA__SOCKET_HANDSHAKE_MS) &&
+                set_int(socket, ZMQ_SNDHWM, SKUA__SOCKET_HWM_MSGS) &&
+                set_int(socket, ZMQ_RCVHWM, SKUA__SOCKET_HWM_MSGS) &&
+                set_int(socket, ZMQ_BACKLOG, SKUA__SOCKET_BACKLOG) &&
+                set_int(socket, ZMQ_HEARTBEAT_IVL, config->heartbeat_ms) &&
+                set_int(socket, ZMQ_HEARTBEAT_TIMEOUT, silent_ms) &&
+                set_int(socket, ZMQ_HEARTBEAT_TTL, silent_ms) &&
+                set_int(socket, ZMQ_RECONNECT_IVL,
+                        config->no_reconnect ? -1 : SKUA__SOCKET_RECONNECT_MS) &&
+                set_int(socket, ZMQ_RECONNECT_IVL_MAX,
+                        config->no_reconnect ? 0 : SKUA__SOCKET_RECONNECT_MAX_MS) &&
+                zmq_setsockopt(socket, ZMQ_MAXMSGSIZE, &config->max_bytes,
+                               sizeof config->max_bytes) == 0;
+    if (done && zmq_type == ZMQ_ROUTER) {
+        /* EAGAIN and EHOSTUNREACH per peer instead of silent loss. HANDOVER stays off: a second peer could take
+         * another's traffic with it. */
+        done = set_int(socket, ZMQ_ROUTER_MANDATORY, 1);
+    }
+    return done;
+}
+
+static bool
+set_curve(void *socket, const skua__curve_keys *keys, const uint8_t *server_key) {
+    if (!keys) {
+        return true;
+    }
+    bool done = zmq_setsockopt(socket, ZMQ_ZAP_DOMAIN, "skua", 4) == 0 &&
+                zmq_setsockopt(socket, ZMQ_CURVE_PUBLICKEY, keys->public, SKUA_KEY_BYTES) == 0 &&
+                zmq_setsockopt(socket, ZMQ_CURVE_SECRETKEY, keys->secret, SKUA_KEY_BYTES) == 0;
+    if (done && server_key) {
+        return zmq_setsockopt(socket, ZMQ_CURVE_SERVERKEY, server_key, SKUA_KEY_BYTES) == 0;
+    }
+    return done && set_int(socket, ZMQ_CURVE_SERVER, 1);
+}
+
+skua_status
+skua__socket_new(void *ctx, int zmq_type, const skua__socket_config *config,
+                 const skua__curve_keys *keys, const uint8_t *server_key, void **ret_socket,
+                 skua_error *err) {
+    /* Types above STREAM are drafts: Debian's libzmq makes such a socket and aborts later. */
+    if (zmq_type < ZMQ_PAIR || zmq_type > ZMQ_STREAM) {
+        return SKUA_FAIL(err, SKUA_E_BAD_ARGUMENT, "%d is no stable ZeroMQ socket type", zmq_type);
+    }
+    if (!skua__descriptors_left()) {
+        return SKUA_FAIL(err, SKUA_E_DESCRIPTORS,
+                         "cannot make a socket: fewer than %d file descriptors are left; raise the "
+                         "limit with `ulimit -n 4096`",
+                         SKUA__SPARE_DESCRIPTORS);
+    }
+    void *socket = zmq_socket(ctx, zmq_type);
+    if (!socket) {
+        return SKUA_FAIL_ERRNO(err, errno == EMFILE ? SKUA_E_DESCRIPTORS : SKUA_E_SYSTEM, errno,
+                               "cannot make a ZeroMQ socket");
+    }
+    if (!set_limits(socket, zmq_type, config) || !set_curve(socket, keys, server_key)) {
+        int error = errno;
+        zmq_close(socket);
+        return SKUA_FAIL_ERRNO(err, SKUA_E_SYSTEM, error, "cannot set a ZeroMQ socket's limits");
+    }
+    *ret_socket = socket;
+    return SKUA_OK;
+}
+
+void *
+skua__socket_free(void *socket) {
+    if (socket) {
+        zmq_close(socket);
+    }
+    return NULL;
+}
+
+/* ---- Monitors ---- */
+
+skua_status
+skua__monitor_new(void *ctx, void *socket, int events, void **ret_monitor, skua_error *err) {
+    char endpoint[64];
+    snprintf(endpoint, sizeof endpoint, "inproc://skua.monitor.%p", socket);
+    if (zmq_socket_monitor(socket, endpoint, events)) {
+        return SKUA_FAIL_ERRNO(err, SKUA_E_SYSTEM, errno, "cannot monitor a socket");
+    }
+    void *monitor = zmq_socket(ctx, ZMQ_PAIR);
+    if (!monitor || !set_int(monitor, ZMQ_LINGER, 0) || zmq_connect(monitor, endpoint)) {
+        int error = errno;
+        zmq_socket_monitor(socket, NULL, 0);
+        skua__socket_free(monitor);
+        return SKUA_FAIL_ERRNO(err, SKUA_E_SYSTEM, error, "cannot monitor a socket");
+    }
+    *ret_monitor = monitor;
+    return SKUA_OK;
+}
+
+bool
+skua__monitor_read(void *monitor, skua__monitor_event *ret) {
+    zmq_msg_t frame;
+    zmq_msg_init(&frame);
+    if (zmq_msg_recv(&frame, monitor, ZMQ_DONTWAIT) < 0) {
+        zmq_msg_close(&frame);
+        return false;
+    }
+    uint16_t event = 0;
+    uint32_t value = 0;
+    if (zmq_msg_size(&frame) >= sizeof event + sizeof value) {
+        memcpy(&event, zmq_msg_data(&frame), sizeof event);
+        memcpy(&value, (const char *)zmq_msg_data(&frame) + sizeof event, sizeof value);
+    }
+    *ret = (skua__monitor_event){.event = event, .value = value};
+    while (zmq_msg_more(&frame) && zmq_msg_recv(&frame, monitor, ZMQ_DONTWAIT) >= 0) {
+        /* The second frame is the endpoint, which nobody needs. */
+    }
+    zmq_msg_close(&frame);
+    return true;
+}
+
+void *
+skua__monitor_free(void *socket, void *monitor) {
+    if (monitor) {
+        zmq_socket_monitor(socket, NULL, 0);
+        zmq_close(monitor);
+    }
+    return NULL;
+}
+
+/* ---- Binding ---- */
+
+bool
+skua__host_is_loopback(const char *host) {
+    struct in_addr v4;
+    struct in6_addr v6;
+    if (inet_pton(AF_INET, host, &v4) == 1) {
+        return ntohl(v4.s_addr) >> 24 == 127;
+    }
+    if (inet_pton(AF_INET6, host, &v6) == 1) {
+        return IN6_IS_ADDR_LOOPBACK(&v6);
+    }
+    return strcmp(host, "localhost") == 0;
+}
+
+static uint16_t
+last_port(void *socket) {
+    char endpoint[SKUA__ENDPOINT_BYTES];
+    size_t size = sizeof endpoint;
+    if (zmq_getsockopt(socket, ZMQ_LAST_ENDPOINT, endpoint, &size)) {
+        return 0;
+    }
+    const char *colon = strrchr(endpoint, ':');
+    return colon ? (uint16_t)strtoul(colon + 1, NULL, 10) : 0;
+}
+
+/* Binds to each address at port (0: the system picks for the first, the others follow). Leaves nothing bound on failure. */
+static bool
+bind_all(void *socket, const skua__bind_hosts *hosts, uint16_t port, uint16_t *ret_port) {
+    char endpoint[SKUA__ENDPOINT_BYTES];
+    size_t bound = 0;
+    for (; bound < hosts->count; bound++) {
+        if (port) {
+            snprintf(endpoint, sizeof endpoint, "tcp://%s:%u", hosts->hosts[bound], port);
+        } else {
+            snprintf(endpoint, sizeof endpoint, "tcp://%s:*", hosts->hosts[bound]);
+        }
+        if (zmq_bind(socket, endpoint)) {
+            break;
+        }
+        port = port ? port : last_port(socket);
+    }
+    if (bound == hosts->count) {
+        *ret_port = port;
+        return true;
+    }
+    int error = errno;
+    while (bound > 0) {
+        snprintf(endpoint, sizeof endpoint, "tcp://%s:%u", hosts->hosts[--bound], port);
+        zmq_unbind(socket, endpoint);
+    }
+    errno = error;
+    return false;
+}
+
+skua_status
+skua__socket_bind(void *socket, const skua__bind_hosts *hosts, uint16_t *ret_port,
+                  skua_error *err) {
+    enum { TRIES = 16 }; /* a port that is free on one address may be taken on the next */
+    if (!hosts->port_first) {
+        for (int i = 0; i < TRIES; i++) {
+            if (bind_all(socket, hosts, 0, ret_port)) {
+                return SKUA_OK;
+            }
+        }
+        return SKUA_FAIL_ERRNO(err, SKUA_E_ADDRESS_IN_USE, errno, "cannot bind tcp://%s:*",
+                               hosts->hosts[0]);
+    }
+    for (uint32_t port = hosts->port_first; port <= hosts->port_last; port++) {
+        if (bind_all(socket, hosts, (uint16_t)port, ret_port)) {
+            return SKUA_OK;
+        }
+        if (errno != EADDRINUSE) {
+            break;
+        }
+    }
+    return SKUA_FAIL_ERRNO(err, errno == EADDRINUSE ? SKUA_E_ADDRESS_IN_USE : SKUA_E_SYSTEM, errno,
+                           "no port from %u to %u could be bound on %s; widen the range",
+                           hosts->port_first, hosts->port_last, hosts->hosts[0]);
+}
+
+/* Checks the form of an endpoint that a user wrote; for tcp the host is copied out. */
+static skua_status
+check_endpoint(const char *endpoint, char ret_host[SKUA__ENDPOINT_BYTES], bool *ret_tcp,
+               skua_error *err) {
+    const char *rest = strstr(endpoint, "://");
+    if (!rest) {
+        return SKUA_FAIL(err, SKUA_E_BAD_ENDPOINT,
+                         "cannot understand \"%s\"; write it as tcp://HOST:PORT", endpoint);
+    }
+    size_t length = (size_t)(rest - endpoint);
+    rest += 3;
+    *ret_tcp = length == 3 && memcmp(endpoint, "tcp", 3) == 0;
+    if (!*ret_tcp) {
+        bool other = (length == 3 && memcmp(endpoint, "ipc", 3) == 0) ||
+                     (length == 6 && memcmp(endpoint, "inproc", 6) == 0);
+        if (!other) {
+            bool likely = length >= 2 && length <= 4 && (endpoint[0] == 't' || endpoint[0] == 'T');
+            return SKUA_FAIL(err, SKUA_E_BAD_TRANSPORT,
+                             "unknown transport \"%.*s\"; did you mean %s?", (int)length, endpoint,
+                             likely ? "tcp" : "tcp, ipc or inproc");
+        }
+        return SKUA_OK;
+    }
+    const char *colon = strrchr(rest, ':');
+    size_t host_size = colon ? (size_t)(colon - rest) : 0;
+    char *end = NULL;
+    unsigned long port = colon ? strtoul(colon + 1, &end, 10) : 0;
+    bool any_port = colon && strcmp(colon + 1, "*") == 0;
+    if (!colon || host_size == 0 || host_size >= SKUA__ENDPOINT_BYTES ||
+        (!any_port && (colon[1] < '0' || colon[1] > '9' || *end || port == 0 || port > 65535))) {
+        return SKUA_FAIL(err, SKUA_E_BAD_ENDPOINT,
+                         "cannot understand \"%s\"; write it as tcp://HOST:PORT, where PORT is 1 to "
+                         "65535, or * when binding",
+                         endpoint);
+    }
+    memcpy(ret_host, rest, host_size);
+    ret_host[host_size] = 0;
+    return SKUA_OK;
+}
+
+skua_status
+skua__socket_bind_endpoint(void *socket, const char *endpoint, bool personal, uint16_t *ret_port,
+                           skua_error *err) {
+    char host[SKUA__ENDPOINT_BYTES] = "";
+    bool tcp = false;
+    skua_status status = check_endpoint(endpoint, host, &tcp, err);
+    if (status) {
+        return status;
+    }
+    if (personal && tcp && !skua__host_is_loopback(host)) {
+        return SKUA_FAIL(err, SKUA_E_LOOPBACK_ONLY,
+                         "cannot bind %s: the personal fleet stays on this machine; make a fleet "
+                         "with `skua fleet init DIR` and name it with --fleet",
+                         endpoint);
+    }
+    if (zmq_bind(socket, endpoint)) {
+        int error = errno;
+        if (error == EADDRINUSE) {
+            return SKUA_FAIL(err, SKUA_E_ADDRESS_IN_USE,
+                             "%s is in use; use another port, or * to let the system pick", endpoint);
+        }
+        return SKUA_FAIL_ERRNO(err, SKUA_E_BAD_ENDPOINT, error, "cannot bind %s", endpoint);
+    }
+    *ret_port = tcp ? last_port(socket) : 0;
+    return SKUA_OK;
+}
