@@ -25,13 +25,15 @@ struct skua__node_source {
     uint32_t generation; /* tells an event of ours from one of the slot's former owner */
     uint32_t heap_at;    /* place in the heap, or NOT_IN_HEAP */
     int64_t at_ns;
-    bool watched; /* fd is in the epoll */
+    uint32_t events; /* of epoll: EPOLLIN unless said otherwise */
+    bool watched;    /* fd is in the epoll */
 };
 
 struct post {
     skua__list link;
     void (*fn)(void *arg);
     void *arg;
+    bool owned; /* the host frees it */
 };
 
 /* ---- Moments: a binary heap whose every place was paid for when the source was made ---- */
@@ -148,6 +150,7 @@ skua__host_source_new(skua__host *host, int fd, void (*fn)(void *arg), void *arg
                                   .arg = arg,
                                   .fd = fd,
                                   .heap_at = NOT_IN_HEAP,
+                                  .events = EPOLLIN,
                                   .at_ns = SKUA_NEVER_NS};
     skua__mutex_lock(&host->lock);
     skua_status status = take_slot_locked(host, source);
@@ -167,11 +170,21 @@ watch_locked(skua__node_source *source, bool watch_fd) {
         return;
     }
     uint64_t key = (uint64_t)source->generation << 32 | source->slot;
-    struct epoll_event event = {.events = EPOLLIN, .data.u64 = key};
+    struct epoll_event event = {.events = source->events, .data.u64 = key};
     int rc = epoll_ctl(source->host->epoll_fd, watch_fd ? EPOLL_CTL_ADD : EPOLL_CTL_DEL, source->fd,
                        &event);
     /* It fails only when the owner closed the descriptor first, and then nothing is left to watch. */
     source->watched = watch_fd && rc == 0;
+}
+
+void
+skua__host_source_events(skua__node_source *source, uint32_t epoll_events) {
+    skua__mutex_lock(&source->host->lock);
+    bool watched = source->watched;
+    watch_locked(source, false);
+    source->events = epoll_events;
+    watch_locked(source, watched);
+    skua__mutex_unlock(&source->host->lock);
 }
 
 void
@@ -278,13 +291,8 @@ ring(int event_fd) {
     (void)written; /* EAGAIN means that it rings already */
 }
 
-skua_status
-skua__host_post(skua__host *host, void (*fn)(void *arg), void *arg) {
-    struct post *post = skua__mem_new(host->hook, sizeof *post);
-    if (!post) {
-        return SKUA_E_NO_MEMORY;
-    }
-    *post = (struct post){.fn = fn, .arg = arg};
+static skua_status
+post_one(skua__host *host, struct post *post) {
     skua__mutex_lock(&host->lock);
     bool refused = host->stopping || !host->started;
     bool first = skua__list_empty(&host->posts);
@@ -292,14 +300,24 @@ skua__host_post(skua__host *host, void (*fn)(void *arg), void *arg) {
         skua__list_push_back(&host->posts, &post->link);
     }
     skua__mutex_unlock(&host->lock);
-    if (refused) {
-        skua__mem_free(host->hook, post);
-        return SKUA_E_CLOSED;
-    }
-    if (first) {
+    if (!refused && first) {
         ring(host->wake_fd);
     }
-    return SKUA_OK;
+    return refused ? SKUA_E_CLOSED : SKUA_OK;
+}
+
+skua_status
+skua__host_post(skua__host *host, void (*fn)(void *arg), void *arg) {
+    struct post *post = skua__mem_new(host->hook, sizeof *post);
+    if (!post) {
+        return SKUA_E_NO_MEMORY;
+    }
+    *post = (struct post){.fn = fn, .arg = arg, .owned = true};
+    skua_status status = post_one(host, post);
+    if (status) {
+        skua__mem_free(host->hook, post);
+    }
+    return status;
 }
 
 /* Runs what was posted until now. Returns true when the thread shall end. */
@@ -315,8 +333,11 @@ run_posts(skua__host *host) {
     skua__mutex_unlock(&host->lock);
     for (skua__list *node; (node = skua__list_pop_front(&batch)) != NULL;) {
         struct post *post = SKUA_CONTAINER_OF(node, struct post, link);
+        bool owned = post->owned; /* one that is not may be gone after its function */
         post->fn(post->arg);
-        skua__mem_free(host->hook, post);
+        if (owned) {
+            skua__mem_free(host->hook, post);
+        }
     }
     return stop;
 }
@@ -342,6 +363,7 @@ on_wake(zloop_t *loop, zmq_pollitem_t *item, void *arg) {
 }
 
 struct call {
+    struct post post;
     skua__host *host;
     void (*fn)(void *arg);
     void *arg;
@@ -362,7 +384,8 @@ run_call(void *arg) {
 skua_status
 skua__host_call(skua__host *host, void (*fn)(void *arg), void *arg) {
     struct call call = {.host = host, .fn = fn, .arg = arg};
-    skua_status status = skua__host_post(host, run_call, &call);
+    call.post = (struct post){.fn = run_call, .arg = &call};
+    skua_status status = post_one(host, &call.post);
     if (status) {
         return status;
     }

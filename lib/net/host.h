@@ -29,13 +29,13 @@ struct skua__host {
 
     /* Guards all below, and each source's fields. A leaf: nothing else is locked while it is held. */
     skua__mutex lock;
-    skua__cond idle;            /* a source's or post's function has returned */
-    skua__list posts;           /* of struct post, in order */
-    bool stopping;              /* no posts are taken any more */
-    skua__node_source **slots;  /* by slot number; NULL: free */
-    uint32_t slot_count;        /* of the memory behind slots */
+    skua__cond idle;           /* a source's or post's function has returned */
+    skua__list posts;          /* of struct post, in order */
+    bool stopping;             /* no posts are taken any more */
+    skua__node_source **slots; /* by slot number; NULL: free */
+    uint32_t slot_count;       /* of the memory behind slots */
     uint32_t next_generation;
-    skua__node_source **heap;   /* armed moments, the earliest first; as many places as slots */
+    skua__node_source **heap; /* armed moments, the earliest first; as many places as slots */
     uint32_t heap_count;
     int64_t timer_at_ns;        /* what timer_fd is set to; SKUA_NEVER_NS: not set */
     skua__node_source *running; /* its function runs now */
@@ -53,11 +53,13 @@ void skua__host_stop(skua__host *host);
 void skua__host_fini(skua__host *host);
 
 skua_status skua__host_post(skua__host *host, void (*fn)(void *arg), void *arg);
-/* Posts fn and waits until it has run. Not from the host's thread. */
+/* Runs fn(arg) in the host's thread and waits for it; takes no memory. Not from that thread. Returns 0, SKUA_E_CLOSED. */
 skua_status skua__host_call(skua__host *host, void (*fn)(void *arg), void *arg);
 bool skua__host_is_current(const skua__host *host); /* is this the host's thread? */
 
 skua_status skua__host_source_new(skua__host *host, int fd, void (*fn)(void *arg), void *arg,
                                   skua__node_source **ret_source, skua_error *err);
+/* What to watch a descriptor for instead of EPOLLIN, until it is disarmed and armed again. */
+void skua__host_source_events(skua__node_source *source, uint32_t epoll_events);
 
 #endif

@@ -106,8 +106,8 @@ skua__zap_lookup(skua__zap *zap, const char *user_id, skua__certificate *ret) {
         *ret = admission->certificate;
     }
     skua__mutex_unlock(&zap->lock);
-    return admission && skua__certificate_check_time(ret, skua__clock_wall_s()) ==
-                            SKUA__CERTIFICATE_OK;
+    return admission &&
+           skua__certificate_check_time(ret, skua__clock_wall_s()) == SKUA__CERTIFICATE_OK;
 }
 
 /* ---- The handler ---- */
@@ -165,9 +165,9 @@ zap_decide(skua__zap *zap, const struct zap_request *request,
     const skua__admission *admission =
         skua__hash_get(&zap->table, request->bytes[6], SKUA_KEY_BYTES);
     bool known = admission != NULL;
-    bool timely = known && skua__certificate_check_time(&admission->certificate,
-                                                        skua__clock_wall_s()) ==
-                               SKUA__CERTIFICATE_OK;
+    bool timely =
+        known && skua__certificate_check_time(&admission->certificate, skua__clock_wall_s()) ==
+                     SKUA__CERTIFICATE_OK;
     skua__mutex_unlock(&zap->lock);
     if (!timely) {
         count(known ? &zap->counters.refused_expired : &zap->counters.refused_unknown);
@@ -334,8 +334,7 @@ skua__zap_self_test(void *ctx, const uint8_t server_secret[SKUA_KEY_BYTES], skua
         status = SKUA_FAIL_ERRNO(err, SKUA_E_SYSTEM, errno, "cannot bind tcp://127.0.0.1:*");
     }
     if (!status) {
-        status =
-            skua__socket_new(ctx, ZMQ_DEALER, &config, &stranger, keys.public, &client, err);
+        status = skua__socket_new(ctx, ZMQ_DEALER, &config, &stranger, keys.public, &client, err);
     }
     if (!status) {
         status = skua__monitor_new(ctx, client,

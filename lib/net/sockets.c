@@ -2,9 +2,9 @@
 // Raw ZeroMQ sockets: one place that sets every limit, so that no socket is ever made without.
 #include "sockets.h"
 
+#include <skua-int/endpoint.h>
 #include <skua-int/fail.h>
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -40,20 +40,19 @@ set_int(void *socket, int option, int value) {
 static bool
 set_limits(void *socket, int zmq_type, const skua__socket_config *config) {
     int silent_ms = config->heartbeat_ms * 7 / 2;
-    bool done = set_int(socket, ZMQ_LINGER, SKUA__SOCKET_LINGER_MS) &&
-                set_int(socket, ZMQ_HANDSHAKE_IVL, SKUA__SOCKET_HANDSHAKE_MS) &&
-                set_int(socket, ZMQ_SNDHWM, SKUA__SOCKET_HWM_MSGS) &&
-                set_int(socket, ZMQ_RCVHWM, SKUA__SOCKET_HWM_MSGS) &&
-                set_int(socket, ZMQ_BACKLOG, SKUA__SOCKET_BACKLOG) &&
-                set_int(socket, ZMQ_HEARTBEAT_IVL, config->heartbeat_ms) &&
-                set_int(socket, ZMQ_HEARTBEAT_TIMEOUT, silent_ms) &&
-                set_int(socket, ZMQ_HEARTBEAT_TTL, silent_ms) &&
-                set_int(socket, ZMQ_RECONNECT_IVL,
-                        config->no_reconnect ? -1 : SKUA__SOCKET_RECONNECT_MS) &&
-                set_int(socket, ZMQ_RECONNECT_IVL_MAX,
-                        config->no_reconnect ? 0 : SKUA__SOCKET_RECONNECT_MAX_MS) &&
-                zmq_setsockopt(socket, ZMQ_MAXMSGSIZE, &config->max_bytes,
-                               sizeof config->max_bytes) == 0;
+    bool done =
+        set_int(socket, ZMQ_LINGER, SKUA__SOCKET_LINGER_MS) &&
+        set_int(socket, ZMQ_HANDSHAKE_IVL, SKUA__SOCKET_HANDSHAKE_MS) &&
+        set_int(socket, ZMQ_SNDHWM, SKUA__SOCKET_HWM_MSGS) &&
+        set_int(socket, ZMQ_RCVHWM, SKUA__SOCKET_HWM_MSGS) &&
+        set_int(socket, ZMQ_BACKLOG, SKUA__SOCKET_BACKLOG) &&
+        set_int(socket, ZMQ_HEARTBEAT_IVL, config->heartbeat_ms) &&
+        set_int(socket, ZMQ_HEARTBEAT_TIMEOUT, silent_ms) &&
+        set_int(socket, ZMQ_HEARTBEAT_TTL, silent_ms) &&
+        set_int(socket, ZMQ_RECONNECT_IVL, config->no_reconnect ? -1 : SKUA__SOCKET_RECONNECT_MS) &&
+        set_int(socket, ZMQ_RECONNECT_IVL_MAX,
+                config->no_reconnect ? 0 : SKUA__SOCKET_RECONNECT_MAX_MS) &&
+        zmq_setsockopt(socket, ZMQ_MAXMSGSIZE, &config->max_bytes, sizeof config->max_bytes) == 0;
     if (done && zmq_type == ZMQ_ROUTER) {
         /* EAGAIN and EHOSTUNREACH per peer instead of silent loss. HANDOVER stays off: a second peer could take
          * another's traffic with it. */
@@ -165,19 +164,6 @@ skua__monitor_free(void *socket, void *monitor) {
 
 /* ---- Binding ---- */
 
-bool
-skua__host_is_loopback(const char *host) {
-    struct in_addr v4;
-    struct in6_addr v6;
-    if (inet_pton(AF_INET, host, &v4) == 1) {
-        return ntohl(v4.s_addr) >> 24 == 127;
-    }
-    if (inet_pton(AF_INET6, host, &v6) == 1) {
-        return IN6_IS_ADDR_LOOPBACK(&v6);
-    }
-    return strcmp(host, "localhost") == 0;
-}
-
 static uint16_t
 last_port(void *socket) {
     char endpoint[SKUA__ENDPOINT_BYTES];
@@ -244,69 +230,19 @@ skua__socket_bind(void *socket, const skua__bind_hosts *hosts, uint16_t *ret_por
                            hosts->port_first, hosts->port_last, hosts->hosts[0]);
 }
 
-/* Checks the form of an endpoint that a user wrote; for tcp the host is copied out. */
-static skua_status
-check_endpoint(const char *endpoint, char ret_host[SKUA__ENDPOINT_BYTES], bool *ret_tcp,
-               skua_error *err) {
-    const char *rest = strstr(endpoint, "://");
-    if (!rest) {
-        return SKUA_FAIL(err, SKUA_E_BAD_ENDPOINT,
-                         "cannot understand \"%s\"; write it as tcp://HOST:PORT", endpoint);
-    }
-    size_t length = (size_t)(rest - endpoint);
-    rest += 3;
-    *ret_tcp = length == 3 && memcmp(endpoint, "tcp", 3) == 0;
-    if (!*ret_tcp) {
-        bool other = (length == 3 && memcmp(endpoint, "ipc", 3) == 0) ||
-                     (length == 6 && memcmp(endpoint, "inproc", 6) == 0);
-        if (!other) {
-            bool likely = length >= 2 && length <= 4 && (endpoint[0] == 't' || endpoint[0] == 'T');
-            return SKUA_FAIL(err, SKUA_E_BAD_TRANSPORT,
-                             "unknown transport \"%.*s\"; did you mean %s?", (int)length, endpoint,
-                             likely ? "tcp" : "tcp, ipc or inproc");
-        }
-        return SKUA_OK;
-    }
-    const char *colon = strrchr(rest, ':');
-    size_t host_size = colon ? (size_t)(colon - rest) : 0;
-    char *end = NULL;
-    unsigned long port = colon ? strtoul(colon + 1, &end, 10) : 0;
-    bool any_port = colon && strcmp(colon + 1, "*") == 0;
-    if (!colon || host_size == 0 || host_size >= SKUA__ENDPOINT_BYTES ||
-        (!any_port && (colon[1] < '0' || colon[1] > '9' || *end || port == 0 || port > 65535))) {
-        return SKUA_FAIL(err, SKUA_E_BAD_ENDPOINT,
-                         "cannot understand \"%s\"; write it as tcp://HOST:PORT, where PORT is 1 to "
-                         "65535, or * when binding",
-                         endpoint);
-    }
-    memcpy(ret_host, rest, host_size);
-    ret_host[host_size] = 0;
-    return SKUA_OK;
-}
-
 skua_status
-skua__socket_bind_endpoint(void *socket, const char *endpoint, bool personal, uint16_t *ret_port,
+skua__socket_bind_endpoint(void *socket, const char *text, bool personal, uint16_t *ret_port,
                            skua_error *err) {
-    char host[SKUA__ENDPOINT_BYTES] = "";
-    bool tcp = false;
-    skua_status status = check_endpoint(endpoint, host, &tcp, err);
+    skua__endpoint endpoint;
+    skua_status status = skua__endpoint_parse(text, true, &endpoint, err);
     if (status) {
         return status;
     }
-    if (personal && tcp && !skua__host_is_loopback(host)) {
+    if (personal && !endpoint.loopback) {
         return SKUA_FAIL(err, SKUA_E_LOOPBACK_ONLY,
                          "cannot bind %s: the personal fleet stays on this machine; make a fleet "
                          "with `skua fleet init DIR` and name it with --fleet",
-                         endpoint);
+                         text);
     }
-    if (zmq_bind(socket, endpoint)) {
-        int error = errno;
-        if (error == EADDRINUSE) {
-            return SKUA_FAIL(err, SKUA_E_ADDRESS_IN_USE,
-                             "%s is in use; use another port, or * to let the system pick", endpoint);
-        }
-        return SKUA_FAIL_ERRNO(err, SKUA_E_BAD_ENDPOINT, error, "cannot bind %s", endpoint);
-    }
-    *ret_port = tcp ? last_port(socket) : 0;
-    return SKUA_OK;
+    return skua__endpoint_bind(socket, &endpoint, ret_port, err);
 }

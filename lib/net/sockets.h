@@ -3,20 +3,21 @@
 #ifndef SKUA_NET_SOCKETS_H
 #define SKUA_NET_SOCKETS_H
 
+#include <skua-int/endpoint.h>
 #include <skua-int/ids.h>
 #include <skua/error.h>
 
 enum {
-    SKUA__ENDPOINT_BYTES = 128,
     SKUA__SOCKET_HWM_MSGS = 1000,
     SKUA__SOCKET_BACKLOG = 512,
-    SKUA__SOCKET_LINGER_MS = 100,      /* for a last word to a peer; dead peers cost so much at a close */
+    SKUA__SOCKET_LINGER_MS =
+        100, /* for a last word to a peer; dead peers cost so much at a close */
     SKUA__SOCKET_HANDSHAKE_MS = 2000,
     SKUA__SOCKET_RECONNECT_MS = 50,
     SKUA__SOCKET_RECONNECT_MAX_MS = 1000,
     SKUA__DATA_MAX_BYTES = 1024 * 1024 * 1024, /* of one message on a data socket */
-    SKUA__SPARE_DESCRIPTORS = 12,      /* libzmq aborts the process when it runs out */
-    SKUA__BIND_HOSTS_MAX = 32,         /* addresses that a socket is bound to */
+    SKUA__SPARE_DESCRIPTORS = 12,              /* libzmq aborts the process when it runs out */
+    SKUA__BIND_HOSTS_MAX = 32,                 /* addresses that a socket is bound to */
 };
 
 typedef struct skua__curve_keys {
@@ -69,8 +70,6 @@ skua_status skua__socket_bind(void *socket, const skua__bind_hosts *hosts, uint1
 skua_status skua__socket_bind_endpoint(void *socket, const char *endpoint, bool personal,
                                        uint16_t *ret_port, skua_error *err);
 
-/* "127.0.0.1" and its like. */
-bool skua__host_is_loopback(const char *host);
 /* True when a socket may be opened without the process running out of descriptors. */
 bool skua__descriptors_left(void);
 
