@@ -49,7 +49,7 @@ skua__a32_exchange(skua__a32 *object, uint32_t value, memory_order order) {
     return atomic_exchange_explicit(&object->value, value, order);
 }
 
-/* Both additions return what was there before. */
+/* Additions and the like return what was there before. */
 static inline uint32_t
 skua__a32_add(skua__a32 *object, uint32_t value, memory_order order) {
     skua__atomic_point(object);
@@ -70,6 +70,12 @@ skua__a32_cas(skua__a32 *object, uint32_t *expected, uint32_t value, memory_orde
                                                    memory_order_relaxed); /* relaxed: see above */
 }
 
+static inline uint32_t
+skua__a32_sub(skua__a32 *object, uint32_t value, memory_order order) {
+    skua__atomic_point(object);
+    return atomic_fetch_sub_explicit(&object->value, value, order);
+}
+
 static inline uint64_t
 skua__a64_load(const skua__a64 *object, memory_order order) {
     skua__atomic_point(object);
@@ -88,11 +94,23 @@ skua__a64_add(skua__a64 *object, uint64_t value, memory_order order) {
     return atomic_fetch_add_explicit(&object->value, value, order);
 }
 
+static inline uint64_t
+skua__a64_exchange(skua__a64 *object, uint64_t value, memory_order order) {
+    skua__atomic_point(object);
+    return atomic_exchange_explicit(&object->value, value, order);
+}
+
 static inline bool
 skua__a64_cas(skua__a64 *object, uint64_t *expected, uint64_t value, memory_order order) {
     skua__atomic_point(object);
     return atomic_compare_exchange_strong_explicit(&object->value, expected, value, order,
                                                    memory_order_relaxed); /* relaxed: see above */
+}
+
+static inline uint64_t
+skua__a64_sub(skua__a64 *object, uint64_t value, memory_order order) {
+    skua__atomic_point(object);
+    return atomic_fetch_sub_explicit(&object->value, value, order);
 }
 
 static inline void *

@@ -36,7 +36,7 @@ typedef void skua_fn(skua_worker w, void *frame);
 /* ---- The executor ---- */
 
 #define SKUA_EXEC_WORKERS_MAX 1024 /* workers of one executor, spares included */
-#define SKUA_EXEC_SLOTS_MAX 16384  /* forked calls that wait in one worker's stack at a time */
+#define SKUA_EXEC_SLOTS_MAX 16000  /* forked calls that wait in one worker's stack at a time */
 
 typedef struct skua_exec_options {
     size_t size;
@@ -122,38 +122,38 @@ SKUA_API void skua_exec_runner(skua_exec *exec, skua_runner *ret_runner);
 typedef struct skua_slot {
     skua_fn *fn;
     void *frame;
-    void *thief; /* 0, or who took it, or that it is done */
-    void *reserved;
+    uint64_t state; /* who took it, whether it is done: the executor's */
+    void *origin;   /* the executor's */
 } skua_slot;
 
 /*
  * A worker's slots lie in one block aligned to its size, and the block begins with the trap: two addresses that the fast
  * paths compare with, and that any thread moves when it wants the worker's attention.
  */
-#define SKUA__STACK_BYTES ((size_t)1 << 20)
+#define SKUA_STACK_BYTES ((size_t)1 << 19)
 
-typedef struct skua__trap {
+typedef struct skua_trap {
     skua_slot *spawn_below; /* a spawn at or above this slot takes the slow path */
     skua_slot *sync_from;   /* a sync under this slot takes the slow path */
-} skua__trap;
+    skua_slot *top;         /* the same as the newest skua_worker's, for the executor to know */
+} skua_trap;
 
-static inline const skua__trap *
-skua__worker_trap(skua_worker w) {
-    return (const skua__trap *)(const void *)((const char *)w.top -
-                                              ((uintptr_t)w.top & (SKUA__STACK_BYTES - 1)));
+static inline skua_trap *
+skua_worker_trap(skua_worker w) {
+    return (skua_trap *)(void *)((char *)w.top - ((uintptr_t)w.top & (SKUA_STACK_BYTES - 1)));
 }
 
-/** The slow path of skua_spawn(). Returns: nothing. Threads: worker. Blocks: never. Since 0.1. */
-SKUA_API void skua_spawn_slow(skua_slot *slot, skua_fn *fn, void *frame);
-/** The slow path of skua_sync(). Returns: true when the caller is to run the call. Threads: worker. Since 0.1. */
-SKUA_API bool skua_sync_slow(skua_slot *slot);
-/** Fails an assertion unless slot holds this call. Returns: nothing. Threads: worker. Since 0.1. */
-SKUA_API void skua_sync_check(const skua_slot *slot, skua_fn *fn, const void *frame);
+/** The slow path of skua_spawn(). Returns: the new top. Threads: worker. Blocks: never. Since 0.1. */
+SKUA_API skua_slot *skua_spawn_slow(skua_slot *slot, skua_fn *fn, void *frame);
+/** The slow path of skua_take_back(). Returns: the new top, or NULL: run it. Threads: worker. Since 0.1. */
+SKUA_API skua_slot *skua_sync_slow(skua_slot *slot);
+/** Fails an assertion unless the newest fork is this call. Returns: nothing. Threads: worker. Since 0.1. */
+SKUA_API void skua_sync_check(skua_worker w, skua_fn *fn, const void *frame);
 
 /**
  * Forks the call fn(w, frame): any worker may run it from now on, until the matching skua_sync(). Forks nest: the last
  * one forked is the first to be synced, and all are before the function that forked them returns. When the
- * stack of slots is full, the call runs inside its sync.
+ * stack of slots is full, the call runs here and now.
  *
  * frame: borrowed until the sync has returned; a local variable is fine.
  * Returns: nothing; there are no errors.
@@ -162,15 +162,17 @@ SKUA_API void skua_sync_check(const skua_slot *slot, skua_fn *fn, const void *fr
 static inline void
 skua_spawn(skua_worker *w, skua_fn *fn, void *frame) {
     skua_slot *slot = w->top;
+    skua_trap *trap = skua_worker_trap(*w);
     /* relaxed: a trap that is seen one spawn later is early enough. */
-    if (__builtin_expect(
-            slot < __atomic_load_n(&skua__worker_trap(*w)->spawn_below, __ATOMIC_RELAXED), 1)) {
+    if (__builtin_expect(slot < __atomic_load_n(&trap->spawn_below, __ATOMIC_RELAXED), 1)) {
         slot->fn = fn;
         slot->frame = frame;
+        slot++;
     } else {
-        skua_spawn_slow(slot, fn, frame);
+        slot = skua_spawn_slow(slot, fn, frame);
     }
-    w->top = slot + 1;
+    trap->top = slot;
+    w->top = slot;
 }
 
 /**
@@ -183,13 +185,20 @@ skua_spawn(skua_worker *w, skua_fn *fn, void *frame) {
 static inline SKUA_MUST_CHECK bool
 skua_take_back(skua_worker *w) {
     skua_slot *slot = w->top - 1;
+    skua_trap *trap = skua_worker_trap(*w);
     w->top = slot;
+    trap->top = slot;
     /* relaxed: as in skua_spawn(); what lies at or above the mark was never anybody else's. */
-    if (__builtin_expect(
-            slot >= __atomic_load_n(&skua__worker_trap(*w)->sync_from, __ATOMIC_RELAXED), 1)) {
+    if (__builtin_expect(slot >= __atomic_load_n(&trap->sync_from, __ATOMIC_RELAXED), 1)) {
         return true;
     }
-    return skua_sync_slow(slot);
+    slot = skua_sync_slow(slot);
+    if (!slot) {
+        return true;
+    }
+    trap->top = slot;
+    w->top = slot;
+    return false;
 }
 
 /**
@@ -202,7 +211,7 @@ skua_take_back(skua_worker *w) {
 static inline void
 skua_sync(skua_worker *w, skua_fn *fn, void *frame) {
 #ifndef NDEBUG
-    skua_sync_check(w->top - 1, fn, frame);
+    skua_sync_check(*w, fn, frame);
 #endif
     if (skua_take_back(w)) {
         fn(*w, frame);
@@ -296,7 +305,7 @@ SKUA_API SKUA_MUST_CHECK skua_status skua_exec_submit_batch(skua_exec *exec, sku
  */
 struct skua_group {
     skua_exec *exec;
-    uint64_t reserved[15];
+    uint64_t reserved[31];
 };
 
 /** Prepares an empty group. exec: borrowed. Returns: nothing. Threads: owner. Blocks: never. Since 0.1. */
@@ -372,7 +381,8 @@ SKUA_API SKUA_MUST_CHECK skua_status skua_future_start(skua_future **ret_future,
                                                        skua_error *err);
 
 /**
- * Makes a future that the program completes itself, with skua_future_complete(): a bridge from callbacks.
+ * Makes a future that the program completes itself, with skua_future_complete(): a bridge from callbacks. It must be
+ * complete before the executor is closed. When its last reference goes first, what follows it sees SKUA_E_CANCELLED.
  *
  * Returns: 0 and *ret_future (the caller owns one reference); SKUA_E_NO_MEMORY, SKUA_E_CLOSED, SKUA_E_FORKED.
  * Threads: any, workers too. Blocks: never. Since 0.1.
@@ -383,7 +393,7 @@ SKUA_API SKUA_MUST_CHECK skua_status skua_future_promise(skua_future **ret_futur
 /**
  * Completes a future of skua_future_promise().
  *
- * Returns: 0, or SKUA_E_EXISTS when it is complete already.
+ * Returns: 0, SKUA_E_EXISTS when it is complete already, SKUA_E_BAD_ARGUMENT when it is no promise.
  * Threads: any, workers too. Blocks: never. Since 0.1.
  */
 SKUA_API skua_status skua_future_complete(skua_future *future, skua_status status, void *value);

@@ -1,0 +1,230 @@
+// SPDX-License-Identifier: MPL-2.0
+// The inside of the executor, shared by the files of this box: workers, their stacks of forked calls, the queue of jobs.
+// docs/design/exec.md states the guarantees; the tags of the atomics refer to it.
+#ifndef SKUA_EXEC_ENGINE_H
+#define SKUA_EXEC_ENGINE_H
+
+#include "park.h"
+
+#include <assert.h>
+#include <skua-int/atomic.h>
+#include <skua-int/list.h>
+#include <skua-int/rand.h>
+#include <skua-int/thread.h>
+#include <skua/exec.h>
+#include <stdalign.h>
+
+enum {
+    EXEC_SPARES_DEFAULT = 16,
+    EXEC_SPIN_US_DEFAULT = 20,
+    EXEC_PRIORITIES = 3,
+    EXEC_AGEING_POPS = 32, /* a lower priority is passed over so often at most while it has jobs */
+    EXEC_CACHE_LINE = 64,
+    EXEC_SLOTS_OFFSET = 4096,
+};
+
+/* ---- The stack of forked calls ---- */
+
+/*
+ * {tail, split} and an epoch in one word. Slots under tail are stolen, from tail to split public, from split to the top
+ * private. Thieves move tail up; only the owner moves split.
+ */
+static inline uint64_t
+skua__deque_word(uint32_t epoch, uint32_t split, uint32_t tail) {
+    return (uint64_t)epoch << 32 | (uint64_t)split << 16 | tail;
+}
+
+static inline uint32_t
+skua__deque_tail(uint64_t word) {
+    return (uint32_t)(word & 0xffff);
+}
+
+static inline uint32_t
+skua__deque_split(uint64_t word) {
+    return (uint32_t)(word >> 16 & 0xffff);
+}
+
+static inline uint32_t
+skua__deque_epoch(uint64_t word) {
+    return (uint32_t)(word >> 32);
+}
+
+/* What a trap may ask for: a set of bits in requests. */
+enum {
+    EXEC_REQUEST_HUNGRY = 1u, /* somebody has no work: make some of yours public */
+};
+
+/* The state of a stolen slot: who took it, where the thief's stack began then, and what became of it. */
+enum {
+    EXEC_STATE_DONE = 1u,   /* the frame holds the result */
+    EXEC_STATE_WAITED = 2u, /* the owner sleeps until it is done */
+};
+
+static inline uint64_t
+skua__state_of(uint32_t worker, uint32_t base) {
+    return (uint64_t)(worker + 1) << 40 | (uint64_t)base << 8;
+}
+
+struct skua__worker;
+
+/* The block that a skua_worker points into: see SKUA_STACK_BYTES. */
+typedef struct skua__stack {
+    skua_trap trap; /* written by the owner at each spawn; thieves keep off it but to spring it */
+    struct skua__worker *worker;
+    alignas(EXEC_CACHE_LINE) skua__a64 word; /* read and written by thieves */
+    skua__a32 requests;                      /* EXEC_REQUEST_ bits: thieves look at them often */
+    alignas(EXEC_SLOTS_OFFSET) skua_slot slots[SKUA_EXEC_SLOTS_MAX];
+} skua__stack;
+
+static_assert(sizeof(skua__stack) <= SKUA_STACK_BYTES, "the stack fits its block");
+static_assert(sizeof(skua_slot) == 32, "slots are part of the ABI");
+
+static inline skua__stack *
+skua__stack_of(const skua_slot *slot) {
+    return (skua__stack *)(void *)((char *)(uintptr_t)slot -
+                                   ((uintptr_t)slot & (SKUA_STACK_BYTES - 1)));
+}
+
+/* ---- Workers ---- */
+
+/* What a worker runs: a chain on the stacks of the threads, from the innermost outwards; a stolen call leads to where it
+ * was forked. A frame does not change while another one leads to it. */
+typedef struct skua__frame {
+    const struct skua__frame *parent;
+    skua_group *group; /* whose cancel counts here */
+    const void *job;   /* the job or future that this frame runs; NULL for a forked call */
+} skua__frame;
+
+typedef struct skua__worker {
+    struct skua_exec *exec;
+    skua__stack *stack;
+    void *stack_block; /* what was allocated for it */
+    /* The owner's alone. */
+    const skua__frame *frame;
+    uint32_t index;
+    uint32_t slots;    /* that may be used */
+    uint32_t split;    /* the owner's copy */
+    uint32_t overflow; /* forks that ran at once, and are not synced yet */
+    uint32_t block_depth;
+    skua__rand rand;
+    pthread_t thread;
+    bool started;
+    /* Sleeping: linked while the worker is in exec->sleepers, or a spare in exec->retired. */
+    skua__list sleeper;
+    skua__parker parker;
+    /* Workers that wait for a call which this one took, and sleep; guarded by leap_lock. */
+    skua__mutex leap_lock;
+    skua__list leapers;
+    skua__a32 leaper_count;
+    skua__list leaper; /* our own place in another's list */
+    /* Figures: written by the owner, read by anyone. */
+    skua__a64 stats[12];
+} skua__worker;
+
+enum skua__stat {
+    EXEC_STAT_TASKS,
+    EXEC_STAT_DROPPED,
+    EXEC_STAT_STEALS,
+    EXEC_STAT_MISSES,
+    EXEC_STAT_LEAPS,
+    EXEC_STAT_SHARES,
+    EXEC_STAT_PARKS,
+    EXEC_STAT_WAKES,
+    EXEC_STAT_IDLE_NS,
+};
+
+/* One thread that waits for a group or a future, on its own stack. */
+typedef struct skua__waiter {
+    skua__list link;
+    skua__parker parker;
+} skua__waiter;
+
+static inline void
+skua__stat_add(skua__worker *worker, enum skua__stat which, uint64_t amount) {
+    skua__a64 *stat = &worker->stats[which];
+    /* relaxed: one writer, and readers want a recent figure only. */
+    skua__a64_store(stat, skua__a64_load(stat, memory_order_relaxed) + amount, /* relaxed: same */
+                    memory_order_relaxed);                                     /* relaxed: same */
+}
+
+/* ---- The executor ---- */
+
+typedef struct skua__queue {
+    skua_job *head, **end;
+    uint32_t passed_over; /* pops of a higher priority while this one had jobs */
+} skua__queue;
+
+struct skua_exec {
+    const skua_allocator *hook;
+    uint32_t fork_generation;
+    uint32_t worker_count;  /* without spares */
+    uint32_t worker_places; /* with spares */
+    uint32_t slots;
+    int64_t spin_ns;
+    int64_t queue_max; /* jobs that may wait; SKUA_UNLIMITED */
+    char name[10];
+    skua__worker *workers; /* worker_places of them */
+
+    skua__mutex queue_lock; /* guards queues */
+    skua__queue queues[EXEC_PRIORITIES];
+    skua__a64 queued;  /* jobs in queues; changed under queue_lock */
+    skua__a64 pending; /* jobs submitted and not ended */
+    skua__a32 closing; /* outsiders are refused */
+
+    alignas(EXEC_CACHE_LINE) skua__a32 searching; /* workers that look around */
+    skua__a32 asleep;                             /* length of sleepers */
+    skua__a32 places; /* workers whose thread was ever started: those that thieves look at */
+    skua__a64 job_ns; /* learned run time of the pool's jobs; see backend.c */
+    skua__a32 active; /* workers that are not blocked, retired spares aside */
+
+    skua__mutex sleep_lock; /* guards sleepers, retired and the start of spares */
+    skua__list sleepers;
+    skua__list retired;
+};
+
+/* worker.c */
+skua_status skua__worker_open(skua_exec *exec, uint32_t index, skua_error *err);
+skua_status skua__worker_start(skua__worker *worker, skua_error *err);
+void skua__worker_close(skua__worker *worker);
+/* The worker of exec that the calling thread is, or NULL. */
+skua__worker *skua__worker_here(const skua_exec *exec);
+/* Runs a job or drops it, with its forked calls from top upwards. */
+void skua__worker_run(skua__worker *worker, skua_job *job);
+/* Runs a stolen slot at top, which has index base. */
+void skua__worker_run_stolen(skua__worker *worker, skua_slot *slot, uint32_t base);
+/* Tells sleepers and leapers that there is more work, unless somebody looks around already. */
+void skua__wake_for_work(skua_exec *exec, skua__worker *by);
+void skua__wake_all(skua_exec *exec);
+/* Gives this worker's place to a spare, and takes it back. */
+void skua__block_begin(skua__worker *worker);
+void skua__block_end(skua__worker *worker);
+
+/* fork.c */
+/* Makes trouble for the worker's next spawn or sync, once per request. */
+void skua__request(skua__stack *stack, uint32_t request);
+/* Takes the oldest public slot at or above min_tail, as long as until (may be NULL) is not done; or NULL. */
+skua_slot *skua__steal(skua__stack *victim, uint32_t min_tail, const skua_slot *until);
+bool skua__has_public(const skua__stack *stack);
+void skua__stack_init(skua__worker *worker, skua__stack *stack);
+
+/* inject.c */
+skua_status skua__inject(skua_exec *exec, skua_job *const *jobs, size_t count);
+skua_job *skua__inject_pop(skua_exec *exec);
+/* Takes the oldest queued job of a group, or NULL. */
+skua_job *skua__inject_pop_of(skua_exec *exec, const skua_group *group);
+bool skua__inject_any(const skua_exec *exec);
+
+/* exec.c */
+/* SKUA_OK, or what an outsider's (or a worker's) call on exec fails with now. */
+skua_status skua__exec_check(const skua_exec *exec);
+/* Waits for the parker's token: looks for a while, then sleeps. Returns false when deadline_ns passed. */
+bool skua__await(const skua_exec *exec, skua__parker *parker, int64_t deadline_ns);
+
+/* group.c */
+enum {
+    EXEC_JOB_ALWAYS = 1, /* flag: run is called even when the group was cancelled */
+};
+/* One job of the group has ended. The group may be gone afterwards. */
+void skua__group_done(skua_group *group);
+
+#endif

@@ -1,0 +1,352 @@
+// SPDX-License-Identifier: MPL-2.0
+// The executor as its users see it: open, close, run, submit, runner and figures.
+#include "engine.h"
+
+#include <skua-int/clock.h>
+#include <skua-int/fail.h>
+#include <skua-int/mem.h>
+
+#include <stdio.h>
+#include <string.h>
+
+enum {
+    EXEC_LOOKS = 64, /* looks at a token between two readings of the clock */
+};
+
+void
+skua_exec_options_init(skua_exec_options *options, size_t size) {
+    memset(options, 0, size);
+    options->size = size;
+}
+
+/* ---- Open and close ---- */
+
+static skua_status
+read_options(skua_exec_options *ret_options, const skua_exec_options *given, skua_error *err) {
+    if (!SKUA_READ_OPTIONS(ret_options, given)) {
+        return SKUA_FAIL(err, SKUA_E_BAD_ARGUMENT, "options have no size or a newer field");
+    }
+    const skua_exec_options *o = ret_options;
+    int32_t spares = o->spares == SKUA_NONE ? 0 : o->spares;
+    if (o->workers < 0 || spares < 0 || o->workers > SKUA_EXEC_WORKERS_MAX ||
+        spares > SKUA_EXEC_WORKERS_MAX - o->workers) {
+        return SKUA_FAIL(err, SKUA_E_BAD_ARGUMENT,
+                         "%d workers and %d spares asked for; together they may be 1 to %d",
+                         (int)o->workers, (int)o->spares, SKUA_EXEC_WORKERS_MAX);
+    }
+    if (o->stack_slots < 0 || o->stack_slots > SKUA_EXEC_SLOTS_MAX) {
+        return SKUA_FAIL(err, SKUA_E_BAD_ARGUMENT, "stack_slots is %d; it may be 1 to %d",
+                         (int)o->stack_slots, SKUA_EXEC_SLOTS_MAX);
+    }
+    if (o->queue_tasks < SKUA_UNLIMITED || o->spin_us < SKUA_NONE || o->spin_us == SKUA_UNLIMITED) {
+        return SKUA_FAIL(err, SKUA_E_BAD_ARGUMENT, "queue_tasks is %d and spin_us is %d",
+                         (int)o->queue_tasks, (int)o->spin_us);
+    }
+    return SKUA_OK;
+}
+
+/* The workers of a topology; *ret_cpus is how many can run at once. */
+static skua_status
+ask_topology(const skua_exec_options *options, uint32_t *ret_workers, skua_error *err) {
+    if (options->topology) {
+        *ret_workers = skua_topology_workers(options->topology);
+        return SKUA_OK;
+    }
+    skua_topology *topology = NULL;
+    skua_status status =
+        skua_topology_new(&topology, SKUA_TOPOLOGY_OPTIONS(.allocator = options->allocator), err);
+    if (status == SKUA_OK) {
+        *ret_workers = skua_topology_workers(topology);
+        skua_topology_free(topology);
+    }
+    return status;
+}
+
+static void
+fill_exec(skua_exec *exec, const skua_exec_options *options, uint32_t workers) {
+    uint32_t spares = options->spares == SKUA_NONE ? 0
+                      : options->spares            ? (uint32_t)options->spares
+                                                   : EXEC_SPARES_DEFAULT;
+    int32_t spin_us = options->spin_us ? options->spin_us : EXEC_SPIN_US_DEFAULT;
+    exec->hook = options->allocator ? options->allocator : skua_allocator_default();
+    exec->fork_generation = skua__fork_generation();
+    exec->worker_count = workers;
+    exec->worker_places =
+        workers + spares > SKUA_EXEC_WORKERS_MAX ? SKUA_EXEC_WORKERS_MAX : workers + spares;
+    exec->slots = options->stack_slots ? (uint32_t)options->stack_slots : SKUA_EXEC_SLOTS_MAX;
+    exec->spin_ns = spin_us == SKUA_NONE ? 0 : spin_us * SKUA_NS_PER_US;
+    exec->queue_max = options->queue_tasks ? options->queue_tasks : SKUA_UNLIMITED;
+    snprintf(exec->name, sizeof exec->name, "%s", options->name ? options->name : "skua");
+    skua__mutex_init(&exec->queue_lock);
+    skua__mutex_init(&exec->sleep_lock);
+    skua__list_init(&exec->sleepers);
+    skua__list_init(&exec->retired);
+    for (uint32_t i = 0; i < EXEC_PRIORITIES; i++) {
+        exec->queues[i].end = &exec->queues[i].head;
+    }
+    skua__a32_store(&exec->active, workers, memory_order_relaxed); /* relaxed: no thread yet */
+}
+
+/* Ends what was begun; the threads have ended, or are another process's. */
+static void
+free_exec(skua_exec *exec) {
+    const skua_allocator *hook = exec->hook;
+    for (uint32_t i = 0; exec->workers && i < exec->worker_places; i++) {
+        skua__worker_close(&exec->workers[i]);
+    }
+    skua__mutex_fini(&exec->queue_lock);
+    skua__mutex_fini(&exec->sleep_lock);
+    skua__mem_free(hook, exec->workers);
+    skua__mem_free(hook, exec);
+}
+
+skua_status
+skua_exec_open(skua_exec **ret_exec, const skua_exec_options *given, skua_error *err) {
+    skua_exec_options options;
+    if (!ret_exec) {
+        return SKUA_FAIL(err, SKUA_E_BAD_ARGUMENT, "ret_exec is NULL");
+    }
+    skua_status status = read_options(&options, given, err);
+    uint32_t workers = (uint32_t)options.workers;
+    if (status == SKUA_OK && workers == 0) {
+        status = ask_topology(&options, &workers, err);
+    }
+    if (status != SKUA_OK) {
+        return status;
+    }
+    workers = workers > SKUA_EXEC_WORKERS_MAX ? SKUA_EXEC_WORKERS_MAX : workers;
+    skua_exec *exec = skua__mem_new(options.allocator, sizeof *exec);
+    if (!exec) {
+        return SKUA_FAIL_MEMORY(err, "an executor");
+    }
+    fill_exec(exec, &options, workers);
+    exec->workers = skua__mem_new_array(exec->hook, exec->worker_places, sizeof *exec->workers);
+    if (!exec->workers) {
+        status = SKUA_FAIL_MEMORY(err, "the executor's workers");
+    }
+    for (uint32_t i = 0; status == SKUA_OK && i < workers; i++) {
+        status = skua__worker_open(exec, i, err);
+    }
+    for (uint32_t i = 0; status == SKUA_OK && i < workers; i++) {
+        status = skua__worker_start(&exec->workers[i], err);
+    }
+    if (status != SKUA_OK) {
+        skua_exec_close(exec);
+        return status;
+    }
+    *ret_exec = exec;
+    return SKUA_OK;
+}
+
+skua_exec *
+skua_exec_close(skua_exec *exec) {
+    if (!exec) {
+        return NULL;
+    }
+    assert(!skua__worker_here(exec) && "skua_exec_close: called by a worker of the executor");
+    if (exec->fork_generation != skua__fork_generation()) {
+        /* The threads stayed in the parent, and may have held the locks: only memory is given back. */
+        const skua_allocator *hook = exec->hook;
+        for (uint32_t i = 0; i < exec->worker_places; i++) {
+            hook->release(hook->ctx, exec->workers[i].stack_block);
+        }
+        skua__mem_free(hook, exec->workers);
+        return skua__mem_free(hook, exec);
+    }
+    /* seq_cst C1: closing before the look at pending; pairs with seq_cst C1 in is_over() */
+    skua__a32_store(&exec->closing, 1, memory_order_seq_cst);
+    skua__wake_all(exec);
+    for (uint32_t i = 0; exec->workers && i < exec->worker_places; i++) {
+        if (exec->workers[i].started) {
+            skua__thread_join(exec->workers[i].thread);
+        }
+    }
+    free_exec(exec);
+    return NULL;
+}
+
+skua_status
+skua__exec_check(const skua_exec *exec) {
+    if (exec->fork_generation != skua__fork_generation()) {
+        return SKUA_E_FORKED;
+    }
+    /* relaxed: an outsider that calls during a close is wrong anyway; workers go on until the end. */
+    if (skua__a32_load(&exec->closing, memory_order_relaxed) && !skua__worker_here(exec)) {
+        return SKUA_E_CLOSED;
+    }
+    return SKUA_OK;
+}
+
+uint32_t
+skua_exec_workers(const skua_exec *exec) {
+    return exec->worker_count;
+}
+
+/* ---- Run and submit ---- */
+
+bool
+skua__await(const skua_exec *exec, skua__parker *parker, int64_t deadline_ns) {
+    if (exec->spin_ns > 0 && !skua__park_ready(parker)) {
+        int64_t until_ns = skua__clock_ns() + exec->spin_ns;
+        for (uint32_t looks = 1; !skua__park_ready(parker); looks++) {
+            skua__atomic_pause();
+            if (looks % EXEC_LOOKS == 0 && skua__clock_ns() >= until_ns) {
+                break;
+            }
+        }
+    }
+    return skua__park(parker, deadline_ns);
+}
+
+/* A call from outside, on the caller's stack. */
+typedef struct outside_call {
+    skua_job job;
+    skua_fn *fn;
+    void *frame;
+    skua__parker parker;
+} outside_call;
+
+static void
+run_outside_call(skua_worker w, skua_job *job) {
+    outside_call *call = SKUA_CONTAINER_OF(job, outside_call, job);
+    call->fn(w, call->frame);
+    skua__unpark(&call->parker); /* the call's memory may be gone from here on */
+}
+
+skua_status
+skua_exec_run(skua_exec *exec, skua_fn *fn, void *frame, skua_error *err) {
+    if (!exec || !fn) {
+        return SKUA_FAIL(err, SKUA_E_BAD_ARGUMENT, "%s is NULL", exec ? "fn" : "exec");
+    }
+    skua_status status = skua__exec_check(exec);
+    if (status != SKUA_OK) {
+        return SKUA_FAIL(err, status, "the executor cannot run this: %s", skua_status_text(status));
+    }
+    skua__worker *here = skua__worker_here(exec);
+    if (here) {
+        fn((skua_worker){here->stack->trap.top}, frame);
+        return SKUA_OK;
+    }
+    outside_call call = {.fn = fn, .frame = frame};
+    skua_job_init(&call.job, run_outside_call);
+    skua_job *jobs[] = {&call.job};
+    status = skua__inject(exec, jobs, 1);
+    if (status != SKUA_OK) {
+        return SKUA_FAIL(err, status, "%lld jobs wait already: the queue_tasks option",
+                         (long long)exec->queue_max);
+    }
+    skua__await(exec, &call.parker, SKUA_NEVER_NS);
+    return SKUA_OK;
+}
+
+skua_status
+skua_exec_submit(skua_exec *exec, skua_job *job) {
+    skua_job *jobs[] = {job};
+    return skua_exec_submit_batch(exec, jobs, 1);
+}
+
+skua_status
+skua_exec_submit_batch(skua_exec *exec, skua_job *const *jobs, size_t count) {
+    skua_status status = skua__exec_check(exec);
+    if (status != SKUA_OK || count == 0) {
+        return status;
+    }
+    return skua__inject(exec, jobs, count);
+}
+
+/* ---- The runner ---- */
+
+typedef struct posted_call {
+    skua_job job;
+    const skua_allocator *hook;
+    void (*fn)(void *arg);
+    void *arg;
+} posted_call;
+
+static void
+run_posted_call(skua_worker w, skua_job *job) {
+    (void)w;
+    posted_call *call = SKUA_CONTAINER_OF(job, posted_call, job);
+    void (*fn)(void *arg) = call->fn;
+    void *arg = call->arg;
+    skua__mem_free(call->hook, call);
+    fn(arg);
+}
+
+static skua_status
+post_to_exec(void *ctx, void (*fn)(void *arg), void *arg) {
+    skua_exec *exec = ctx;
+    posted_call *call = skua__mem_new(exec->hook, sizeof *call);
+    if (!call) {
+        return SKUA_E_NO_MEMORY;
+    }
+    *call = (posted_call){.hook = exec->hook, .fn = fn, .arg = arg};
+    skua_job_init(&call->job, run_posted_call);
+    skua_status status = skua_exec_submit(exec, &call->job);
+    if (status != SKUA_OK) {
+        skua__mem_free(exec->hook, call);
+    }
+    return status;
+}
+
+void
+skua_exec_runner(skua_exec *exec, skua_runner *ret_runner) {
+    *ret_runner = (skua_runner){.version = SKUA_RUNNER_VERSION, .ctx = exec, .post = post_to_exec};
+}
+
+/* ---- Figures ---- */
+
+static void
+add_stats(skua_exec_stats *stats, const skua__worker *worker) {
+    struct {
+        uint64_t *to;
+        enum skua__stat from;
+    } rows[] = {
+        {&stats->tasks, EXEC_STAT_TASKS},     {&stats->tasks_dropped, EXEC_STAT_DROPPED},
+        {&stats->steals, EXEC_STAT_STEALS},   {&stats->steal_misses, EXEC_STAT_MISSES},
+        {&stats->leaps, EXEC_STAT_LEAPS},     {&stats->shares, EXEC_STAT_SHARES},
+        {&stats->parks, EXEC_STAT_PARKS},     {&stats->wakes, EXEC_STAT_WAKES},
+        {&stats->idle_ns, EXEC_STAT_IDLE_NS},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        /* relaxed: figures, each right by itself. */
+        *rows[i].to += skua__a64_load(&worker->stats[rows[i].from], memory_order_relaxed);
+    }
+}
+
+/* Copies what the caller's (perhaps older) struct has room for. */
+static skua_status
+give_stats(skua_exec_stats *ret_stats, const skua_exec_stats *stats) {
+    size_t size = ret_stats->size < sizeof *stats ? ret_stats->size : sizeof *stats;
+    if (size < 2 * sizeof(uint64_t)) {
+        return SKUA_E_BAD_ARGUMENT;
+    }
+    memcpy(ret_stats, stats, size);
+    ret_stats->size = size;
+    return SKUA_OK;
+}
+
+skua_status
+skua_exec_stats_get(skua_exec *exec, skua_exec_stats *ret_stats) {
+    skua_exec_stats stats = {0};
+    /* acquire N1: the spares' fields; pairs with release N1 in skua__worker_start() */
+    uint32_t places = skua__a32_load(&exec->places, memory_order_acquire);
+    for (uint32_t i = 0; i < places; i++) {
+        add_stats(&stats, &exec->workers[i]);
+    }
+    stats.queued_tasks =
+        skua__a64_load(&exec->queued, memory_order_relaxed); /* relaxed: a figure */
+    stats.spares = places - exec->worker_count;
+    return give_stats(ret_stats, &stats);
+}
+
+skua_status
+skua_exec_worker_stats(skua_exec *exec, uint32_t worker, skua_exec_stats *ret_stats) {
+    skua_exec_stats stats = {0};
+    /* acquire N1: as in skua_exec_stats_get() */
+    if (worker >= skua__a32_load(&exec->places, memory_order_acquire)) {
+        return SKUA_E_BAD_ARGUMENT;
+    }
+    add_stats(&stats, &exec->workers[worker]);
+    return give_stats(ret_stats, &stats);
+}

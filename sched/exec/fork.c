@@ -1,0 +1,346 @@
+// SPDX-License-Identifier: MPL-2.0
+// Forked calls: the slow paths of spawn and sync, stealing, and waiting for a call that was stolen.
+//
+// Ordering.
+// 1. A slot's fn, frame and origin are written by its owner before the split passes over it (D1), and read by the thief
+//    after its compare-and-swap of the word took the slot. Nobody else reads them.
+// 2. What the call wrote is seen by the owner once it reads DONE in the slot's state (S1).
+// 3. A thief that finds nothing sets the request, then springs the trap; the owner resets the trap, then takes the request.
+//    All four are sequentially consistent (T1), so a sprung trap is never reset without its request being seen.
+// 4. The epoch in the word changes when a thief is done with a stolen call, before it says so (E1). A leaper reads the
+//    word, then sees that the call is not done, then swaps: so the slot it takes was forked by that call.
+//
+// Progress. Spawn and sync of a private slot are wait-free and touch nothing shared. A steal is lock-free. Waiting for a
+// stolen call blocks on its thief only, which runs.
+#include "engine.h"
+
+#include <skua-int/clock.h>
+
+enum {
+    FORK_SPINS = 64, /* looks at a stolen call between two readings of the clock */
+};
+
+/* The public structs hold plain words, so that any language can read them; here they are atomics. */
+static_assert(sizeof(skua__a64) == sizeof(uint64_t), "a slot's state is an atomic");
+static_assert(sizeof(skua__aptr) == sizeof(void *), "the trap's addresses are atomics");
+
+static skua__a64 *
+state_of(const skua_slot *slot) {
+    return (skua__a64 *)(void *)(uintptr_t)&slot->state;
+}
+
+static skua__aptr *
+trap_word(skua_slot **address) {
+    return (skua__aptr *)(void *)address;
+}
+
+static uint32_t
+index_of(const skua__stack *stack, const skua_slot *slot) {
+    return (uint32_t)(slot - stack->slots);
+}
+
+/* ---- The trap ---- */
+
+void
+skua__request(skua__stack *stack, uint32_t request) {
+    /* seq_cst T1: a request that is pending already has sprung the trap, or is about to. */
+    if (skua__a32_load(&stack->requests, memory_order_seq_cst) & request) {
+        return;
+    }
+    /* seq_cst T1: the request before the trap; pairs with seq_cst T1 in take_requests() */
+    skua__a32_or(&stack->requests, request, memory_order_seq_cst);
+    /* seq_cst T1: see above */
+    skua__aptr_store(trap_word(&stack->trap.spawn_below), NULL, memory_order_seq_cst);
+    /* seq_cst T1: see above */
+    skua__aptr_store(trap_word(&stack->trap.sync_from), (void *)UINTPTR_MAX, memory_order_seq_cst);
+}
+
+void
+skua__stack_init(skua__worker *worker, skua__stack *stack) {
+    stack->trap.spawn_below = &stack->slots[worker->slots];
+    stack->trap.sync_from = stack->slots;
+    stack->trap.top = stack->slots;
+    stack->worker = worker;
+    skua__a64_store(&stack->word, 0, memory_order_relaxed);     /* relaxed: no thread yet */
+    skua__a32_store(&stack->requests, 0, memory_order_relaxed); /* relaxed: no thread yet */
+}
+
+/* Sets the trap for normal running, then takes what was asked for. */
+static uint32_t
+take_requests(skua__worker *worker) {
+    skua__stack *stack = worker->stack;
+    void *sync_from = worker->overflow ? (void *)UINTPTR_MAX : (void *)&stack->slots[worker->split];
+    /* seq_cst T1: the trap before the request; pairs with seq_cst T1 in skua__request() */
+    skua__aptr_store(trap_word(&stack->trap.spawn_below), &stack->slots[worker->slots],
+                     memory_order_seq_cst);
+    /* seq_cst T1: see above */
+    skua__aptr_store(trap_word(&stack->trap.sync_from), sync_from, memory_order_seq_cst);
+    /* The load only saves the exchange: a request that comes later springs the trap again. */
+    if (skua__a32_load(&stack->requests, memory_order_seq_cst) == 0) { /* seq_cst T1: see above */
+        return 0;
+    }
+    /* seq_cst T1: see above */
+    return skua__a32_exchange(&stack->requests, 0, memory_order_seq_cst);
+}
+
+/* Makes the older half of the private slots under top public. Returns false when there are none. */
+static bool
+share(skua__worker *worker, uint32_t top) {
+    uint32_t split = worker->split;
+    if (top <= split) {
+        return false;
+    }
+    uint32_t count = (top - split + 1) / 2;
+    for (uint32_t i = split; i < split + count; i++) {
+        skua_slot *slot = &worker->stack->slots[i];
+        /* relaxed: published with the slot, by release D1 below */
+        skua__a64_store(state_of(slot), 0, memory_order_relaxed);
+        slot->origin = (void *)(uintptr_t)worker->frame;
+    }
+    worker->split = split + count;
+    /* release D1: publishes the slots; pairs with acquire D1 in skua__steal() */
+    skua__a64_add(&worker->stack->word, (uint64_t)count << 16, memory_order_release);
+    skua__stat_add(worker, EXEC_STAT_SHARES, 1);
+    return true;
+}
+
+bool
+skua__has_public(const skua__stack *stack) {
+    /* seq_cst W1: a sleeper looks after it was counted; pairs with seq_cst W1 in skua__wake_for_work() */
+    uint64_t word = skua__a64_load(&stack->word, memory_order_seq_cst);
+    return skua__deque_tail(word) < skua__deque_split(word);
+}
+
+/* Does what others asked for; top is the index of the first free slot. */
+static void
+attend(skua__worker *worker, uint32_t top) {
+    uint32_t requests = take_requests(worker);
+    if (requests & EXEC_REQUEST_HUNGRY) {
+        if (share(worker, top)) {
+            /* The split moved: syncs under it have to come here. */
+            requests = take_requests(worker);
+            skua__wake_for_work(worker->exec, worker);
+        }
+        if (requests & EXEC_REQUEST_HUNGRY) {
+            /* Nothing to give yet (or asked again): the next spawn will have something. */
+            skua__a32_or(&worker->stack->requests, EXEC_REQUEST_HUNGRY,
+                         memory_order_seq_cst); /* seq_cst T1: as in skua__request() */
+            skua__aptr_store(trap_word(&worker->stack->trap.spawn_below), NULL,
+                             memory_order_seq_cst); /* seq_cst T1: as in skua__request() */
+        }
+    }
+}
+
+skua_slot *
+skua_spawn_slow(skua_slot *slot, skua_fn *fn, void *frame) {
+    skua__stack *stack = skua__stack_of(slot);
+    skua__worker *worker = stack->worker;
+    uint32_t index = index_of(stack, slot);
+    assert(worker == skua__worker_here(worker->exec) && "skua_spawn: w is another worker's");
+    if (index < worker->slots) {
+        slot->fn = fn;
+        slot->frame = frame;
+        stack->trap.top = slot + 1;
+        attend(worker, index + 1);
+        return slot + 1;
+    }
+    /* The stack is full: the call runs now, and its sync, which takes the slow path, finds it done. */
+    worker->overflow++;
+    attend(worker, index);
+    fn((skua_worker){slot}, frame);
+    return slot;
+}
+
+/* ---- Stealing ---- */
+
+skua_slot *
+skua__steal(skua__stack *victim, uint32_t min_tail, const skua_slot *until) {
+    /* acquire D1: what the owner wrote into the slot; pairs with release D1 in share() */
+    uint64_t word = skua__a64_load(&victim->word, memory_order_acquire);
+    for (;;) {
+        uint32_t tail = skua__deque_tail(word);
+        if (tail < min_tail || tail >= skua__deque_split(word)) {
+            return NULL;
+        }
+        /* acquire E1: not done means that word is of its epoch; pairs with acq_rel E1 in finish() */
+        if (until && skua__a64_load(state_of(until), memory_order_acquire) & EXEC_STATE_DONE) {
+            return NULL;
+        }
+        /* acquire D1: see above; release sequences of the owner go on through it */
+        if (skua__a64_cas(&victim->word, &word, word + 1, memory_order_acquire)) {
+            return &victim->slots[tail];
+        }
+    }
+}
+
+void
+skua__worker_run_stolen(skua__worker *worker, skua_slot *slot, uint32_t base) {
+    skua__stack *stack = worker->stack;
+    skua_fn *fn = slot->fn;
+    void *frame = slot->frame;
+    const skua__frame *origin = slot->origin;
+    const skua__frame *before = worker->frame;
+    skua__frame here = {.parent = origin, .group = origin ? origin->group : NULL};
+    worker->frame = &here;
+    stack->trap.top = &stack->slots[base];
+    /* release S2: our stack is at base now; pairs with acquire S2 in wait_stolen() */
+    skua__a64_add(state_of(slot), skua__state_of(worker->index, base), memory_order_release);
+    fn((skua_worker){stack->trap.top}, frame);
+    assert(stack->trap.top == &stack->slots[base] && "a forked call returned before its sync");
+    assert(worker->split == base);
+    worker->frame = before;
+    /* relaxed: no thief can swap an empty stack's word; E1's order is by the exchange below. */
+    uint64_t word = skua__a64_load(&stack->word, memory_order_relaxed);
+    word = skua__deque_word(skua__deque_epoch(word) + 1, base, base);
+    skua__a64_store(&stack->word, word, memory_order_relaxed); /* relaxed: as above */
+    skua__worker *owner = skua__stack_of(slot)->worker;
+    /* acq_rel E1: the epoch before DONE, and what fn wrote (S1); pairs with acquire E1 in skua__steal() */
+    uint64_t state = skua__a64_exchange(state_of(slot), EXEC_STATE_DONE, memory_order_acq_rel);
+    /* The slot may be used anew from here on; workers live as long as the executor. */
+    if (state & EXEC_STATE_WAITED) {
+        skua__unpark(&owner->parker);
+    }
+}
+
+/* ---- Waiting ---- */
+
+static bool
+is_done(const skua_slot *slot) {
+    /* acquire S1: what the call wrote; pairs with acq_rel E1 in skua__worker_run_stolen() */
+    return skua__a64_load(state_of(slot), memory_order_acquire) & EXEC_STATE_DONE;
+}
+
+/* The thief of a slot, or NULL while it has not said so; *ret_base is where its stack began. */
+static skua__worker *
+thief_of(skua_exec *exec, const skua_slot *slot, uint32_t *ret_base) {
+    /* acquire S2: the thief's stack is at base; pairs with release S2 in skua__worker_run_stolen() */
+    uint64_t state = skua__a64_load(state_of(slot), memory_order_acquire);
+    uint32_t thief = (uint32_t)(state >> 40);
+    *ret_base = (uint32_t)(state >> 8 & 0xffffffff);
+    return thief ? &exec->workers[thief - 1] : NULL;
+}
+
+/* Sleeps until the slot is done or its thief has something to share. */
+static void
+park_for(skua__worker *worker, skua_slot *slot, skua__worker *thief, uint32_t base) {
+    if (thief) {
+        skua__mutex_lock(&thief->leap_lock);
+        skua__list_push_back(&thief->leapers, &worker->leaper);
+        /* seq_cst W2: counted before we look again; pairs with seq_cst W2 in skua__wake_for_work() */
+        skua__a32_add(&thief->leaper_count, 1, memory_order_seq_cst);
+        skua__mutex_unlock(&thief->leap_lock);
+        skua__request(thief->stack, EXEC_REQUEST_HUNGRY);
+    }
+    uint64_t state =
+        skua__a64_load(state_of(slot), memory_order_relaxed); /* relaxed: the CAS checks */
+    bool sleeps = true;
+    while (sleeps && !(state & EXEC_STATE_WAITED)) {
+        /* release S1: nothing to publish, the thief's exchange reads it; pairs with acq_rel E1 there */
+        sleeps = !(state & EXEC_STATE_DONE);
+        if (sleeps && skua__a64_cas(state_of(slot), &state, state | EXEC_STATE_WAITED,
+                                    memory_order_release)) { /* release S1: see above */
+            break;
+        }
+    }
+    if (sleeps && thief) {
+        /* seq_cst W2: see above */
+        uint64_t word = skua__a64_load(&thief->stack->word, memory_order_seq_cst);
+        sleeps = skua__deque_tail(word) < base || skua__deque_tail(word) >= skua__deque_split(word);
+    }
+    if (sleeps) {
+        int64_t from_ns = skua__clock_ns();
+        skua__stat_add(worker, EXEC_STAT_PARKS, 1);
+        skua__park(&worker->parker, SKUA_NEVER_NS);
+        skua__stat_add(worker, EXEC_STAT_IDLE_NS, (uint64_t)(skua__clock_ns() - from_ns));
+    }
+    if (thief) {
+        skua__mutex_lock(&thief->leap_lock);
+        skua__list_remove(&worker->leaper);
+        skua__a32_sub(&thief->leaper_count, 1, memory_order_relaxed); /* relaxed: under the lock */
+        skua__mutex_unlock(&thief->leap_lock);
+    }
+}
+
+/* Waits for a stolen slot, running only what the stolen call forked. */
+static void
+wait_stolen(skua__worker *worker, skua_slot *slot) {
+    skua_exec *exec = worker->exec;
+    uint32_t base = index_of(worker->stack, slot) + 1;
+    int64_t spin_until_ns = 0;
+    for (uint32_t spins = 0; !is_done(slot); spins++) {
+        uint32_t thief_base = 0;
+        skua__worker *thief = thief_of(exec, slot, &thief_base);
+        skua_slot *taken = thief ? skua__steal(thief->stack, thief_base, slot) : NULL;
+        if (taken) {
+            skua__stat_add(worker, EXEC_STAT_LEAPS, 1);
+            skua__worker_run_stolen(worker, taken, base);
+            spin_until_ns = 0;
+            continue;
+        }
+        if (thief) {
+            skua__request(thief->stack, EXEC_REQUEST_HUNGRY);
+        }
+        skua__atomic_pause();
+        if (spins % FORK_SPINS == 0) {
+            int64_t now_ns = skua__clock_ns();
+            if (spin_until_ns == 0) {
+                spin_until_ns = now_ns + exec->spin_ns;
+            }
+            if (now_ns >= spin_until_ns) {
+                park_for(worker, slot, thief, thief_base);
+                spin_until_ns = 0;
+            }
+        }
+    }
+}
+
+skua_slot *
+skua_sync_slow(skua_slot *slot) {
+    skua__stack *stack = skua__stack_of(slot);
+    skua__worker *worker = stack->worker;
+    assert(worker == skua__worker_here(worker->exec) && "skua_sync: w is another worker's");
+    uint32_t index = index_of(stack, slot);
+    if (worker->overflow) {
+        worker->overflow--;
+        attend(worker, index + 1);
+        return slot + 1;
+    }
+    if (index >= worker->split) {
+        attend(worker, index);
+        return NULL;
+    }
+    assert(worker->split == index + 1 && "skua_sync: more syncs than spawns");
+    /* relaxed: our own slots; the swap below only has to win against thieves. */
+    uint64_t word = skua__a64_load(&stack->word, memory_order_relaxed);
+    while (skua__deque_tail(word) <= index) {
+        uint32_t tail = skua__deque_tail(word);
+        uint32_t split = tail + (index - tail) / 2;
+        /* release D1: the slots that stay public stay published; pairs with acquire D1 in skua__steal() */
+        if (skua__a64_cas(&stack->word, &word,
+                          skua__deque_word(skua__deque_epoch(word), split, tail),
+                          memory_order_release)) {
+            worker->split = split;
+            attend(worker, index);
+            return NULL;
+        }
+    }
+    wait_stolen(worker, slot);
+    /* relaxed: no thief can swap an empty stack's word. */
+    word = skua__a64_load(&stack->word, memory_order_relaxed);
+    skua__a64_store(&stack->word, skua__deque_word(skua__deque_epoch(word), index, index),
+                    memory_order_relaxed); /* relaxed: as above */
+    worker->split = index;
+    attend(worker, index);
+    return slot;
+}
+
+void
+skua_sync_check(skua_worker w, skua_fn *fn, const void *frame) {
+    const skua__stack *stack = skua__stack_of(w.top - 1);
+    const skua__worker *worker = stack->worker;
+    assert(w.top == stack->trap.top && "skua_sync: w is stale, a copy from before a fork or sync");
+    assert((worker->overflow || w.top > stack->slots) && "skua_sync: more syncs than spawns");
+    assert((worker->overflow || (w.top[-1].fn == fn && w.top[-1].frame == frame)) &&
+           "skua_sync: this is not the newest fork");
+    (void)stack, (void)worker, (void)fn, (void)frame;
+}

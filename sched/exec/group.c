@@ -1,0 +1,222 @@
+// SPDX-License-Identifier: MPL-2.0
+// Groups: a count of jobs under way, a cancel with the first error, and waiting that helps.
+#include "engine.h"
+
+#include <skua-int/clock.h>
+#include <skua-int/fail.h>
+
+#include <stdio.h>
+#include <string.h>
+
+enum {
+    GROUP_MESSAGE_BYTES = 128,
+};
+
+/* What lies in the public struct. */
+typedef struct group_body {
+    skua_exec *exec;
+    skua__a64 pending;      /* jobs under way, and submits in progress */
+    skua__a32 status;       /* the first cancel's, or 0 */
+    skua__a32 waiter_count; /* the length of waiters */
+    skua__mutex lock;       /* guards waiters, message, and the step of pending from 1 to 0 */
+    skua__list waiters;
+    char message[GROUP_MESSAGE_BYTES];
+} group_body;
+
+static_assert(sizeof(group_body) <= sizeof(skua_group), "the body fits the public struct");
+static_assert(_Alignof(group_body) <= _Alignof(skua_group), "and so does its alignment");
+
+static group_body *
+body_of(const skua_group *group) {
+    return (group_body *)(void *)(uintptr_t)group;
+}
+
+void
+skua_group_init(skua_group *group, skua_exec *exec) {
+    memset(group, 0, sizeof *group);
+    group_body *body = body_of(group);
+    body->exec = exec;
+    skua__mutex_init(&body->lock);
+    skua__list_init(&body->waiters);
+}
+
+void
+skua_group_fini(skua_group *group) {
+    if (!group || !group->exec) {
+        return;
+    }
+    group_body *body = body_of(group);
+    /* acquire G1: pairs with release G1 in skua__group_done() */
+    assert(skua__a64_load(&body->pending, memory_order_acquire) == 0 &&
+           "skua_group_fini: a job of the group is under way");
+    skua__mutex_fini(&body->lock);
+    memset(group, 0, sizeof *group);
+}
+
+static void
+wake_waiters_locked(group_body *body) {
+    SKUA_LIST_EACH(node, &body->waiters) {
+        skua__unpark(&SKUA_CONTAINER_OF(node, skua__waiter, link)->parker);
+    }
+}
+
+void
+skua__group_done(skua_group *group) {
+    group_body *body = body_of(group);
+    uint64_t pending = skua__a64_load(&body->pending, memory_order_relaxed); /* relaxed: CAS */
+    while (pending > 1) {
+        /* release G1: what the job did; pairs with acquire G1 in is_empty_locked() */
+        if (skua__a64_cas(&body->pending, &pending, pending - 1, memory_order_release)) {
+            return;
+        }
+    }
+    /* The last one: under the lock, so that who waits cannot free the group before we are out of it. */
+    skua__mutex_lock(&body->lock);
+    /* release G1: see above */
+    if (skua__a64_sub(&body->pending, 1, memory_order_release) == 1) {
+        wake_waiters_locked(body);
+    }
+    skua__mutex_unlock(&body->lock);
+}
+
+skua_status
+skua_group_submit(skua_group *group, skua_job *job) {
+    group_body *body = body_of(group);
+    skua_exec *exec = body->exec;
+    skua_status status = skua__exec_check(exec);
+    if (status != SKUA_OK) {
+        return status;
+    }
+    if (skua_group_cancelled(group)) {
+        return SKUA_E_CANCELLED;
+    }
+    /* One for the job, one that keeps the group alive until we are done with it. */
+    skua__a64_add(&body->pending, 2,
+                  memory_order_relaxed); /* relaxed: the queue's lock publishes */
+    job->group = group;
+    skua_job *jobs[] = {job};
+    status = skua__inject(exec, jobs, 1);
+    if (status != SKUA_OK) {
+        job->group = NULL;
+        skua__group_done(group);
+    } else if (skua__a32_load(&body->waiter_count, memory_order_seq_cst) > 0) {
+        /* seq_cst G2: the job is queued before we look; pairs with seq_cst G2 in add_waiter() */
+        skua__mutex_lock(&body->lock);
+        wake_waiters_locked(body); /* a worker among them may help */
+        skua__mutex_unlock(&body->lock);
+    }
+    skua__group_done(group);
+    return status;
+}
+
+bool
+skua_group_cancel(skua_group *group, skua_status status, const char *message) {
+    group_body *body = body_of(group);
+    skua__mutex_lock(&body->lock);
+    /* relaxed: under the lock */
+    bool first = skua__a32_load(&body->status, memory_order_relaxed) == 0;
+    if (first) {
+        snprintf(body->message, sizeof body->message, "%s", message ? message : "");
+        uint32_t value = (uint32_t)(status < 0 ? status : SKUA_E_CANCELLED);
+        /* release G3: the message; pairs with acquire G3 in skua_group_cancelled() */
+        skua__a32_store(&body->status, value, memory_order_release);
+    }
+    skua__mutex_unlock(&body->lock);
+    return first;
+}
+
+bool
+skua_group_cancelled(const skua_group *group) {
+    /* acquire G3: pairs with release G3 in skua_group_cancel() */
+    return skua__a32_load(&body_of(group)->status, memory_order_acquire) != 0;
+}
+
+static skua_status
+result_of(group_body *body, skua_error *err) {
+    /* acquire G3: pairs with release G3 in skua_group_cancel() */
+    skua_status status = (skua_status)(int32_t)skua__a32_load(&body->status, memory_order_acquire);
+    if (status == SKUA_OK) {
+        return SKUA_OK;
+    }
+    return SKUA_FAIL(err, status, "the group was cancelled: %s",
+                     body->message[0] ? body->message : skua_status_text(status));
+}
+
+/* Counts the waiter in; false when the group is empty (or there is something to help with). */
+static bool
+add_waiter(group_body *body, skua__waiter *waiter) {
+    skua__mutex_lock(&body->lock);
+    /* acquire G1: what the jobs did; pairs with release G1 in skua__group_done() */
+    bool waits = skua__a64_load(&body->pending, memory_order_acquire) > 0;
+    if (waits) {
+        skua__list_push_back(&body->waiters, &waiter->link);
+        /* seq_cst G2: counted before we look for jobs; pairs with seq_cst G2 in skua_group_submit() */
+        skua__a32_add(&body->waiter_count, 1, memory_order_seq_cst);
+    }
+    skua__mutex_unlock(&body->lock);
+    return waits;
+}
+
+static void
+remove_waiter(group_body *body, skua__waiter *waiter) {
+    skua__mutex_lock(&body->lock);
+    skua__list_remove(&waiter->link);
+    skua__a32_sub(&body->waiter_count, 1, memory_order_relaxed); /* relaxed: under the lock */
+    skua__mutex_unlock(&body->lock);
+}
+
+static bool
+help(skua_group *group, skua__worker *worker) {
+    skua_job *job = worker ? skua__inject_pop_of(worker->exec, group) : NULL;
+    if (job) {
+        skua__worker_run(worker, job);
+    }
+    return job != NULL;
+}
+
+static bool
+is_waiting_for_itself(const skua__worker *worker, const skua_group *group) {
+    const skua__frame *frame = worker ? worker->frame : NULL;
+    while (frame && frame->group != group) {
+        frame = frame->parent;
+    }
+    return frame != NULL;
+}
+
+skua_status
+skua_group_wait(skua_group *group, int64_t timeout_ms, skua_error *err) {
+    group_body *body = body_of(group);
+    skua_exec *exec = body->exec;
+    skua__worker *worker = skua__worker_here(exec);
+    if (is_waiting_for_itself(worker, group)) {
+        return SKUA_FAIL(err, SKUA_E_DEADLOCK, "a job of the group waits for the group");
+    }
+    int64_t deadline_ns = skua__deadline_ns(timeout_ms ? timeout_ms : SKUA_UNLIMITED);
+    for (;;) {
+        while (help(group, worker)) {
+        }
+        skua__waiter waiter = {0};
+        if (!add_waiter(body, &waiter)) {
+            return result_of(body, err);
+        }
+        bool in_time = true;
+        if (!help(group, worker)) {
+            if (worker) {
+                skua__block_begin(worker);
+            }
+            in_time = skua__await(exec, &waiter.parker, deadline_ns);
+            if (worker) {
+                skua__block_end(worker);
+            }
+        }
+        remove_waiter(body, &waiter);
+        if (!in_time && !add_waiter(body, &waiter)) {
+            return result_of(body, err);
+        }
+        if (!in_time) {
+            remove_waiter(body, &waiter);
+            return SKUA_FAIL(err, SKUA_E_TIMEOUT, "the group's jobs did not end in %lld ms",
+                             (long long)timeout_ms);
+        }
+    }
+}

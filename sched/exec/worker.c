@@ -1,0 +1,399 @@
+// SPDX-License-Identifier: MPL-2.0
+// Worker threads: finding work, running it, sleeping, and spares that stand in for blocked workers.
+//
+// No lost wake-up. A worker that goes to sleep is counted in asleep first, and looks for work once more after that; who
+// publishes work looks at asleep after it. Both sides are sequentially consistent (W1), so one of them sees the
+// other. A worker that looks around is counted in searching, and counts as awake: it takes itself out of it before
+// its last look. Whoever takes work while more is in sight wakes the next sleeper.
+#include "engine.h"
+
+#include <skua-int/clock.h>
+#include <skua-int/fail.h>
+#include <skua-int/mem.h>
+
+#include <stdio.h>
+
+enum {
+    WORKER_LOOKS = 32, /* looks around between two readings of the clock */
+};
+
+/* The worker that this thread is: the one piece of state per thread. */
+static _Thread_local skua__worker *worker_here;
+
+skua__worker *
+skua__worker_here(const skua_exec *exec) {
+    return worker_here && worker_here->exec == exec ? worker_here : NULL;
+}
+
+/* ---- Waking ---- */
+
+static void
+wake_leapers(skua__worker *worker) {
+    skua__mutex_lock(&worker->leap_lock);
+    SKUA_LIST_EACH(node, &worker->leapers) {
+        skua__unpark(&SKUA_CONTAINER_OF(node, skua__worker, leaper)->parker);
+    }
+    skua__mutex_unlock(&worker->leap_lock);
+}
+
+static void
+wake_one(skua_exec *exec) {
+    skua__mutex_lock(&exec->sleep_lock);
+    skua__list *node = skua__list_pop_front(&exec->sleepers);
+    if (node) {
+        skua__a32_sub(&exec->asleep, 1, memory_order_seq_cst); /* seq_cst W1: as in idle() */
+        skua__unpark(&SKUA_CONTAINER_OF(node, skua__worker, sleeper)->parker);
+    }
+    skua__mutex_unlock(&exec->sleep_lock);
+    skua__worker *here = skua__worker_here(exec);
+    if (node && here) {
+        skua__stat_add(here, EXEC_STAT_WAKES, 1);
+    }
+}
+
+void
+skua__wake_for_work(skua_exec *exec, skua__worker *by) {
+    /* seq_cst W1: the work before the look at sleepers; pairs with seq_cst W1 in idle() */
+    skua__atomic_fence(memory_order_seq_cst);
+    /* seq_cst W2: the same for leapers; pairs with seq_cst W2 in park_for() */
+    if (by && skua__a32_load(&by->leaper_count, memory_order_seq_cst) > 0) {
+        wake_leapers(by);
+    }
+    if (skua__a32_load(&exec->searching, memory_order_seq_cst) == 0 && /* seq_cst W1: as above */
+        skua__a32_load(&exec->asleep, memory_order_seq_cst) > 0) {     /* seq_cst W1: as above */
+        wake_one(exec);
+    }
+}
+
+void
+skua__wake_all(skua_exec *exec) {
+    skua__mutex_lock(&exec->sleep_lock);
+    SKUA_LIST_EACH(node, &exec->sleepers) {
+        skua__unpark(&SKUA_CONTAINER_OF(node, skua__worker, sleeper)->parker);
+    }
+    SKUA_LIST_EACH(retired, &exec->retired) {
+        skua__unpark(&SKUA_CONTAINER_OF(retired, skua__worker, sleeper)->parker);
+    }
+    skua__mutex_unlock(&exec->sleep_lock);
+}
+
+/* ---- Finding work ---- */
+
+/* The workers whose stacks may hold something. */
+static uint32_t
+places_of(const skua_exec *exec) {
+    /* acquire N1: the worker's fields; pairs with release N1 in skua__worker_start() */
+    return skua__a32_load(&exec->places, memory_order_acquire);
+}
+
+static bool
+work_in_sight(const skua_exec *exec) {
+    if (skua__inject_any(exec)) {
+        return true;
+    }
+    uint32_t places = places_of(exec);
+    for (uint32_t i = 0; i < places; i++) {
+        if (skua__has_public(exec->workers[i].stack)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void
+ask_all(skua__worker *worker) {
+    uint32_t places = places_of(worker->exec);
+    for (uint32_t i = 0; i < places; i++) {
+        if (i != worker->index) {
+            skua__request(worker->exec->workers[i].stack, EXEC_REQUEST_HUNGRY);
+        }
+    }
+}
+
+/* After taking work: if there is more of it and somebody sleeps, wake the next. */
+static void
+pass_on(skua__worker *worker, skua__worker *victim) {
+    skua_exec *exec = worker->exec;
+    /* seq_cst W1: after we left searching; pairs with seq_cst W1 in skua__wake_for_work() */
+    if (skua__a32_load(&exec->asleep, memory_order_seq_cst) == 0) {
+        return;
+    }
+    if (work_in_sight(exec)) {
+        skua__wake_for_work(exec, NULL);
+    } else if (victim) {
+        skua__request(victim->stack,
+                      EXEC_REQUEST_HUNGRY); /* it will wake the next when it shares */
+    }
+}
+
+/* Runs one job or one stolen call, if there is any. Only with an empty stack. */
+static bool
+run_something(skua__worker *worker) {
+    skua_exec *exec = worker->exec;
+    skua_job *job = skua__inject_pop(exec);
+    if (job) {
+        pass_on(worker, NULL);
+        skua__worker_run(worker, job);
+        return true;
+    }
+    uint32_t places = places_of(exec);
+    uint32_t first = skua__rand_below(&worker->rand, places);
+    for (uint32_t i = 0; i < places; i++) {
+        skua__worker *victim = &exec->workers[(first + i) % places];
+        skua_slot *slot = victim == worker ? NULL : skua__steal(victim->stack, 0, NULL);
+        if (slot) {
+            skua__stat_add(worker, EXEC_STAT_STEALS, 1);
+            pass_on(worker, victim);
+            skua__worker_run_stolen(worker, slot, 0);
+            return true;
+        }
+    }
+    skua__stat_add(worker, EXEC_STAT_MISSES, 1);
+    return false;
+}
+
+/* Everything has ended, and nothing new may come. */
+static bool
+is_over(const skua_exec *exec) {
+    /* seq_cst C1: closing before pending; pairs with seq_cst C1 in skua_exec_close() */
+    return skua__a32_load(&exec->closing, memory_order_seq_cst) &&
+           skua__a64_load(&exec->pending, memory_order_seq_cst) == 0; /* seq_cst C1: as above */
+}
+
+static void
+leave_list(skua_exec *exec, skua__worker *worker, bool sleeps) {
+    skua__mutex_lock(&exec->sleep_lock);
+    if (!skua__list_empty(&worker->sleeper)) {
+        skua__list_remove(&worker->sleeper);
+        if (sleeps) {
+            skua__a32_sub(&exec->asleep, 1, memory_order_seq_cst); /* seq_cst W1: as in idle() */
+        }
+    }
+    skua__mutex_unlock(&exec->sleep_lock);
+}
+
+static void
+sleep_until_woken(skua__worker *worker) {
+    int64_t from_ns = skua__clock_ns();
+    skua__stat_add(worker, EXEC_STAT_PARKS, 1);
+    skua__park(&worker->parker, SKUA_NEVER_NS);
+    skua__stat_add(worker, EXEC_STAT_IDLE_NS, (uint64_t)(skua__clock_ns() - from_ns));
+}
+
+/* Looks around for a while, then sleeps until somebody has work. */
+static void
+idle(skua__worker *worker) {
+    skua_exec *exec = worker->exec;
+    /* seq_cst W1: counted before we look; pairs with seq_cst W1 in skua__wake_for_work() */
+    skua__a32_add(&exec->searching, 1, memory_order_seq_cst);
+    int64_t until_ns = exec->spin_ns > 0 ? skua__clock_ns() + exec->spin_ns : 0;
+    bool found = false;
+    for (uint32_t looks = 0; !found && !is_over(exec); looks++) {
+        ask_all(worker);
+        found = work_in_sight(exec);
+        if (found || until_ns == 0 ||
+            (looks % WORKER_LOOKS == WORKER_LOOKS - 1 && skua__clock_ns() >= until_ns)) {
+            break;
+        }
+        skua__atomic_pause();
+    }
+    if (!found) {
+        skua__mutex_lock(&exec->sleep_lock);
+        skua__list_push_front(&exec->sleepers, &worker->sleeper);
+        /* seq_cst W1: counted before the last look; pairs with seq_cst W1 in skua__wake_for_work() */
+        skua__a32_add(&exec->asleep, 1, memory_order_seq_cst);
+        skua__mutex_unlock(&exec->sleep_lock);
+    }
+    /* seq_cst W1: out of searching before the last look; as above */
+    skua__a32_sub(&exec->searching, 1, memory_order_seq_cst);
+    if (found) {
+        return;
+    }
+    ask_all(worker);
+    if (!work_in_sight(exec) && !is_over(exec)) {
+        sleep_until_woken(worker);
+    }
+    leave_list(exec, worker, true);
+}
+
+/* ---- Running ---- */
+
+void
+skua__worker_run(skua__worker *worker, skua_job *job) {
+    skua_exec *exec = worker->exec;
+    skua_group *group = job->group;
+    if (group && !(job->flags & EXEC_JOB_ALWAYS) && skua_group_cancelled(group)) {
+        skua__stat_add(worker, EXEC_STAT_DROPPED, 1);
+    } else {
+        skua_slot *top = worker->stack->trap.top;
+        const skua__frame *before = worker->frame;
+        skua__frame here = {.parent = before, .group = group, .job = job};
+        worker->frame = &here;
+        skua__stat_add(worker, EXEC_STAT_TASKS, 1);
+        job->run((skua_worker){top}, job);
+        /* The job's memory may be gone. */
+        assert(worker->stack->trap.top == top && "a job returned before the sync of a forked call");
+        worker->frame = before;
+    }
+    if (group) {
+        skua__group_done(group);
+    }
+    /* seq_cst C1: pairs with seq_cst C1 in skua_exec_close() */
+    if (skua__a64_sub(&exec->pending, 1, memory_order_seq_cst) == 1 && is_over(exec)) {
+        skua__wake_all(exec);
+    }
+}
+
+/* A spare whose place is not needed any more sleeps in the list of retired ones. */
+static void
+retire(skua__worker *worker) {
+    skua_exec *exec = worker->exec;
+    skua__mutex_lock(&exec->sleep_lock);
+    bool surplus = skua__a32_load(&exec->active, memory_order_relaxed) > /* relaxed: locked */
+                   exec->worker_count;
+    if (surplus) {
+        skua__a32_sub(&exec->active, 1, memory_order_relaxed); /* relaxed: under the lock */
+        skua__list_push_front(&exec->retired, &worker->sleeper);
+    }
+    skua__mutex_unlock(&exec->sleep_lock);
+    if (!surplus) {
+        return;
+    }
+    skua__wake_for_work(exec, NULL); /* what we would have taken is somebody else's now */
+    bool linked = true;
+    while (linked && !is_over(exec)) {
+        sleep_until_woken(worker);
+        skua__mutex_lock(&exec->sleep_lock);
+        linked = !skua__list_empty(&worker->sleeper);
+        skua__mutex_unlock(&exec->sleep_lock);
+    }
+    leave_list(exec, worker, false);
+}
+
+static void *
+worker_main(void *arg) {
+    skua__worker *worker = arg;
+    skua_exec *exec = worker->exec;
+    worker_here = worker;
+    while (!is_over(exec)) {
+        /* relaxed: a hint; retire() looks again under the lock. */
+        if (worker->index >= exec->worker_count &&
+            skua__a32_load(&exec->active, memory_order_relaxed) > exec->worker_count) {
+            retire(worker);
+        }
+        if (!run_something(worker)) {
+            idle(worker);
+        }
+    }
+    worker_here = NULL;
+    return NULL;
+}
+
+/* ---- Spares ---- */
+
+void
+skua__block_begin(skua__worker *worker) {
+    skua_exec *exec = worker->exec;
+    if (worker->block_depth++ > 0) {
+        return;
+    }
+    skua__mutex_lock(&exec->sleep_lock);
+    skua__a32_sub(&exec->active, 1, memory_order_relaxed); /* relaxed: under the lock */
+    skua__list *node = skua__list_pop_front(&exec->retired);
+    uint32_t places = skua__a32_load(&exec->places, memory_order_relaxed); /* relaxed: locked */
+    bool stands_in = node != NULL;
+    if (node) {
+        skua__unpark(&SKUA_CONTAINER_OF(node, skua__worker, sleeper)->parker);
+    } else if (places < exec->worker_places) {
+        stands_in = skua__worker_open(exec, places, NULL) == SKUA_OK &&
+                    skua__worker_start(&exec->workers[places], NULL) == SKUA_OK;
+    }
+    skua__a32_add(&exec->active, stands_in ? 1 : 0, memory_order_relaxed); /* relaxed: locked */
+    skua__mutex_unlock(&exec->sleep_lock);
+}
+
+void
+skua__block_end(skua__worker *worker) {
+    skua_exec *exec = worker->exec;
+    if (--worker->block_depth == 0) {
+        skua__mutex_lock(&exec->sleep_lock);
+        skua__a32_add(&exec->active, 1, memory_order_relaxed); /* relaxed: under the lock */
+        skua__mutex_unlock(&exec->sleep_lock);
+    }
+}
+
+void
+skua_worker_block_begin(skua_worker w) {
+    skua__block_begin(skua__stack_of(w.top)->worker);
+}
+
+void
+skua_worker_block_end(skua_worker w) {
+    skua__block_end(skua__stack_of(w.top)->worker);
+}
+
+/* ---- Life ---- */
+
+skua_status
+skua__worker_open(skua_exec *exec, uint32_t index, skua_error *err) {
+    skua__worker *worker = &exec->workers[index];
+    if (worker->stack_block) {
+        return SKUA_OK; /* a spare whose thread could not be started the last time */
+    }
+    /* Not zeroed: pages of the stack that are never used are never touched. */
+    void *block = exec->hook->allocate(exec->hook->ctx, 2 * SKUA_STACK_BYTES);
+    if (!block) {
+        return SKUA_FAIL_MEMORY(err, "a worker's stack");
+    }
+    uintptr_t aligned = ((uintptr_t)block + SKUA_STACK_BYTES - 1) & ~(SKUA_STACK_BYTES - 1);
+    worker->exec = exec;
+    worker->index = index;
+    worker->slots = exec->slots;
+    worker->rand.state = index;
+    worker->stack_block = block;
+    worker->stack = (skua__stack *)aligned;
+    skua__stack_init(worker, worker->stack);
+    skua__list_init(&worker->sleeper);
+    skua__list_init(&worker->leaper);
+    skua__list_init(&worker->leapers);
+    skua__mutex_init(&worker->leap_lock);
+    return SKUA_OK;
+}
+
+skua_status
+skua__worker_start(skua__worker *worker, skua_error *err) {
+    char name[16];
+    snprintf(name, sizeof name, "%s-%u", worker->exec->name, (unsigned)worker->index % 10000);
+    skua_status status = skua__thread_start(&worker->thread, name, worker_main, worker, err);
+    if (status == SKUA_OK) {
+        worker->started = true;
+        /* release N1: the worker's fields; pairs with acquire N1 in places_of() */
+        skua__a32_store(&worker->exec->places, worker->index + 1, memory_order_release);
+    }
+    return status;
+}
+
+void
+skua__worker_close(skua__worker *worker) {
+    if (worker->stack_block) {
+        skua__mutex_fini(&worker->leap_lock);
+        worker->exec->hook->release(worker->exec->hook->ctx, worker->stack_block);
+        worker->stack_block = NULL;
+    }
+}
+
+skua_exec *
+skua_worker_exec(skua_worker w) {
+    return skua__stack_of(w.top)->worker->exec;
+}
+
+uint32_t
+skua_worker_index(skua_worker w) {
+    return skua__stack_of(w.top)->worker->index;
+}
+
+bool
+skua_worker_cancelled(skua_worker w) {
+    const skua__frame *frame = skua__stack_of(w.top)->worker->frame;
+    return frame && frame->group && skua_group_cancelled(frame->group);
+}

@@ -1,0 +1,262 @@
+// SPDX-License-Identifier: MPL-2.0
+// Fork and join: what its users write, and what happens when the stack of slots is short or workers are few.
+#include "test.h"
+
+#include <skua/exec.h>
+#include <stdatomic.h>
+#include <string.h>
+
+/* ---- fib ---- */
+
+typedef struct fib_call {
+    int n;
+    long result;
+} fib_call;
+
+static long fib(skua_worker w, int n);
+
+static void
+run_fib(skua_worker w, void *frame) {
+    fib_call *call = frame;
+    call->result = fib(w, call->n);
+}
+
+static long
+fib(skua_worker w, int n) {
+    if (n < 2) {
+        return n;
+    }
+    fib_call right = {.n = n - 2};
+    skua_spawn(&w, run_fib, &right);
+    long left = fib(w, n - 1);
+    skua_sync(&w, run_fib, &right);
+    return left + right.result;
+}
+
+/* ---- nqueens ---- */
+
+typedef struct board {
+    uint32_t rows, columns, up, down; /* rows to fill; what is taken */
+    long solutions;
+} board;
+
+static void
+run_queens(skua_worker w, void *frame) {
+    board *b = frame;
+    if (b->rows == 0) {
+        b->solutions = 1;
+        return;
+    }
+    board next[16];
+    int forked = 0;
+    for (uint32_t free = ~(b->columns | b->up | b->down) & 0xff; free; free &= free - 1) {
+        uint32_t bit = free & -free;
+        next[forked] =
+            (board){b->rows - 1, b->columns | bit, (b->up | bit) << 1, (b->down | bit) >> 1, 0};
+        skua_spawn(&w, run_queens, &next[forked++]);
+    }
+    while (forked-- > 0) {
+        skua_sync(&w, run_queens, &next[forked]);
+        b->solutions += next[forked].solutions;
+    }
+}
+
+static skua_exec *
+open_exec(const skua_exec_options *options) {
+    skua_exec *exec = NULL;
+    skua_error err = {0};
+    assert_int_equal(skua_exec_open(&exec, options, &err), SKUA_OK);
+    return exec;
+}
+
+static long
+fib_on(skua_exec *exec, int n) {
+    fib_call call = {.n = n};
+    assert_int_equal(skua_exec_run(exec, run_fib, &call, NULL), SKUA_OK);
+    return call.result;
+}
+
+static void
+test_fork_fib_with_1_to_8_workers(void **state) {
+    (void)state;
+    for (int32_t workers = 1; workers <= 8; workers *= 2) {
+        skua_exec *exec = open_exec(SKUA_EXEC_OPTIONS(.workers = workers));
+        assert_int_equal(skua_exec_workers(exec), workers);
+        for (int i = 0; i < 5; i++) {
+            assert_int_equal(fib_on(exec, 22), 17711);
+        }
+        assert_null(skua_exec_close(exec));
+    }
+}
+
+static void
+test_fork_nqueens(void **state) {
+    (void)state;
+    skua_exec *exec = open_exec(SKUA_EXEC_OPTIONS(.workers = 3));
+    board start = {.rows = 8};
+    assert_int_equal(skua_exec_run(exec, run_queens, &start, NULL), SKUA_OK);
+    assert_int_equal(start.solutions, 92);
+    skua_exec_close(exec);
+}
+
+static void
+test_fork_full_stack_runs_inline(void **state) {
+    (void)state;
+    for (int32_t slots = 1; slots <= 4; slots++) {
+        skua_exec *exec = open_exec(SKUA_EXEC_OPTIONS(.workers = 2, .stack_slots = slots));
+        assert_int_equal(fib_on(exec, 18), 2584);
+        board start = {.rows = 8};
+        assert_int_equal(skua_exec_run(exec, run_queens, &start, NULL), SKUA_OK);
+        assert_int_equal(start.solutions, 92);
+        skua_exec_close(exec);
+    }
+}
+
+/* ---- take_back: the caller runs the call in its own way ---- */
+
+static long
+fib_direct(skua_worker w, int n) {
+    if (n < 2) {
+        return n;
+    }
+    fib_call right = {.n = n - 2};
+    skua_spawn(&w, run_fib, &right);
+    long left = fib_direct(w, n - 1);
+    return left + (skua_take_back(&w) ? fib_direct(w, n - 2) : right.result);
+}
+
+static void
+run_fib_direct(skua_worker w, void *frame) {
+    fib_call *call = frame;
+    call->result = fib_direct(w, call->n);
+}
+
+static void
+test_fork_take_back_gives_each_call_to_one(void **state) {
+    (void)state;
+    skua_exec *exec = open_exec(SKUA_EXEC_OPTIONS(.workers = 2));
+    for (int i = 0; i < 10; i++) {
+        fib_call call = {.n = 20};
+        assert_int_equal(skua_exec_run(exec, run_fib_direct, &call, NULL), SKUA_OK);
+        assert_int_equal(call.result, 6765);
+    }
+    skua_exec_close(exec);
+}
+
+/* ---- A second worker takes part: the forker waits until its call was taken ---- */
+
+typedef struct meeting {
+    _Atomic bool taken;
+    uint32_t index;
+} meeting;
+
+static void
+run_taken(skua_worker w, void *frame) {
+    meeting *m = frame;
+    m->index = skua_worker_index(w);
+    atomic_store(&m->taken, true);
+}
+
+static void
+run_ignored(skua_worker w, void *frame) {
+    (void)w, (void)frame;
+}
+
+static void
+run_forker(skua_worker w, void *frame) {
+    meeting *m = frame;
+    m->index = UINT32_MAX;
+    skua_spawn(&w, run_taken, m);
+    while (!atomic_load(&m->taken)) {
+        /* Each spawn is a moment at which a thief may ask for the older fork. */
+        skua_spawn(&w, run_ignored, NULL);
+        skua_sync(&w, run_ignored, NULL);
+    }
+    skua_sync(&w, run_taken, m);
+    assert_int_not_equal(m->index, skua_worker_index(w));
+}
+
+static void
+test_fork_idle_worker_wakes_and_steals(void **state) {
+    (void)state;
+    skua_exec *exec = open_exec(SKUA_EXEC_OPTIONS(.workers = 2));
+    for (int i = 0; i < 100; i++) {
+        meeting m = {0};
+        assert_int_equal(skua_exec_run(exec, run_forker, &m, NULL), SKUA_OK);
+    }
+    skua_exec_stats stats = {.size = sizeof stats};
+    assert_int_equal(skua_exec_stats_get(exec, &stats), SKUA_OK);
+    assert_true(stats.steals >= 100);
+    assert_true(stats.shares >= 100);
+    assert_int_equal(stats.tasks, 100);
+    skua_exec_close(exec);
+}
+
+/* ---- sync never runs what it did not fork ---- */
+
+typedef struct stranger {
+    skua_job job;
+    _Atomic int ran_inside; /* while a sync waited on the same worker */
+    _Atomic int ran;
+    _Atomic uint32_t busy; /* bit i: worker i is inside a sync */
+} stranger;
+
+typedef struct stranger_job {
+    skua_job job;
+    stranger *all;
+} stranger_job;
+
+static void
+run_stranger(skua_worker w, skua_job *job) {
+    stranger *all = ((stranger_job *)(void *)job)->all;
+    if (atomic_load(&all->busy) & 1u << skua_worker_index(w)) {
+        atomic_fetch_add(&all->ran_inside, 1);
+    }
+    atomic_fetch_add(&all->ran, 1);
+}
+
+static void
+run_waiting_root(skua_worker w, void *frame) {
+    stranger *all = frame;
+    uint32_t bit = 1u << skua_worker_index(w);
+    for (int i = 0; i < 200; i++) {
+        fib_call call = {.n = 12};
+        skua_spawn(&w, run_fib, &call);
+        atomic_fetch_or(&all->busy, bit);
+        skua_sync(&w, run_fib, &call);
+        atomic_fetch_and(&all->busy, ~bit);
+    }
+}
+
+static void
+test_fork_sync_runs_only_what_was_forked(void **state) {
+    (void)state;
+    enum { JOBS = 500 };
+    skua_exec *exec = open_exec(SKUA_EXEC_OPTIONS(.workers = 3));
+    stranger all = {0};
+    static stranger_job jobs[JOBS];
+    for (int i = 0; i < JOBS; i++) {
+        skua_job_init(&jobs[i].job, run_stranger);
+        jobs[i].all = &all;
+        assert_int_equal(skua_exec_submit(exec, &jobs[i].job), SKUA_OK);
+        if (i % 100 == 50) {
+            assert_int_equal(skua_exec_run(exec, run_waiting_root, &all, NULL), SKUA_OK);
+        }
+    }
+    skua_exec_close(exec);
+    assert_int_equal(atomic_load(&all.ran), JOBS);
+    assert_int_equal(atomic_load(&all.ran_inside), 0);
+}
+
+int
+main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_fork_fib_with_1_to_8_workers),
+        cmocka_unit_test(test_fork_nqueens),
+        cmocka_unit_test(test_fork_full_stack_runs_inline),
+        cmocka_unit_test(test_fork_take_back_gives_each_call_to_one),
+        cmocka_unit_test(test_fork_idle_worker_wakes_and_steals),
+        cmocka_unit_test(test_fork_sync_runs_only_what_was_forked),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
