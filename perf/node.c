@@ -3,6 +3,7 @@
 // program of its own, because a forked one would share its pages with us.
 #include "peers/raw.h"
 #include "perf.h"
+#include "skua_side.h"
 
 #include <skua-int/clock.h>
 
@@ -61,7 +62,7 @@ perf_node_child(int argc, char **argv) {
         return 2;
     }
     int64_t began_ns = strtoll(argv[3], NULL, 10), open_ns = skua__clock_ns();
-    void *opened = raw_idle_open();
+    void *opened = strcmp(argv[2], "skua") == 0 ? skua_idle_open() : raw_idle_open();
     int64_t ready_ns = skua__clock_ns();
     double idle_s = atof(argv[4]);
     if (!opened) {
@@ -73,6 +74,9 @@ perf_node_child(int argc, char **argv) {
     printf("%.3f %.3f %.3f %.4f\n", (double)(ready_ns - began_ns) / 1e6,
            (double)(ready_ns - open_ns) / 1e6, mb, (cpu_seconds() - before) / idle_s * 100);
     fflush(stdout);
+    if (strcmp(argv[2], "skua") == 0) {
+        skua_idle_close(opened);
+    }
     return 0;
 }
 
@@ -113,18 +117,18 @@ perf_node(perf_bench *bench) {
         {.what = "idle-cpu", .security = "curve"},
     };
     static const char *const units[] = {"ms", "ms", "MB", "%"};
-    static const char *const impls[] = {"libzmq"};
+    static const char *const impls[] = {"skua", "libzmq"};
     static const perf_target targets[] = {{.bound = 50}, {0}, {.bound = 4}, {.bound = 0.2}};
     enum { FIGURES = 4 };
-    perf_row *rows[FIGURES][1];
+    perf_row *rows[FIGURES][2];
     for (size_t i = 0; i < FIGURES; i++) {
-        for (size_t impl = 0; impl < 1; impl++) {
+        for (size_t impl = 0; impl < 2; impl++) {
             rows[i][impl] = perf_row_new(bench, &cases[i], impls[impl], units[i]);
         }
         rows[i][0]->target = targets[i];
     }
     for (int run = 0; run < bench->runs; run++) {
-        for (size_t impl = 0; impl < 1; impl++) {
+        for (size_t impl = 0; impl < 2; impl++) {
             node_figures figures;
             if (!run_child(bench, impls[impl], &figures)) {
                 fprintf(stderr, "skua-perf: node: a run of %s gave no result\n", impls[impl]);

@@ -3,6 +3,7 @@
 // the figures; only a run that gives no figure makes the program fail.
 #include "perf.h"
 #include "scratch.h"
+#include "skua_side.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -87,7 +88,11 @@ main(int argc, char **argv) {
         perror("skua-perf");
         return 1;
     }
-    entry->run(&bench);
+    if (skua_side_prepare()) {
+        entry->run(&bench);
+    } else {
+        bench.failed = true;
+    }
     perf_scratch_close();
     if (json) {
         bench.failed |= !perf_write_json(&bench, stdout);
