@@ -65,6 +65,7 @@ reserve_slot(skua_pool *pool) {
         return SKUA_OK;
     }
     if (pool->slot_count < pool->slot_size) {
+        pool->slots[pool->slot_count] = NULL;
         pool->free_slots[pool->free_count++] = pool->slot_count++;
         return SKUA_OK;
     }
