@@ -233,7 +233,7 @@ skua__handle_open(skua__handle *handle, skua_node *node, const char *name,
     }
     if (status == SKUA_OK && ops->provider) {
         status = open_provider(handle, handle->options.endpoint, err);
-    } else if (status == SKUA_OK) {
+    } else if (status == SKUA_OK && !handle->options.local) {
         status = skua__node_watch(node, ops->kind, handle->name, ops->own_role, on_provider, handle,
                                   &inner->watch, err);
     }
@@ -352,6 +352,10 @@ skua__handle_fini(skua__handle *handle) {
     while ((node = inner->queue.next) != &inner->queue) {
         skua__rx_unit_free(handle, SKUA_CONTAINER_OF(node, skua__rx_unit, node));
     }
+    skua_msg *msg;
+    while ((msg = skua__plain_pop(handle)) != NULL) {
+        skua_msg_free(msg);
+    }
     while ((node = inner->ports.next) != &inner->ports) {
         skua__port_free(handle, SKUA_CONTAINER_OF(node, skua__port, node));
     }
@@ -442,7 +446,15 @@ pop(skua__handle *handle, skua_msg **ret_msg, uint64_t *ret_id) {
         }
         return SKUA_OK;
     }
-    return SKUA_E_AGAIN;
+    skua_msg *plain = skua__plain_pop(handle);
+    if (!plain) {
+        return SKUA_E_AGAIN;
+    }
+    *ret_msg = plain;
+    if (ret_id) {
+        *ret_id = 0; /* nobody waits for its confirmation */
+    }
+    return SKUA_OK;
 }
 
 skua_status

@@ -319,8 +319,8 @@ skua__handle_enter(skua__handle *handle, skua_error *err) {
 static void
 set_readable(skua__handle *handle) {
     struct skua__handle_inner *inner = handle->inner;
-    bool readable =
-        handle->ops->readable ? handle->ops->readable(handle) : !skua__list_empty(&inner->queue);
+    bool readable = handle->ops->readable ? handle->ops->readable(handle)
+                                          : !skua__list_empty(&inner->queue) || inner->plain_first;
     if (readable || inner->closing) {
         set_event(inner->ready_fd, &inner->ready_set);
     } else {

@@ -14,12 +14,11 @@ enum {
     SKUA__PUMP_FRAMES_MAX = 1024, /* taken from one socket before the next has its turn */
     SKUA__PUMP_EVENTS_MAX = 64,
     SKUA__PUMP_ROUNDS_MAX = 16,
-    SKUA__GROUP_BATCH_MSGS = 256, /* in one frame of a group: what drop-oldest drops at once */
-    SKUA__ACK_UNITS = 2,          /* so many units are acknowledged at once when they have come */
-    SKUA__ID_SEQ_BITS = 40,       /* of a message's id; the link's number stands above */
-    SKUA__SPARE_UNITS_MAX = 64,   /* kept for reuse per handle */
-    SKUA__MESSAGE_MAX_BYTES =
-        1 << 30, /* of one frame on a link, header included; the socket's own limit may be lower */
+    SKUA__GROUP_BATCH_MSGS = 256,  /* in one frame of a group: what drop-oldest drops at once */
+    SKUA__ACK_UNITS = 2,           /* so many units are acknowledged at once when they have come */
+    SKUA__ID_SEQ_BITS = 40,        /* of a message's id; the link's number stands above */
+    SKUA__SPARE_UNITS_MAX = 64,    /* kept for reuse per handle */
+    SKUA__PLAIN_QUEUE_MSGS = 1000, /* of plain peers, in the handle's queue */
 };
 
 #define SKUA__TICK_NS (5 * SKUA_NS_PER_MS) /* how soon the node's thread takes over from callers */
@@ -58,9 +57,10 @@ struct skua__port {
     skua__handle *handle;
     skua__list node; /* in inner->ports */
     void *socket;
-    int fd;           /* edge-triggered: see rearm */
-    bool dirty;       /* a send, or a pump that ended early, may have swallowed the edge */
-    skua__link *link; /* consumer: the one link */
+    int fd;             /* edge-triggered: see rearm */
+    bool dirty;         /* a send, or a pump that ended early, may have swallowed the edge */
+    skua__link *link;   /* consumer: the one link */
+    skua__plain *plain; /* a plain endpoint's port: no link, drained by handle_plain.c */
     skua__provider provider;
 };
 
@@ -175,6 +175,8 @@ struct skua__handle_inner {
     skua__list acks;
     skua__list dead;  /* links without references, freed when nothing looks at them any more */
     skua__list queue; /* skua__rx_unit */
+    skua_msg *plain_first, *plain_last; /* a second queue: messages of plain peers */
+    uint32_t plain_count;
     skua__list spare;
     size_t spare_count;
     skua__ledger_counts past; /* of links that are gone */
@@ -226,6 +228,10 @@ bool skua__link_append(skua__link *link, uint32_t count, zmq_msg_t *frame);
 skua_status skua__frame_of_message(skua__handle *handle, uint64_t seq, uint64_t word, uint8_t flags,
                                    const void *tag, size_t tag_size, skua_msg *msg,
                                    zmq_msg_t *ret_frame);
+
+/* handle_plain.c */
+void skua__plain_drain(skua__port *port, bool *ret_moved);
+skua_msg *skua__plain_pop(skua__handle *handle); /* NULL: none waits */
 
 /* group.c */
 void skua__group_push(skua__group *group);

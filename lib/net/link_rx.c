@@ -272,7 +272,9 @@ refusal_of(skua__handle *handle, const skua__hello *hello) {
 /* The numbers that the peer has of us, or, when it knows nothing of us, the oldest that we keep. */
 static uint64_t
 peer_received(skua__link *link, const skua__hello *hello, uint64_t seq) {
-    if (hello->peer_session == link->handle->inner->session && hello->peer_epoch == link->epoch) {
+    /* 0: it knows of us, but we have not told it yet where we begin. */
+    if (seq && hello->peer_session == link->handle->inner->session &&
+        hello->peer_epoch == link->epoch) {
         return seq;
     }
     const skua__tx_unit *oldest = skua__tx_at(&link->tx, 0);
@@ -625,6 +627,10 @@ on_frame(arrival *in) {
 void
 skua__port_drain(skua__port *port, bool *ret_moved) {
     port->dirty = false;
+    if (port->plain) {
+        skua__plain_drain(port, ret_moved);
+        return;
+    }
     for (int i = 0; i < SKUA__PUMP_FRAMES_MAX; i++) {
         zmq_msg_t frame;
         zmq_msg_init(&frame);

@@ -36,12 +36,15 @@
 typedef struct skua__handle skua__handle;
 typedef struct skua__link skua__link;
 typedef struct skua__group skua__group;
+typedef struct skua__plain skua__plain; /* skua-int/plain.h */
 
 enum {
     SKUA__TAG_MAX_BYTES = 64,              /* of a pattern's own header on a message */
     SKUA__HELLO_PATTERN_MAX_BYTES = 16384, /* of a pattern's own part of HELLO */
-    SKUA__HANDLE_MAX_LINKS = 4096,         /* peers of one handle */
-    SKUA__BATCH_BYTES = 64 * 1024,         /* a batch is sent at the latest when it is this big */
+    SKUA__MESSAGE_MAX_BYTES =
+        1 << 30, /* of one frame on a link, header included; the socket's own limit may be lower */
+    SKUA__HANDLE_MAX_LINKS = 4096,       /* peers of one handle */
+    SKUA__BATCH_BYTES = 64 * 1024,       /* a batch is sent at the latest when it is this big */
     SKUA__BATCH_ALONE_BYTES = 16 * 1024, /* a message from this size on is never put into a batch */
     SKUA__BATCH_UNITS_QUICK =
         4, /* a batch is sent at once while fewer units are not yet received */
@@ -106,6 +109,9 @@ typedef struct skua__pattern_ops {
     bool (*busy)(skua__handle *handle);
     /* True while the user's descriptor shall be readable; NULL: while the queue is not empty. */
     bool (*readable)(skua__handle *handle);
+    /* Messages of plain ZeroMQ peers may wait: take them with skua__plain_recv() until SKUA_E_AGAIN. NULL: they go to the
+     * handle's queue, as messages without a link. */
+    void (*plain)(skua__handle *handle);
 } skua__pattern_ops;
 
 typedef struct skua__handle_options {
@@ -117,6 +123,7 @@ typedef struct skua__handle_options {
         window_msgs; /* messages granted to each peer; 0: ops decide (adaptive for PULL, else bytes alone) */
     bool adapt_msgs;      /* window_msgs adapts to how fast messages are done, from 2 upwards */
     const char *endpoint; /* provider: where to bind; NULL: the node's choice. Borrowed */
+    bool local;           /* consumer: no provider is looked for; a plain endpoint is all */
     int64_t resume_ms;    /* provider: how long a consumer's link waits for its return; 0: 10,000 */
 } skua__handle_options;
 
@@ -186,6 +193,13 @@ bool skua__handle_done_locked(skua__handle *handle, uint64_t id);
 
 /* Tells all peers our part of HELLO again (a subscription has changed). */
 void skua__handle_hello_again_locked(skua__handle *handle);
+
+/*
+ * Puts a plain endpoint under the handle's pump; one at most. It is let go of in skua__handle_fini(), and is then the
+ * caller's to close. Returns 0, SKUA_E_EXISTS, SKUA_E_SYSTEM, SKUA_E_NO_MEMORY.
+ */
+SKUA_MUST_CHECK skua_status skua__handle_attach_plain_locked(skua__handle *handle,
+                                                             skua__plain *plain, skua_error *err);
 
 int skua__handle_fd(skua__handle *handle); /* the user's descriptor, level-triggered */
 void skua__handle_counters_locked(skua__handle *handle, skua__handle_counters *ret);

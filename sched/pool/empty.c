@@ -1,3 +1,3 @@
 // SPDX-License-Identifier: MPL-2.0
 // A place-holder until the box has its first file.
-typedef int skua__patterns_is_empty;
+typedef int skua__pool_is_empty;
