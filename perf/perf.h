@@ -27,6 +27,9 @@ typedef struct perf_case {
     uint32_t size_bytes;   /* of a message's payload */
     uint32_t window;       /* requests or tasks in flight */
     uint32_t nodes;
+    const char *work;    /* of an executor: "fib" */
+    uint32_t workers;    /* of an executor */
+    uint32_t submitters; /* threads that submit from outside */
 } perf_case;
 
 /* The result of one run, in the row's unit. */
@@ -45,7 +48,8 @@ typedef struct perf_target {
 /* One process of a run sees this. */
 typedef struct perf_run {
     const perf_case *what;
-    double seconds; /* to measure for; an eighth of it before is warm-up */
+    double seconds;  /* to measure for; an eighth of it before is warm-up */
+    const void *arg; /* of perf_solo() */
     int ready_fd;
     struct perf_shared {
         perf_sample sample;
@@ -93,6 +97,13 @@ void perf_ready(perf_run *run);
 void perf_pairs(perf_bench *bench, const perf_case *what, const char *unit,
                 const perf_impl *const *impls, size_t impl_count, perf_target target);
 
+/*
+ * Runs side() once in a process of its own, on the n-th CPU alone (cpu < 0: on all). Returns false when it failed;
+ * arg is handed on in perf_run.
+ */
+bool perf_solo(const perf_case *what, int (*side)(perf_run *run), const void *arg, double seconds,
+               int cpu, perf_sample *ret_sample);
+
 /* Adds an empty row; NULL when there is no room. */
 perf_row *perf_row_new(perf_bench *bench, const perf_case *what, const char *impl,
                        const char *unit);
@@ -133,6 +144,7 @@ void perf_thr(perf_bench *bench);
 void perf_mesh_bench(perf_bench *bench);
 void perf_task(perf_bench *bench);
 void perf_node(perf_bench *bench);
+void perf_exec(perf_bench *bench);
 /* What perf_node starts: `skua-perf @node IMPL …`. */
 int perf_node_child(int argc, char **argv);
 

@@ -48,8 +48,8 @@ summary(const perf_row *row) {
 
 static void
 describe(const perf_case *what, char *ret, size_t size) {
-    const char *words[] = {what->what, what->pattern, what->transport, what->security,
-                           what->placement};
+    const char *words[] = {what->what,     what->pattern,   what->transport,
+                           what->security, what->placement, what->work};
     size_t used = 0;
     ret[0] = 0;
     for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
@@ -60,8 +60,11 @@ describe(const perf_case *what, char *ret, size_t size) {
     struct {
         const char *format;
         uint32_t value;
-    } numbers[] = {
-        {"%u B ", what->size_bytes}, {"window %u ", what->window}, {"%u nodes ", what->nodes}};
+    } numbers[] = {{"%u B ", what->size_bytes},
+                   {"window %u ", what->window},
+                   {"%u nodes ", what->nodes},
+                   {"%u workers ", what->workers},
+                   {"%u submitters ", what->submitters}};
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
         if (numbers[i].value && used < size) {
             used += (size_t)snprintf(ret + used, size - used, numbers[i].format, numbers[i].value);
@@ -166,9 +169,9 @@ write_machine(skua__json *json) {
 
 static void
 write_params(skua__json *json, const perf_case *what) {
-    const char *keys[] = {"what", "pattern", "transport", "security", "placement"};
-    const char *words[] = {what->what, what->pattern, what->transport, what->security,
-                           what->placement};
+    const char *keys[] = {"what", "pattern", "transport", "security", "placement", "work"};
+    const char *words[] = {what->what,     what->pattern,   what->transport,
+                           what->security, what->placement, what->work};
     skua__json_key(json, "params");
     skua__json_object(json);
     for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
@@ -176,8 +179,9 @@ write_params(skua__json *json, const perf_case *what) {
             skua__json_put_text(json, keys[i], words[i]);
         }
     }
-    const char *number_keys[] = {"size_bytes", "window", "nodes"};
-    uint32_t numbers[] = {what->size_bytes, what->window, what->nodes};
+    const char *number_keys[] = {"size_bytes", "window", "nodes", "workers", "submitters"};
+    uint32_t numbers[] = {what->size_bytes, what->window, what->nodes, what->workers,
+                          what->submitters};
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
         if (numbers[i]) {
             skua__json_put_u64(json, number_keys[i], numbers[i]);

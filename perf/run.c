@@ -117,6 +117,23 @@ run_pair(const perf_impl *impl, const perf_case *what, double seconds, perf_samp
     return rc == 0;
 }
 
+bool
+perf_solo(const perf_case *what, int (*side)(perf_run *run), const void *arg, double seconds,
+          int cpu, perf_sample *ret_sample) {
+    struct perf_shared *shared =
+        mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (shared == MAP_FAILED) {
+        return false;
+    }
+    perf_run run = {.what = what, .seconds = seconds, .arg = arg, .ready_fd = -1, .shared = shared};
+    pid_t child = start(&run, side, cpu);
+    int64_t run_ms = (int64_t)(seconds * 1000) + SLACK_S * 1000;
+    bool done = child > 0 && perf_reap(child, skua__deadline_ns(run_ms)) == 0;
+    *ret_sample = shared->sample;
+    munmap(shared, sizeof *shared);
+    return done;
+}
+
 perf_row *
 perf_row_new(perf_bench *bench, const perf_case *what, const char *impl, const char *unit) {
     if (bench->row_count == PERF_ROWS_MAX) {
@@ -142,8 +159,8 @@ perf_row_add_value(perf_row *row, double value) {
 
 bool
 perf_wanted(const perf_bench *bench, const perf_case *what) {
-    const char *words[] = {what->what, what->pattern, what->transport, what->security,
-                           what->placement};
+    const char *words[] = {what->what,     what->pattern,   what->transport,
+                           what->security, what->placement, what->work};
     for (size_t i = 0; bench->only && i < sizeof words / sizeof *words; i++) {
         if (words[i] && strcmp(words[i], bench->only) == 0) {
             return true;

@@ -21,6 +21,7 @@ static const bench_entry benches[] = {
     {"mesh", perf_mesh_bench, 0, "24 processes until each knows each"},
     {"task", perf_task, 0.8, "remote no-op tasks"},
     {"node", perf_node, 5, "a node's start, memory and idle CPU"},
+    {"exec", perf_exec, 0.3, "the executor's works, against serial code, oneTBB and OpenMP"},
 };
 enum { BENCH_COUNT = sizeof benches / sizeof *benches };
 

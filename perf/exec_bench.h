@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: MPL-2.0
+// What the two halves of `skua-perf exec` share: the list of executors.
+#ifndef SKUA_PERF_EXEC_BENCH_H
+#define SKUA_PERF_EXEC_BENCH_H
+
+#include "exec_peer.h"
+#include "perf.h"
+
+enum { EXEC_PEERS_MAX = 8 };
+
+typedef struct exec_peers {
+    const exec_peer *list[EXEC_PEERS_MAX]; /* skua first */
+    size_t count;
+} exec_peers;
+
+/* Submissions from outside, round trips, wake-ups, idle CPU, more workers than cores. */
+void perf_exec_outside(perf_bench *bench, const exec_peers *peers);
+
+#endif

@@ -1,0 +1,325 @@
+// SPDX-License-Identifier: MPL-2.0
+// The executor seen from outside: what a submission costs, how long a round trip to a busy and to a sleeping executor
+// takes, what it burns while idle, and what it loses with more workers than cores.
+#include "exec_bench.h"
+
+#include <skua-int/clock.h>
+
+#include <limits.h>
+#include <linux/futex.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+enum {
+    SUBMITS = 200000,    /* of one run, all submitters together */
+    ROUND_TRIPS = 20000, /* hot ones */
+    WAKE_UPS = 200,
+    WAKE_PAUSE_US = 2000, /* long enough for every worker to be asleep */
+    IDLE_MS = 1000,
+    SUBMITTERS_MAX = 10,
+};
+
+static int
+by_value(const void *a, const void *b) {
+    double left = *(const double *)a, right = *(const double *)b;
+    return (left > right) - (left < right);
+}
+
+static perf_sample
+sample_of(double *values, size_t count) {
+    qsort(values, count, sizeof *values, by_value);
+    return (perf_sample){.p50 = values[count / 2],
+                         .p99 = values[count * 99 / 100],
+                         .min = values[0],
+                         .max = values[count - 1]};
+}
+
+static perf_sample
+sample_of_one(double value) {
+    return (perf_sample){.p50 = value, .p99 = value, .min = value, .max = value};
+}
+
+static void
+pause_us(int64_t us) {
+    struct timespec length = {.tv_sec = us / 1000000, .tv_nsec = us % 1000000 * 1000};
+    clock_nanosleep(CLOCK_MONOTONIC, 0, &length, NULL);
+}
+
+/* ---- Submitting ---- */
+
+typedef struct submitter {
+    const exec_peer *peer;
+    void *pool;
+    exec_memory *memory;
+    int count;
+    atomic_int *ran;
+    pthread_barrier_t *start;
+    int64_t took_ns;
+} submitter;
+
+static void
+count_one(void *arg) {
+    atomic_fetch_add_explicit((atomic_int *)arg, 1, memory_order_relaxed); /* relaxed: a count */
+}
+
+static void *
+submit_all(void *arg) {
+    submitter *self = arg;
+    pthread_barrier_wait(self->start);
+    int64_t began_ns = skua__clock_ns();
+    for (int i = 0; i < self->count; i++) {
+        self->peer->submit(self->pool, &self->memory[i], count_one, self->ran);
+    }
+    self->took_ns = skua__clock_ns() - began_ns;
+    return NULL;
+}
+
+static int
+measure_submit(perf_run *run) {
+    const exec_peer *peer = run->arg;
+    int threads = (int)run->what->submitters;
+    void *pool = peer->open((int)run->what->workers);
+    exec_memory *memory = calloc(SUBMITS, sizeof *memory);
+    atomic_int ran = 0;
+    pthread_barrier_t start;
+    pthread_barrier_init(&start, NULL, (unsigned)threads);
+    submitter all[SUBMITTERS_MAX];
+    pthread_t ids[SUBMITTERS_MAX];
+    double total_ns = 0;
+    int each = SUBMITS / threads;
+    for (int round = 0; round < 2; round++) { /* the first is warm-up */
+        total_ns = 0;
+        for (int i = 0; i < threads; i++) {
+            all[i] = (submitter){.peer = peer,
+                                 .pool = pool,
+                                 .memory = memory + i * each,
+                                 .count = each,
+                                 .ran = &ran,
+                                 .start = &start};
+            pthread_create(&ids[i], NULL, submit_all, &all[i]);
+        }
+        for (int i = 0; i < threads; i++) {
+            pthread_join(ids[i], NULL);
+            total_ns += (double)all[i].took_ns;
+        }
+        /* acquire is not needed: only the count is looked at */
+        while (atomic_load_explicit(&ran, memory_order_relaxed) < (round + 1) * each * threads) {
+            pause_us(100);
+        }
+    }
+    peer->close(pool);
+    free(memory);
+    /* What one call costs the thread that makes it; with more threads than cores, their waiting included. */
+    run->shared->sample = sample_of_one(total_ns / threads / each);
+    return 0;
+}
+
+/* ---- Round trips ---- */
+
+static void
+raise_flag(void *arg) {
+    atomic_store_explicit((atomic_int *)arg, 1, memory_order_release); /* a benchmark's own flag */
+}
+
+static int
+measure_round_trip(perf_run *run) {
+    const exec_peer *peer = run->arg;
+    void *pool = peer->open((int)run->what->workers);
+    double *us = calloc(ROUND_TRIPS, sizeof *us);
+    exec_memory memory;
+    atomic_int flag;
+    for (int i = 0; i < ROUND_TRIPS; i++) {
+        atomic_store(&flag, 0);
+        int64_t began_ns = skua__clock_ns();
+        peer->submit(pool, &memory, raise_flag, &flag);
+        while (!atomic_load_explicit(&flag, memory_order_acquire)) {
+        }
+        us[i] = (double)(skua__clock_ns() - began_ns) / 1e3;
+    }
+    run->shared->sample = sample_of(us, ROUND_TRIPS);
+    peer->close(pool);
+    free(us);
+    return 0;
+}
+
+/* ---- Wake-ups ---- */
+
+static void
+note_time(void *arg) {
+    atomic_store_explicit((atomic_llong *)arg, skua__clock_ns(), memory_order_release);
+}
+
+static int
+measure_wake(perf_run *run) {
+    const exec_peer *peer = run->arg;
+    void *pool = peer->open((int)run->what->workers);
+    double us[WAKE_UPS];
+    exec_memory memory;
+    for (int i = 0; i < WAKE_UPS; i++) {
+        atomic_llong began_at = 0;
+        pause_us(WAKE_PAUSE_US);
+        int64_t began_ns = skua__clock_ns();
+        peer->submit(pool, &memory, note_time, &began_at);
+        long long at;
+        while ((at = atomic_load_explicit(&began_at, memory_order_acquire)) == 0) {
+        }
+        us[i] = (double)(at - began_ns) / 1e3;
+    }
+    run->shared->sample = sample_of(us, WAKE_UPS);
+    peer->close(pool);
+    return 0;
+}
+
+/* The floor of a wake-up: one thread asleep on a bare futex. */
+typedef struct sleeper {
+    atomic_int word;
+    atomic_llong woke_ns;
+    atomic_int stop;
+} sleeper;
+
+static void *
+sleep_on_futex(void *arg) {
+    sleeper *self = arg;
+    for (;;) {
+        while (atomic_load(&self->word) == 0) {
+            syscall(SYS_futex, &self->word, FUTEX_WAIT_PRIVATE, 0, NULL, NULL, 0);
+        }
+        atomic_store(&self->word, 0);
+        if (atomic_load(&self->stop)) {
+            return NULL;
+        }
+        atomic_store(&self->woke_ns, skua__clock_ns());
+    }
+}
+
+static int
+measure_futex(perf_run *run) {
+    sleeper self = {.word = 0};
+    pthread_t thread;
+    double us[WAKE_UPS];
+    pthread_create(&thread, NULL, sleep_on_futex, &self);
+    for (int i = 0; i <= WAKE_UPS; i++) {
+        atomic_store(&self.woke_ns, 0);
+        pause_us(WAKE_PAUSE_US);
+        atomic_store(&self.stop, i == WAKE_UPS);
+        int64_t began_ns = skua__clock_ns();
+        atomic_store(&self.word, 1);
+        syscall(SYS_futex, &self.word, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
+        long long at = 0;
+        while (i < WAKE_UPS && (at = atomic_load(&self.woke_ns)) == 0) {
+        }
+        if (i < WAKE_UPS) {
+            us[i] = (double)(at - began_ns) / 1e3;
+        }
+    }
+    pthread_join(thread, NULL);
+    run->shared->sample = sample_of(us, WAKE_UPS);
+    return 0;
+}
+
+/* ---- Idling, and too many workers ---- */
+
+static double
+cpu_s(void) {
+    struct rusage usage;
+    getrusage(RUSAGE_SELF, &usage);
+    return (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
+           (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6;
+}
+
+static int
+measure_idle(perf_run *run) {
+    const exec_peer *peer = run->arg;
+    void *pool = peer->open((int)run->what->workers);
+    peer->fib(pool, 24);
+    pause_us(WAKE_PAUSE_US * 50);
+    double before_s = cpu_s();
+    pause_us((int64_t)IDLE_MS * 1000);
+    run->shared->sample = sample_of_one((cpu_s() - before_s) * 1e5 / IDLE_MS);
+    peer->close(pool);
+    return 0;
+}
+
+static int
+measure_crowded(perf_run *run) {
+    const exec_peer *peer = run->arg;
+    void *pool = peer->open((int)run->what->workers);
+    peer->fib(pool, 20);
+    int64_t began_ns = skua__clock_ns();
+    peer->fib(pool, 27);
+    double took_ns = (double)(skua__clock_ns() - began_ns);
+    run->shared->sample = sample_of_one(took_ns / (double)exec_fib_calls(27));
+    peer->close(pool);
+    return 0;
+}
+
+/* ---- The list ---- */
+
+typedef struct outside_case {
+    perf_case what;
+    const char *unit;
+    int (*measure)(perf_run *run);
+    bool submits; /* needs peer->submit */
+    int cpu;      /* pinned there; -1: not */
+    double bound;
+} outside_case;
+
+static void
+bench_outside(perf_bench *bench, const outside_case *one, const exec_peers *peers) {
+    static const exec_peer futex = {.name = "futex"};
+    perf_row *rows[EXEC_PEERS_MAX + 1] = {NULL};
+    const exec_peer *impls[EXEC_PEERS_MAX + 1] = {NULL};
+    size_t count = 0;
+    bool wakes = one->measure == measure_wake;
+    for (size_t i = 0; i < peers->count; i++) {
+        const exec_peer *peer = peers->list[i];
+        if (peer != &exec_peer_serial && (!one->submits || peer->submit)) {
+            impls[count++] = peer;
+            if (wakes && count == 1) {
+                impls[count++] = &futex; /* right behind skua: its target is against this row */
+            }
+        }
+    }
+    for (size_t i = 0; i < count; i++) {
+        rows[i] = perf_row_new(bench, &one->what, impls[i]->name, one->unit);
+    }
+    if (rows[0]) {
+        rows[0]->target = (perf_target){.bound = one->bound, .ratio = wakes ? 1.1 : 0};
+    }
+    for (int run = 0; run < bench->runs; run++) {
+        for (size_t i = 0; i < count; i++) {
+            perf_sample sample;
+            int (*side)(perf_run *) = impls[i] == &futex ? measure_futex : one->measure;
+            if (perf_solo(&one->what, side, impls[i], bench->seconds, one->cpu, &sample)) {
+                perf_row_add(rows[i], &sample);
+            } else {
+                bench->failed = true;
+            }
+        }
+    }
+}
+
+void
+perf_exec_outside(perf_bench *bench, const exec_peers *peers) {
+    static const outside_case cases[] = {
+        {{.work = "submit", .workers = 2, .submitters = 1}, "ns", measure_submit, true, -1, 12},
+        {{.work = "submit", .workers = 2, .submitters = 2}, "ns", measure_submit, true, -1, 0},
+        {{.work = "submit", .workers = 2, .submitters = 10}, "ns", measure_submit, true, -1, 100},
+        {{.work = "round-trip", .workers = 1}, "us", measure_round_trip, true, -1, 0.3},
+        {{.work = "wake-up", .workers = 1}, "us", measure_wake, true, -1, 0},
+        {{.work = "wake-up", .workers = 2}, "us", measure_wake, true, -1, 0},
+        {{.work = "idle", .workers = 2}, "%cpu", measure_idle, false, -1, 0.01},
+        {{.work = "crowded", .workers = 2}, "ns", measure_crowded, false, 0, 0},
+        {{.work = "crowded", .workers = 4}, "ns", measure_crowded, false, 0, 0},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        if (perf_wanted(bench, &cases[i].what)) {
+            bench_outside(bench, &cases[i], peers);
+        }
+    }
+}
