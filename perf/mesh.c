@@ -134,6 +134,9 @@ compare(perf_bench *bench, const perf_case *what, const mesh_impl *impls, size_t
     }
     for (int run = 0; run < bench->runs; run++) {
         for (size_t i = 0; i < count; i++) {
+            if (!perf_wanted_impl(bench, impls[i].name)) {
+                continue;
+            }
             double ms = run_mesh(&impls[i], what);
             if (ms >= 0) {
                 perf_row_add_value(rows[i], ms);

@@ -130,6 +130,9 @@ perf_node(perf_bench *bench) {
     for (int run = 0; run < bench->runs; run++) {
         for (size_t impl = 0; impl < 2; impl++) {
             node_figures figures;
+            if (!perf_wanted_impl(bench, impls[impl])) {
+                continue;
+            }
             if (!run_child(bench, impls[impl], &figures)) {
                 fprintf(stderr, "skua-perf: node: a run of %s gave no result\n", impls[impl]);
                 bench->failed = true;

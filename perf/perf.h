@@ -83,6 +83,7 @@ typedef struct perf_bench {
     int runs;
     double seconds;
     const char *only; /* a word that one of the case's words must match; NULL: all cases */
+    const char *impl; /* the one implementation that runs, for profiling; NULL: all */
     perf_row *rows;   /* PERF_ROWS_MAX of them */
     int row_count;
     bool failed; /* some run gave no sample */
@@ -110,8 +111,9 @@ perf_row *perf_row_new(perf_bench *bench, const perf_case *what, const char *imp
 void perf_row_add(perf_row *row, const perf_sample *sample);
 void perf_row_add_value(perf_row *row, double value);
 
-/* Whether the user wants this case. */
+/* Whether the user wants this case, and this implementation. */
 bool perf_wanted(const perf_bench *bench, const perf_case *what);
+bool perf_wanted_impl(const perf_bench *bench, const char *impl);
 
 /* Waits for a child until deadline_ns, then kills it. Returns its exit code, or -1. */
 int perf_reap(pid_t child, int64_t deadline_ns);

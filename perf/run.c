@@ -169,6 +169,11 @@ perf_wanted(const perf_bench *bench, const perf_case *what) {
     return !bench->only;
 }
 
+bool
+perf_wanted_impl(const perf_bench *bench, const char *impl) {
+    return !bench->impl || strcmp(bench->impl, impl) == 0;
+}
+
 void
 perf_pairs(perf_bench *bench, const perf_case *what, const char *unit,
            const perf_impl *const *impls, size_t impl_count, perf_target target) {
@@ -191,6 +196,9 @@ perf_pairs(perf_bench *bench, const perf_case *what, const char *unit,
     for (int run = 0; run < bench->runs; run++) {
         for (size_t i = 0; i < impl_count; i++) {
             perf_sample sample;
+            if (!perf_wanted_impl(bench, impls[i]->name)) {
+                continue;
+            }
             if (run_pair(impls[i], what, bench->seconds, &sample)) {
                 perf_row_add(&first[i], &sample);
             } else {

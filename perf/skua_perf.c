@@ -27,7 +27,9 @@ enum { BENCH_COUNT = sizeof benches / sizeof *benches };
 
 static int
 usage(FILE *file) {
-    fprintf(file, "usage: skua-perf BENCH [--json] [--runs N] [--seconds S] [--only WORD]\n\n");
+    fprintf(
+        file,
+        "usage: skua-perf BENCH [--json] [--runs N] [--seconds S] [--only WORD] [--impl NAME]\n\n");
     for (size_t i = 0; i < BENCH_COUNT; i++) {
         fprintf(file, "  %-6s %s\n", benches[i].name, benches[i].help);
     }
@@ -35,7 +37,8 @@ usage(FILE *file) {
             "\n  --json       one object of schema skua.perf/1 on stdout\n"
             "  --runs N     of each implementation, interleaved (%d)\n"
             "  --seconds S  of each run\n"
-            "  --only WORD  cases with this word: pubsub, same-core, plain, ...\n",
+            "  --only WORD  cases with this word: pubsub, same-core, plain, ...\n"
+            "  --impl NAME  only this implementation, for profiling\n",
             PERF_RUNS);
     return 2;
 }
@@ -54,6 +57,8 @@ read_options(perf_bench *bench, bool *ret_json, int argc, char **argv) {
             bench->seconds = atof(argv[++i]);
         } else if (strcmp(argv[i], "--only") == 0) {
             bench->only = argv[++i];
+        } else if (strcmp(argv[i], "--impl") == 0) {
+            bench->impl = argv[++i];
         } else {
             return false;
         }
