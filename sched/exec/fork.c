@@ -99,7 +99,8 @@ share(skua__worker *worker, uint32_t top) {
     }
     worker->split = split + count;
     /* release D1: publishes the slots; pairs with acquire D1 in skua__steal() */
-    skua__a64_add(&worker->stack->word, (uint64_t)count << 16, memory_order_release);
+    /* seq_cst W1: before the look at sleepers; pairs with seq_cst W1 in skua__has_public() */
+    skua__a64_add(&worker->stack->word, (uint64_t)count << 16, memory_order_seq_cst);
     skua__stat_add(worker, EXEC_STAT_SHARES, 1);
     return true;
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MPL-2.0
 // Futures: one job on the heap with a result, waiters and followers. A reference count keeps it; the executor holds one
-// reference while the job is queued or runs, and a follower holds one on what it follows.
+// reference while the job is queued or runs. A future holds one on each that follows it, until it is done; from then until
+// it ran the follower holds one on the future, so that there never is a circle.
 //
 //   WAITING --(what it follows is done)--> QUEUED --(claimed by a worker or a waiter)--> RUNNING --> DONE
 //   a promise is RUNNING from the start; what cannot be queued goes from WAITING to DONE
@@ -36,7 +37,7 @@ struct skua_future {
     skua__list waiters;
     skua_future *followers;
     skua_future *next_follower;
-    skua_future *previous; /* what we follow; a reference, until we ran */
+    skua_future *previous; /* what we follow, until we ran; a reference from QUEUED on */
 };
 
 static uint32_t
@@ -120,6 +121,7 @@ complete(skua_future *future, skua_status status, void *value) {
         skua_future *follower = list;
         list = follower->next_follower;
         follower->next_follower = NULL;
+        skua_future_ref(follower->previous);
         skua_status queued = queue_up(follower);
         if (queued != SKUA_OK && !claim(follower)) {
             skua_future_unref(follower); /* somebody who waits for it runs it already */
@@ -143,7 +145,10 @@ skua_future_unref(skua_future *future) {
         return NULL;
     }
     if (load_state(future) != FUTURE_DONE) {
-        complete(future, SKUA_E_CANCELLED, NULL); /* a promise that nobody can keep any more */
+        /* A promise that nobody can keep any more: it comes back for as long as its followers run. */
+        skua__a32_store(&future->refs, 1, memory_order_relaxed); /* relaxed: nobody else has it */
+        complete(future, SKUA_E_CANCELLED, NULL);
+        return skua_future_unref(future);
     }
     skua__mutex_fini(&future->lock);
     return skua__mem_free(future->hook, future);
@@ -266,7 +271,7 @@ skua_future_then(skua_future **ret_future, skua_future *future, skua_then_fn *fn
     follower->arg = arg;
     follower->group = options.group;
     follower->job.priority = (uint8_t)options.priority;
-    follower->previous = skua_future_ref(future);
+    follower->previous = future;
     skua_future_ref(follower);
     skua__mutex_lock(&future->lock);
     bool done = load_state(future) == FUTURE_DONE;
@@ -275,7 +280,11 @@ skua_future_then(skua_future **ret_future, skua_future *future, skua_then_fn *fn
         future->followers = follower;
     }
     skua__mutex_unlock(&future->lock);
-    if (done && (status = queue_up(follower)) != SKUA_OK) {
+    if (done) {
+        skua_future_ref(future);
+        status = queue_up(follower);
+    }
+    if (status != SKUA_OK) {
         skua_future_unref(follower);
         skua_future_unref(follower);
         return SKUA_FAIL(err, status, "the future cannot be queued: %s", skua_status_text(status));
@@ -300,13 +309,28 @@ runs_here(const skua__worker *worker, const skua_future *future) {
     return frame != NULL;
 }
 
+/* Takes a reference unless the last one is gone already. */
+static bool
+try_ref(skua_future *future) {
+    uint32_t refs = skua__a32_load(&future->refs, memory_order_relaxed); /* relaxed: CAS below */
+    while (refs != 0) {
+        /* relaxed: the lock of what follows orders it. */
+        if (skua__a32_cas(&future->refs, &refs, refs + 1, memory_order_relaxed)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* The future whose end would let this one go on, with a reference: itself, or the first one in its line. */
 static skua_future *
 first_in_line(skua_future *future) {
     skua_future *first = skua_future_ref(future);
     while (load_state(first) == FUTURE_WAITING) {
         skua__mutex_lock(&first->lock);
-        skua_future *previous = first->previous ? skua_future_ref(first->previous) : NULL;
+        /* It clears the pointer under this lock before it gives up what it points to. */
+        skua_future *previous =
+            first->previous && try_ref(first->previous) ? first->previous : NULL;
         skua__mutex_unlock(&first->lock);
         if (!previous) {
             break;

@@ -53,8 +53,7 @@ wake_one(skua_exec *exec) {
 
 void
 skua__wake_for_work(skua_exec *exec, skua__worker *by) {
-    /* seq_cst W1: the work before the look at sleepers; pairs with seq_cst W1 in idle() */
-    skua__atomic_fence(memory_order_seq_cst);
+    /* seq_cst W1: after the work was published, so too; pairs with seq_cst W1 in idle() */
     /* seq_cst W2: the same for leapers; pairs with seq_cst W2 in park_for() */
     if (by && skua__a32_load(&by->leaper_count, memory_order_seq_cst) > 0) {
         wake_leapers(by);

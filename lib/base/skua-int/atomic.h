@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MPL-2.0
 // Every atomic of the executor goes through here: thin wrappers over C11 atomics with an explicit order, so that
-// another build can put a seeded scheduler or injected yields behind the same calls (skua__atomic_point).
+// another build can put a seeded scheduler or injected yields behind the same calls (skua__atomic_point). There is no
+// fence: ThreadSanitizer cannot see one, and sequentially consistent accesses say more about what they order.
 #ifndef SKUA_INT_ATOMIC_H
 #define SKUA_INT_ATOMIC_H
 
@@ -136,12 +137,6 @@ skua__aptr_cas(skua__aptr *object, void **expected, void *value, memory_order or
     skua__atomic_point(object);
     return atomic_compare_exchange_strong_explicit(&object->value, expected, value, order,
                                                    memory_order_relaxed); /* relaxed: see above */
-}
-
-static inline void
-skua__atomic_fence(memory_order order) {
-    skua__atomic_point(0);
-    atomic_thread_fence(order);
 }
 
 /* Tells the core that this thread spins. */

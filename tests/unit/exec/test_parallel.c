@@ -1,0 +1,228 @@
+// SPDX-License-Identifier: MPL-2.0
+// Loops and reductions: each index once, results in order, whatever the grain and the workers.
+#include "test.h"
+
+#include <skua-int/backend.h>
+#include <skua/parallel.h>
+#include <stdatomic.h>
+#include <string.h>
+
+enum { COUNT = 10000 };
+
+static skua_exec *
+open_exec(int32_t workers) {
+    skua_exec *exec = NULL;
+    assert_int_equal(skua_exec_open(&exec, SKUA_EXEC_OPTIONS(.workers = workers), NULL), SKUA_OK);
+    return exec;
+}
+
+static void
+touch(skua_worker w, uint64_t first, uint64_t end, void *arg) {
+    (void)w;
+    unsigned char *seen = arg;
+    for (uint64_t i = first; i < end; i++) {
+        seen[i]++; /* no other piece has this index */
+    }
+}
+
+static void
+test_parallel_for_touches_each_index_once(void **state) {
+    (void)state;
+    const uint64_t grains[] = {0, 1, 7, 1000, COUNT * 2};
+    for (int32_t workers = 1; workers <= 4; workers++) {
+        skua_exec *exec = open_exec(workers);
+        for (size_t g = 0; g < sizeof grains / sizeof *grains; g++) {
+            static unsigned char seen[COUNT];
+            memset(seen, 0, sizeof seen);
+            assert_int_equal(skua_parallel_for(exec, 10, COUNT - 10, grains[g], touch, seen, NULL),
+                             SKUA_OK);
+            for (int i = 0; i < COUNT; i++) {
+                assert_int_equal(seen[i], i >= 10 && i < COUNT - 10);
+            }
+        }
+        skua_exec_close(exec);
+    }
+}
+
+static void
+count_piece(skua_worker w, uint64_t first, uint64_t end, void *arg) {
+    (void)w;
+    assert_true(end - first <= 3);
+    atomic_fetch_add((_Atomic uint64_t *)arg, end - first);
+}
+
+static void
+test_parallel_for_keeps_to_the_grain_and_the_ends(void **state) {
+    (void)state;
+    skua_exec *exec = open_exec(2);
+    _Atomic uint64_t count = 0;
+    assert_int_equal(
+        skua_parallel_for(exec, UINT64_MAX - 100, UINT64_MAX, 3, count_piece, &count, NULL),
+        SKUA_OK);
+    assert_int_equal(atomic_load(&count), 100);
+    assert_int_equal(skua_parallel_for(exec, 5, 5, 0, count_piece, NULL, NULL), SKUA_OK);
+    skua_error err;
+    assert_int_equal(skua_parallel_for(exec, 6, 5, 0, count_piece, NULL, &err),
+                     SKUA_E_BAD_ARGUMENT);
+    assert_int_equal(skua_parallel_for(exec, 1, 5, 0, NULL, NULL, &err), SKUA_E_BAD_ARGUMENT);
+    skua_exec_close(exec);
+}
+
+/* ---- reduce: text is joined, which is associative and not commutative ---- */
+
+typedef struct span {
+    uint64_t first, end; /* of one unbroken run of indices; both 0: empty */
+    bool broken;
+} span;
+
+static void
+fold_span(skua_worker w, uint64_t first, uint64_t end, void *value, void *arg) {
+    (void)w, (void)arg;
+    span *into = value;
+    *into = (span){.first = first, .end = end, .broken = into->end != 0};
+}
+
+static void
+combine_spans(void *left, const void *right, void *arg) {
+    (void)arg;
+    span *a = left;
+    const span *b = right;
+    a->broken |= b->broken || a->end != b->first;
+    a->end = b->end;
+}
+
+static void
+test_parallel_reduce_combines_neighbours_in_order(void **state) {
+    (void)state;
+    span none = {0};
+    skua_reduce reduce = {.size = sizeof reduce,
+                          .value_bytes = sizeof none,
+                          .identity = &none,
+                          .fold = fold_span,
+                          .combine = combine_spans};
+    for (int32_t workers = 1; workers <= 4; workers++) {
+        skua_exec *exec = open_exec(workers);
+        for (uint64_t grain = 0; grain < 5; grain++) {
+            span got = {0};
+            assert_int_equal(skua_parallel_reduce(exec, 3, COUNT, grain, &reduce, &got, NULL),
+                             SKUA_OK);
+            assert_false(got.broken);
+            assert_int_equal(got.first, 3);
+            assert_int_equal(got.end, COUNT);
+        }
+        span got = {.first = 9};
+        assert_int_equal(skua_parallel_reduce(exec, 3, 3, 0, &reduce, &got, NULL), SKUA_OK);
+        assert_int_equal(got.first, 0); /* the identity */
+        skua_exec_close(exec);
+    }
+}
+
+/* ---- A sum, as a user writes it ---- */
+
+static void
+fold_sum(skua_worker w, uint64_t first, uint64_t end, void *value, void *arg) {
+    (void)w;
+    const int *numbers = arg;
+    int64_t *sum = value;
+    for (uint64_t i = first; i < end; i++) {
+        *sum += numbers[i];
+    }
+}
+
+static void
+combine_sums(void *left, const void *right, void *arg) {
+    (void)arg;
+    *(int64_t *)left += *(const int64_t *)right;
+}
+
+static void
+test_parallel_reduce_sums(void **state) {
+    (void)state;
+    static int numbers[COUNT];
+    for (int i = 0; i < COUNT; i++) {
+        numbers[i] = i;
+    }
+    skua_exec *exec = open_exec(2);
+    int64_t zero = 0, sum = -1;
+    skua_reduce reduce = {.size = sizeof reduce,
+                          .value_bytes = sizeof sum,
+                          .identity = &zero,
+                          .fold = fold_sum,
+                          .combine = combine_sums,
+                          .arg = numbers};
+    assert_int_equal(skua_parallel_reduce(exec, 0, COUNT, 0, &reduce, &sum, NULL), SKUA_OK);
+    assert_int_equal(sum, (int64_t)COUNT * (COUNT - 1) / 2);
+    reduce.value_bytes = SKUA_REDUCE_BYTES_MAX + 1;
+    assert_int_equal(skua_parallel_reduce(exec, 0, COUNT, 0, &reduce, &sum, NULL),
+                     SKUA_E_BAD_ARGUMENT);
+    reduce = (skua_reduce){.size = sizeof reduce, .value_bytes = 8, .identity = &zero};
+    assert_int_equal(skua_parallel_reduce(exec, 0, COUNT, 0, &reduce, &sum, NULL),
+                     SKUA_E_BAD_ARGUMENT);
+    assert_int_equal(sum, (int64_t)COUNT * (COUNT - 1) / 2);
+    skua_exec_close(exec);
+}
+
+/* ---- The backend that the pool sees ---- */
+
+typedef struct pool_job {
+    skua__backend_job job;
+    atomic_int ran, done;
+    skua_status status;
+    _Atomic bool hold; /* run() lasts until it is false */
+} pool_job;
+
+static void
+run_pool_job(skua__backend_job *job) {
+    pool_job *self = (pool_job *)(void *)job;
+    atomic_fetch_add(&self->ran, 1);
+    while (atomic_load(&self->hold)) {
+    }
+}
+
+static void
+end_pool_job(skua__backend_job *job, skua_status status) {
+    pool_job *self = (pool_job *)(void *)job;
+    self->status = status;
+    atomic_fetch_add(&self->done, 1);
+}
+
+static void
+test_backend_cores_runs_estimates_and_cancels(void **state) {
+    (void)state;
+    enum { JOBS = 50 };
+    skua_exec *exec = open_exec(1);
+    const skua__backend *cores = skua__exec_backend();
+    assert_int_equal(cores->version, SKUA__BACKEND_VERSION);
+    skua__backend_work work = {.task = "test"};
+    assert_int_equal(cores->estimate(exec, &work), 0);
+    static pool_job jobs[JOBS];
+    for (int i = 0; i < JOBS; i++) {
+        jobs[i] = (pool_job){.job = {.run = run_pool_job, .done = end_pool_job, .work = &work},
+                             .hold = i == 0};
+        assert_int_equal(cores->submit(exec, &jobs[i].job, NULL), SKUA_OK);
+    }
+    while (atomic_load(&jobs[0].ran) == 0) {
+    }
+    assert_true(cores->estimate(exec, &work) > 0);
+    cores->cancel(exec, &jobs[0].job); /* it runs already */
+    cores->cancel(exec, &jobs[7].job);
+    atomic_store(&jobs[0].hold, false);
+    skua_exec_close(exec);
+    for (int i = 0; i < JOBS; i++) {
+        assert_int_equal(atomic_load(&jobs[i].done), 1);
+        assert_int_equal(atomic_load(&jobs[i].ran), i != 7);
+        assert_int_equal(jobs[i].status, i == 7 ? SKUA_E_CANCELLED : SKUA_OK);
+    }
+}
+
+int
+main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_parallel_for_touches_each_index_once),
+        cmocka_unit_test(test_parallel_for_keeps_to_the_grain_and_the_ends),
+        cmocka_unit_test(test_parallel_reduce_combines_neighbours_in_order),
+        cmocka_unit_test(test_parallel_reduce_sums),
+        cmocka_unit_test(test_backend_cores_runs_estimates_and_cancels),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
