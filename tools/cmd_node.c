@@ -2,19 +2,8 @@
 // `skua node`: a node that stays until it is stopped, tells who comes and goes, and with --serve runs tasks.
 #include "cli.h"
 
-#include "tasks.h"
-#include <skua/exec.h>
-#include <skua/pool.h>
+#include "serve.h"
 #include <stdlib.h>
-
-enum { MAX_WORKERS = 1024, DRAIN_MS = 2000 };
-
-struct serving {
-    skua_node *node;
-    skua_exec *exec;
-    skua_pool *pool;
-    tasks tasks;
-};
 
 static void
 put_event(cli *self, const char *event, const char *name, const char *id, const char *endpoint,
@@ -35,31 +24,7 @@ put_event(cli *self, const char *event, const char *name, const char *id, const 
 }
 
 static skua_status
-open_pool(cli *self, struct serving *serving) {
-    int64_t workers = 0;
-    const char *given = cli_flag_value(self, "--workers");
-    skua_status status = SKUA_OK;
-    if (given) {
-        status = cli_parse_number(self, "--workers", given, 1, MAX_WORKERS, &workers);
-    }
-    if (!status) {
-        status = skua_exec_open(&serving->exec, SKUA_EXEC_OPTIONS(.workers = (int32_t)workers),
-                                &self->err);
-    }
-    if (!status) {
-        status = skua_pool_open(&serving->pool,
-                                SKUA_POOL_OPTIONS(.node = serving->node, .exec = serving->exec),
-                                &self->err);
-    }
-    if (!status) {
-        status =
-            tasks_open(&serving->tasks, serving->node, serving->exec, serving->pool, &self->err);
-    }
-    return status;
-}
-
-static skua_status
-open_node(cli *self, struct serving *serving) {
+open_node(cli *self, skua_node **ret_node) {
     int64_t first = 0, last = 0, heartbeat_ms = 0;
     const char *ports = cli_flag_value(self, "--ports");
     const char *heartbeat = cli_flag_value(self, "--heartbeat");
@@ -79,7 +44,7 @@ open_node(cli *self, struct serving *serving) {
         return status;
     }
     return skua_node_open(
-        &serving->node,
+        ret_node,
         SKUA_NODE_OPTIONS(.name = self->name, .fleet_dir = self->fleet, .peers = self->peers,
                           .peer_count = self->peer_count, .interfaces = self->interfaces,
                           .interface_count = self->interface_count, .port_first = (uint16_t)first,
@@ -91,17 +56,17 @@ open_node(cli *self, struct serving *serving) {
 
 /* Tells who comes and goes until a signal, the deadline, or, with --count, until so many joined. */
 static skua_status
-follow(cli *self, struct serving *serving) {
+follow(cli *self, skua_node *node) {
     int64_t deadline_ns = cli_deadline_ns(self, SKUA_UNLIMITED);
     int64_t joined = 0;
     for (;;) {
-        skua_status status = cli_wait(self, skua_node_event_fd(serving->node), deadline_ns);
+        skua_status status = cli_wait(self, skua_node_event_fd(node), deadline_ns);
         if (status) {
             /* The end of the time that was asked for is no failure here, unless it was to count. */
             return status == SKUA_E_TIMEOUT && !self->count ? SKUA_OK : status;
         }
         skua_node_event event = {.size = sizeof event};
-        while (skua_node_next_event(serving->node, &event, SKUA_NONE, NULL) == SKUA_OK) {
+        while (skua_node_next_event(node, &event, SKUA_NONE, NULL) == SKUA_OK) {
             put_event(self, cli_event_text(event.kind), event.name, event.id, event.endpoint,
                       cli_reason_text(event.reason));
             joined += event.kind == SKUA_NODE_JOIN;
@@ -113,23 +78,20 @@ follow(cli *self, struct serving *serving) {
 }
 
 static skua_status
-answer(cli *self, struct serving *serving, skua_status status) {
-    skua_pool_counters counters = {.size = sizeof counters};
-    if (serving->pool) {
-        skua_status ignored = skua_pool_stats(serving->pool, &counters, NULL);
-        (void)ignored;
-    }
+answer(cli *self, skua_node *node, serve *serving, skua_status status) {
+    uint64_t served = 0, busy_ns = 0;
+    serve_figures(serving, &served, &busy_ns);
     if (!self->json) {
-        if (serving->pool) {
-            cli_say(self, "served   %llu tasks\n", (unsigned long long)counters.served);
+        if (serving) {
+            cli_say(self, "served   %llu tasks\n", (unsigned long long)served);
         }
         return status;
     }
     skua__json *json = cli_answer(self);
-    skua__json_put_text(json, "name", skua_node_name(serving->node));
-    skua__json_put_text(json, "id", skua_node_id(serving->node));
-    skua__json_put_u64(json, "served", counters.served);
-    skua__json_put_double(json, "busy_s", (double)counters.served_busy_ns / 1e9);
+    skua__json_put_text(json, "name", skua_node_name(node));
+    skua__json_put_text(json, "id", skua_node_id(node));
+    skua__json_put_u64(json, "served", served);
+    skua__json_put_double(json, "busy_s", (double)busy_ns / 1e9);
     if (cli_stopped(self, status)) {
         cli_put_error(json, &self->err);
     }
@@ -139,25 +101,29 @@ answer(cli *self, struct serving *serving, skua_status status) {
 
 static skua_status
 run_node(cli *self) {
-    struct serving serving = {.node = NULL};
-    skua_status status = open_node(self, &serving);
-    if (!status && cli_flag_value(self, "--serve")) {
-        status = open_pool(self, &serving);
+    skua_node *node = NULL;
+    serve *serving = NULL;
+    int64_t workers = 0;
+    const char *given = cli_flag_value(self, "--workers");
+    skua_status status = SKUA_OK;
+    if (given) {
+        status = cli_parse_number(self, "--workers", given, 1, SERVE_MAX_WORKERS, &workers);
     }
     if (!status) {
-        put_event(self, "ready", skua_node_name(serving.node), skua_node_id(serving.node),
-                  skua_node_endpoint(serving.node), "");
-        status = follow(self, &serving);
-        if (serving.pool) {
-            skua_status drained = skua_pool_drain(serving.pool, DRAIN_MS, NULL);
-            (void)drained; /* what still runs is cancelled by the close */
-        }
-        status = answer(self, &serving, status);
+        status = open_node(self, &node);
     }
-    skua_pool_close(serving.pool);
-    tasks_close(&serving.tasks);
-    skua_exec_close(serving.exec);
-    skua_node_close(serving.node);
+    if (!status && cli_flag_value(self, "--serve")) {
+        status = serve_open(&serving, node, (int32_t)workers, &self->err);
+    }
+    if (!status) {
+        put_event(self, "ready", skua_node_name(node), skua_node_id(node), skua_node_endpoint(node),
+                  "");
+        status = follow(self, node);
+        serve_drain(serving);
+        status = answer(self, node, serving, status);
+    }
+    serve_close(serving);
+    skua_node_close(node);
     return status;
 }
 

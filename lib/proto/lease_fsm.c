@@ -93,7 +93,7 @@ skua__lease_step(skua__lease *lease, const skua__lease_event *event, int64_t now
     case SKUA__LEASE_GRANT:
         return ended ? nothing : grant(lease, event, now_ns);
     case SKUA__LEASE_RENEW:
-        if (current && event->expires_ns > lease->expires_ns) {
+        if (current) {
             lease->expires_ns = event->expires_ns;
         }
         return ended || current ? nothing : drop;

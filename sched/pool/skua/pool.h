@@ -18,7 +18,7 @@ struct skua_exec;
 struct skua_devices;
 
 enum {
-    SKUA_POOL_MAX_TASK_NAMES = 256, /* registered with one pool at a time */
+    SKUA_POOL_MAX_TASK_NAMES = 192, /* registered with one pool at a time */
     SKUA_POOL_MAX_NODES = 4096,     /* peers whose tasks a pool follows */
     SKUA_POOL_DEFAULT_WINDOW_TASKS = 4096,
     SKUA_POOL_MAX_WINDOW_TASKS = 1 << 20,
@@ -188,7 +188,7 @@ SKUA_API void skua_pool_cancel(skua_pool_future *future);
  * trip 0.2 ms + run 3.9 ms = 4.4 ms; local: 8.1 ms".
  *
  * Returns: ret, filled and cut to ret_size.
- * Threads: any. Blocks: never. Since 0.1.
+ * Threads: any, before the pool is closed. Blocks: never. Since 0.1.
  */
 SKUA_API char *skua_pool_explain(skua_pool_future *future, char *ret, size_t ret_size);
 

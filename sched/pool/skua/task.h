@@ -76,8 +76,8 @@ typedef struct skua_task {
     uint32_t max_attempts; /* times that it may be started. 0: 5. Not idempotent: always 1 */
     uint32_t reserved;
     /*
-     * Called once when the task has ended, under no lock, from whichever thread saw it end (one of the pool's or the
-     * executor's, or a thread that waits). It may submit, look at the result and free the future; it must not block.
+     * Called once when the task has ended, under no lock, on a thread of the pool's or the executor's own. It may submit,
+     * look at the result and free the future; it must not block.
      */
     void (*on_done)(void *on_done_arg, skua_pool_future *future);
     void *on_done_arg;

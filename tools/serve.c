@@ -1,9 +1,17 @@
 // SPDX-License-Identifier: MPL-2.0
-// The tasks of `skua node --serve`.
-#include "tasks.h"
+// The tasks of `skua node --serve`, and the executor and pool that run them.
+#include "serve.h"
 
 #include "demo_words.h"
-#include <stdbool.h>
+#include <skua-int/fail.h>
+#include <skua/exec.h>
+#include <skua/pool.h>
+#include <stdlib.h>
+
+struct serve {
+    skua_exec *exec;
+    skua_pool *pool;
+};
 
 static int
 run_echo(skua_task_call *call, void *arg) {
@@ -22,15 +30,15 @@ struct part {
 };
 
 struct chunk {
-    struct part parts[TASKS_MAX_PARTS];
+    struct part parts[SERVE_MAX_PARTS];
     uint32_t count;
 };
 
 /* Cuts a chunk into about equal parts that end between words. */
 static void
 cut(struct chunk *chunk, const char *text, size_t size, uint32_t workers) {
-    size_t most = size / TASKS_LEAST_PART_BYTES + 1;
-    uint32_t parts = workers < TASKS_MAX_PARTS ? workers : TASKS_MAX_PARTS;
+    size_t most = size / SERVE_LEAST_PART_BYTES + 1;
+    uint32_t parts = workers < SERVE_MAX_PARTS ? workers : SERVE_MAX_PARTS;
     parts = most < parts ? (uint32_t)most : parts;
     size_t start = 0;
     chunk->count = 0;
@@ -78,7 +86,7 @@ count_chunk(skua_worker w, void *frame) {
 
 static int
 run_wordcount(skua_task_call *call, void *arg) {
-    tasks *self = arg;
+    serve *self = arg;
     size_t size;
     const char *text = skua_task_input(call, &size);
     struct chunk chunk;
@@ -104,16 +112,53 @@ run_wordcount(skua_task_call *call, void *arg) {
 }
 
 skua_status
-tasks_open(tasks *self, skua_node *node, skua_exec *exec, skua_pool *pool, skua_error *err) {
-    *self = (tasks){.node = node, .exec = exec};
-    skua_status status = skua_pool_register(pool, "echo", TASKS_VERSION, run_echo, NULL, err);
-    if (!status) {
-        status = skua_pool_register(pool, "wordcount", TASKS_VERSION, run_wordcount, self, err);
+serve_open(serve **ret_serve, skua_node *node, int32_t workers, skua_error *err) {
+    serve *self = calloc(1, sizeof *self);
+    if (!self) {
+        return SKUA_FAIL_MEMORY(err, "the tasks");
     }
-    return status;
+    skua_status status = skua_exec_open(&self->exec, SKUA_EXEC_OPTIONS(.workers = workers), err);
+    if (!status) {
+        status =
+            skua_pool_open(&self->pool, SKUA_POOL_OPTIONS(.node = node, .exec = self->exec), err);
+    }
+    if (!status) {
+        status = skua_pool_register(self->pool, "echo", SERVE_VERSION, run_echo, NULL, err);
+    }
+    if (!status) {
+        status =
+            skua_pool_register(self->pool, "wordcount", SERVE_VERSION, run_wordcount, self, err);
+    }
+    if (status) {
+        serve_close(self);
+        return status;
+    }
+    *ret_serve = self;
+    return SKUA_OK;
 }
 
 void
-tasks_close(tasks *self) {
-    *self = (tasks){.node = NULL};
+serve_drain(serve *self) {
+    if (self) {
+        skua_status drained = skua_pool_drain(self->pool, SERVE_DRAIN_MS, NULL);
+        (void)drained; /* what still runs is cancelled when the pool closes */
+    }
+}
+
+void
+serve_figures(serve *self, uint64_t *ret_served, uint64_t *ret_busy_ns) {
+    skua_pool_counters counters = {.size = sizeof counters};
+    if (self && skua_pool_stats(self->pool, &counters, NULL) == SKUA_OK) {
+        *ret_served = counters.served;
+        *ret_busy_ns = counters.served_busy_ns;
+    }
+}
+
+void
+serve_close(serve *self) {
+    if (self) {
+        skua_pool_close(self->pool);
+        skua_exec_close(self->exec);
+        free(self);
+    }
 }

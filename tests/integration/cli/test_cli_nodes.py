@@ -1,0 +1,160 @@
+# SPDX-License-Identifier: MPL-2.0
+"""Commands that open nodes: who is there, fleets, tasks, and the exit codes of what can go wrong."""
+import os
+import signal
+import sys
+
+from skua_cli import (FAILURE, INTERRUPTED, NOBODY, NOT_AUTHORISED, OK, TIMEOUT, Skua, main, strict)
+
+
+def test_cli_nodes_lists_those_that_run():
+    with Skua() as skua:
+        names = ["test-a", "test-b"]
+        started = [skua.start_node("--name", name) for name in names]
+        code, objects = skua.json("nodes", "--count", "2", "--timeout", "20s")
+        assert code == OK and objects[0]["schema"] == "skua.nodes/1"
+        nodes = objects[0]["nodes"]
+        assert [node["name"] for node in nodes] == names, nodes
+        for node, (_, ready) in zip(nodes, started):
+            assert {"name", "id", "endpoint", "via", "cores", "numa", "devices", "queue", "rtt_us",
+                    "seen_ms", "state"} <= set(node), node
+            assert node["id"] == ready["id"] and node["endpoint"] == ready["endpoint"], (node, ready)
+            assert node["state"] == "alive"
+        code, out, _ = skua.run("nodes", "--count", "2", "--timeout", "20s")
+        assert code == OK and out.startswith("NAME") and out.count("\n") == 3, out
+
+
+def test_cli_nodes_alone_is_nobody():
+    with Skua() as skua:
+        code, objects = skua.json("nodes", "--timeout", "300ms")
+        assert code == NOBODY and objects[0]["nodes"] == []
+        assert objects[0]["error"]["code"] == "SKUA-E010"
+        code, out, err = skua.run("nodes", "--timeout", "300ms")
+        assert code == NOBODY and out == "" and err.startswith("SKUA-E010 "), err
+
+
+def test_cli_node_ends_cleanly_on_signals():
+    with Skua() as skua:
+        for which, wanted in ((signal.SIGTERM, OK), (signal.SIGINT, INTERRUPTED)):
+            for words in ([], ["--serve"]):
+                process, _ = skua.start_node(*words)
+                code, out, err = skua.end(process, which)
+                assert code == wanted and err == "", (which, words, code, err)
+                last = strict(out.splitlines()[-1])
+                assert last["schema"] == "skua.node/1" and ("error" in last) == (wanted != OK), last
+
+
+def test_cli_node_tells_who_comes_and_goes():
+    with Skua() as skua:
+        watcher, _ = skua.start_node("--name", "watcher")
+        other, ready = skua.start_node("--name", "other")
+        join = strict(watcher.stdout.readline().decode())
+        assert join["event"] == "join" and join["name"] == "other" and join["id"] == ready["id"]
+        other.kill()
+        events = []
+        while not events or events[-1]["event"] != "leave":
+            events.append(strict(watcher.stdout.readline().decode()))
+        assert events[-1]["name"] == "other" and events[-1]["reason"], events
+
+
+def test_cli_personal_fleet_stays_here():
+    with Skua() as skua:
+        code, objects = skua.json("nodes", "--interface", "eth0", "--timeout", "300ms")
+        assert code == FAILURE and objects[-1]["error"]["code"] == "SKUA-E017", objects
+
+
+def test_cli_fleet_makes_and_shows_certificates():
+    with Skua() as skua:
+        fleet = os.path.join(skua.dir, "fleet")
+        assert skua.json("fleet", "init", fleet)[0] == OK
+        assert skua.json("fleet", "init", fleet)[1][-1]["error"]["code"] == "SKUA-E038"
+        code, objects = skua.json("fleet", "issue", "worker-1", "--fleet", fleet, "--roles",
+                                  "work,submit", "--expires", "12h")
+        assert code == OK and objects[0]["name"] == "worker-1"
+        folder = objects[0]["dir"]
+        assert os.stat(folder).st_mode & 0o777 == 0o700
+        for name in os.listdir(folder):
+            assert os.stat(os.path.join(folder, name)).st_mode & 0o777 == 0o600, name
+        code, objects = skua.json("fleet", "show", folder)
+        assert code == OK and not objects[0]["can_issue"] and not objects[0]["personal"]
+        certificate = objects[0]["certificate"]
+        assert certificate["name"] == "worker-1" and not certificate["expired"], certificate
+        assert sorted(certificate["roles"].split(",")) == ["submit", "work"]
+        code, objects = skua.json("fleet", "show", fleet)
+        assert code == OK and objects[0]["can_issue"]
+        assert skua.json("fleet", "show", os.path.join(skua.dir, "none"))[1][-1]["error"]["code"] == "SKUA-E016"
+        code, objects = skua.json("fleet", "issue", "Not Allowed", "--fleet", fleet)
+        assert code == FAILURE and objects[-1]["error"]["code"] == "SKUA-E011"
+        for flag, value in (("--roles", "everything"), ("--expires", "soon")):
+            assert skua.json("fleet", "issue", "w", "--fleet", fleet, flag, value)[0] == 2
+
+
+def test_cli_roles_and_expiry_are_not_authorised():
+    with Skua() as skua:
+        fleet = os.path.join(skua.dir, "fleet")
+        skua.json("fleet", "init", fleet)
+        listener = skua.json("fleet", "issue", "listener", "--fleet", fleet, "--roles", "subscribe")[1][0]["dir"]
+        code, objects = skua.json("rep", "echo", "--echo", "--fleet", listener, "--timeout", "1s")
+        assert code == NOT_AUTHORISED and objects[-1]["error"]["code"] == "SKUA-E013", objects
+        code, objects = skua.json("req", "echo", "hello", "--fleet", listener, "--timeout", "1s")
+        assert code == NOT_AUTHORISED, objects
+
+
+def test_cli_submit_runs_tasks_elsewhere():
+    with Skua() as skua:
+        skua.start_node("--serve", "--name", "worker")
+        code, out, err = skua.run("submit", "echo", "hello")
+        assert (code, out, err) == (OK, "hello", ""), (code, out, err)
+        code, objects = skua.json("submit", "echo", "-", "--count", "3", stdin=b"a\nb\n")
+        assert code == OK and len(objects) == 4 and objects[-1]["submitted"] == 3
+        for result in objects[:-1]:
+            assert result["outcome"] == "ok" and result["output"] == "a\nb\n" and result["node"] == "worker"
+        code, objects = skua.json("submit", "nothing", "--timeout", "1s")
+        assert code == NOBODY and "echo" in objects[-1]["error"]["message"], objects
+
+
+def test_cli_req_and_rep():
+    with Skua() as skua:
+        echo = skua.start("rep", "echo", "--echo", "--json")
+        upper = skua.start("rep", "upper", "--json", "--", "tr", "a-z", "A-Z")
+        code, out, err = skua.run("req", "echo", "hello", "--timeout", "20s")
+        assert (code, out, err) == (OK, "hello\n", ""), (code, out, err)
+        code, out, err = skua.run("req", "upper", "-", "--timeout", "20s", stdin=b"one\ntwo\n\nlast")
+        assert (code, out, err) == (OK, "ONE\nTWO\n\nLAST\n", ""), (code, out, err)
+        code, objects = skua.json("req", "echo", "again", "--count", "3", "--timeout", "20s")
+        assert code == OK and [m["frames"] for m in objects[:-1]] == [["again"]] * 3
+        assert objects[-1]["replies"] == 3
+        for process, answered in ((echo, 4), (upper, 4)):
+            code, out, err = skua.end(process)
+            assert code == OK and strict(out.splitlines()[-1])["answered"] == answered, (out, err)
+
+
+def test_cli_req_says_why_there_is_no_answer():
+    with Skua() as skua:
+        failing = skua.start("rep", "failing", "--", "sh", "-c", "exit 7")
+        silent = skua.start("rep", "silent", "--", "sh", "-c", "read never; exec tail -f /dev/null")
+        code, objects = skua.json("req", "failing", "x", "--timeout", "20s")
+        assert code == FAILURE and "sh ended with code 7" in objects[-1]["error"]["message"], objects
+        code, objects = skua.json("req", "silent", "x", "--timeout", "3s")
+        assert code == TIMEOUT, objects
+        code, objects = skua.json("req", "resize", "x", "--timeout", "2s")
+        assert code == NOBODY and objects[-1]["error"]["code"] == "SKUA-E014", objects
+        message = objects[-1]["error"]["message"]
+        assert '"resize"' in message and "failing" in message and "silent" in message, message
+        asking = skua.start("req", "silent", "x", "--timeout", "forever")
+        for process in (failing, silent):
+            process.poll()
+        asking.send_signal(signal.SIGINT)
+        assert asking.wait(timeout=20) == INTERRUPTED
+
+
+def test_cli_doctor_finds_two_nodes_meeting():
+    with Skua() as skua:
+        code, objects = skua.json("doctor")
+        checks = {check["check"]: check for check in objects[0]["checks"]}
+        assert code == OK and checks["two nodes"]["verdict"] == "ok", objects
+        assert {"cores", "descriptors", "interfaces", "fleet"} <= set(checks)
+
+
+if __name__ == "__main__":
+    main(sys.modules[__name__])
