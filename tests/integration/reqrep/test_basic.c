@@ -2,6 +2,7 @@
 // REQ and REP between nodes of one process: both start orders, many in flight, deadlines, errors, refusals, handlers.
 #include "world.h"
 
+#include <poll.h>
 #include <string.h>
 
 static void
@@ -46,12 +47,390 @@ test_reqrep_rep_first(void **state) {
     skua_node_close(b);
 }
 
+static void
+test_reqrep_req_first(void **state) {
+    world *w = *state;
+    skua_error err = {0};
+    skua_node *a = world_node(w, "a"), *b = world_node(w, "b");
+    skua_req *req = NULL;
+    must(skua_req_open(&req, a, "late", NULL, &err), &err);
+    skua_msg *msg = skua_msg_of_string("early");
+    uint64_t id = 0;
+    must(skua_req_send(req, &msg, 10000, &id, &err), &err);
+    assert_null(msg);
+    skua_req_result result = {.size = sizeof result};
+    assert_int_equal(skua_req_recv(req, 0, &result, &err), SKUA_E_AGAIN);
+    echoer echo;
+    echoer_start(&echo, b, "late", NULL);
+    must(skua_req_recv(req, 10000, &result, &err), &err);
+    must(result.status, &result.error);
+    assert_true(result.id == id);
+    assert_int_equal(result.attempts, 1);
+    assert_true(skua_msg_equals(result.reply, 0, "early"));
+    assert_string_equal(skua_msg_sender_name(result.reply), "b");
+    skua_msg_free(result.reply);
+    must(skua_req_await_provider(req, 0, &err), &err);
+    skua_req_close(req);
+    echoer_stop(&echo);
+    skua_node_close(a);
+    skua_node_close(b);
+}
+
+static void
+test_reqrep_a_thousand_in_flight(void **state) {
+    enum { COUNT = 1000 };
+    world *w = *state;
+    skua_error err = {0};
+    skua_node *a = world_node(w, "a"), *b = world_node(w, "b");
+    echoer echo;
+    echoer_start(&echo, b, "echo", NULL);
+    skua_req *req = NULL;
+    must(skua_req_open(&req, a, "echo", SKUA_REQ_OPTIONS(.in_flight = COUNT), &err), &err);
+    static uint64_t ids[COUNT];
+    char text[32];
+    for (int i = 0; i < COUNT; i++) {
+        snprintf(text, sizeof text, "request %d", i);
+        skua_msg *msg = skua_msg_of_string(text);
+        must(skua_req_send(req, &msg, 20000, &ids[i], &err), &err);
+    }
+    skua_msg *one_more = skua_msg_of_string("too many");
+    assert_int_equal(skua_req_send(req, &one_more, 0, NULL, &err), SKUA_E_AGAIN);
+    assert_non_null(one_more); /* untouched */
+    skua_msg_free(one_more);
+    for (int n = 0; n < COUNT; n++) {
+        skua_req_result result = {.size = sizeof result};
+        must(skua_req_recv(req, 20000, &result, &err), &err);
+        must(result.status, &result.error);
+        int i = 0;
+        while (i < COUNT && ids[i] != result.id) {
+            i++;
+        }
+        assert_true(i < COUNT);
+        ids[i] = 0; /* each id comes back once */
+        snprintf(text, sizeof text, "request %d", i);
+        assert_true(skua_msg_equals(result.reply, 0, text));
+        skua_msg_free(result.reply);
+    }
+    skua_reqrep_stats stats = {.size = sizeof stats};
+    assert_int_equal(skua_req_stats(req, &stats), SKUA_OK);
+    assert_int_equal(stats.replied, COUNT);
+    assert_int_equal(stats.in_flight, 0);
+    assert_int_equal(stats.retries, 0);
+    assert_balanced(&stats);
+    assert_int_equal(skua_rep_stats(echo.rep, &stats), SKUA_OK);
+    assert_int_equal(stats.received, COUNT);
+    assert_int_equal(stats.open, 0);
+    assert_balanced(&stats);
+    skua_req_close(req);
+    echoer_stop(&echo);
+    skua_node_close(a);
+    skua_node_close(b);
+}
+
+static void
+test_reqrep_nobody_answers_says_what_is_offered(void **state) {
+    world *w = *state;
+    skua_error err = {0};
+    skua_node *a = world_node(w, "a"), *b = world_node(w, "b"), *c = world_node(w, "c");
+    skua_rep *hash = NULL, *blur = NULL;
+    must(skua_rep_open(&hash, b, "hash", NULL, &err), &err);
+    must(skua_rep_open(&blur, c, "blur", NULL, &err), &err);
+    skua_req *req = NULL, *probe = NULL;
+    must(skua_req_open(&probe, a, "blur", NULL, &err), &err);
+    must(skua_req_await_provider(probe, 5000, &err), &err);
+    must(skua_req_open(&req, a, "hash", NULL, &err), &err);
+    must(skua_req_await_provider(req, 5000, &err), &err);
+    skua_req_close(req);
+    must(skua_req_open(&req, a, "resize", NULL, &err), &err);
+    skua_msg *msg = skua_msg_of_string("x"), *reply = NULL;
+    double before = seconds_now();
+    assert_int_equal(skua_req_call(req, &msg, &reply, 100, &err), SKUA_E_NO_PROVIDER);
+    double took = seconds_now() - before;
+    assert_true(took >= 0.099 && took < 2);
+    assert_null(reply);
+    assert_string_equal(err.code, "SKUA-E014");
+    bool one_order =
+        strcmp(err.message, "nobody answers \"resize\" (2 peers; offered: hash, blur)") == 0;
+    bool other =
+        strcmp(err.message, "nobody answers \"resize\" (2 peers; offered: blur, hash)") == 0;
+    if (!one_order && !other) {
+        fail_msg("%s", err.message);
+    }
+    assert_int_equal(skua_req_await_provider(req, 0, &err), SKUA_E_NO_PROVIDER);
+    assert_int_equal(skua_req_open(&req, a, "Bad Name", NULL, &err), SKUA_E_BAD_NAME);
+    skua_req_close(req);
+    skua_req_close(probe);
+    skua_rep_close(hash);
+    skua_rep_close(blur);
+    skua_node_close(a);
+    skua_node_close(b);
+    skua_node_close(c);
+}
+
+/* A provider that takes requests and answers nothing. */
+static skua_request *
+take_one(skua_rep *rep) {
+    skua_error err = {0};
+    skua_request *request = NULL;
+    must(skua_rep_recv(rep, 10000, &request, &err), &err);
+    return request;
+}
+
+static void
+test_reqrep_stuck_rep_ends_at_the_deadline(void **state) {
+    world *w = *state;
+    skua_error err = {0};
+    skua_node *a = world_node(w, "a"), *b = world_node(w, "b");
+    skua_rep *rep = NULL;
+    skua_req *req = NULL;
+    must(skua_rep_open(&rep, b, "stuck", NULL, &err), &err);
+    must(skua_req_open(&req, a, "stuck", SKUA_REQ_OPTIONS(.timeout_ms = 150), &err), &err);
+    must(skua_req_await_provider(req, 5000, &err), &err);
+    skua_msg *msg = skua_msg_of_string("x"), *reply = NULL;
+    double before = seconds_now();
+    assert_int_equal(skua_req_call(req, &msg, &reply, 0, &err), SKUA_E_TIMEOUT);
+    double took = seconds_now() - before;
+    assert_true(took >= 0.149 && took < 2);
+    assert_non_null(strstr(err.message, "\"stuck\" did not answer within 150 ms"));
+    /* It was taken too late: its deadline has passed, so nobody sees it. A fresh one is seen, and may be answered. */
+    uint64_t id;
+    msg = skua_msg_of_string("fresh");
+    must(skua_req_send(req, &msg, 5000, &id, &err), &err);
+    skua_request *request = take_one(rep);
+    assert_true(skua_msg_equals(skua_request_msg(request), 0, "fresh"));
+    assert_in_range(skua_request_left_ms(request), 1, 5000);
+    /* An answer after the end is counted, and disturbs nobody. */
+    must(skua_req_cancel(req, id, &err), &err);
+    assert_int_equal(skua_req_cancel(req, id, &err), SKUA_E_NOT_FOUND);
+    skua_req_result result = {.size = sizeof result};
+    must(skua_req_recv(req, 0, &result, &err), &err);
+    assert_int_equal(result.status, SKUA_E_CANCELLED);
+    assert_null(result.reply);
+    msg = skua_msg_of_string("late");
+    must(skua_rep_reply(rep, &request, &msg, &err), &err);
+    msg = skua_msg_of_string("next");
+    must(skua_req_send(req, &msg, 5000, &id, &err), &err);
+    request = take_one(rep);
+    msg = skua_msg_of_string("answer");
+    must(skua_rep_reply(rep, &request, &msg, &err), &err);
+    must(skua_req_recv(req, 5000, &result, &err), &err);
+    assert_true(skua_msg_equals(result.reply, 0, "answer"));
+    skua_msg_free(result.reply);
+    skua_reqrep_stats stats = {.size = sizeof stats};
+    assert_int_equal(skua_req_stats(req, &stats), SKUA_OK);
+    assert_int_equal(stats.late_replies, 1);
+    assert_int_equal(stats.timed_out, 1);
+    assert_int_equal(stats.cancelled, 1);
+    assert_balanced(&stats);
+    assert_int_equal(skua_rep_stats(rep, &stats), SKUA_OK);
+    assert_int_equal(stats.expired, 1);
+    assert_balanced(&stats);
+    skua_req_close(req);
+    skua_rep_close(rep);
+    skua_node_close(a);
+    skua_node_close(b);
+}
+
+static void
+test_reqrep_silent_provider_is_passed_over(void **state) {
+    world *w = *state;
+    skua_error err = {0};
+    skua_node *a = world_node(w, "a"), *b = world_node(w, "b"), *c = world_node(w, "c");
+    skua_rep *stuck = NULL;
+    skua_req *req = NULL;
+    must(skua_rep_open(&stuck, b, "work", NULL, &err), &err);
+    must(skua_req_open(&req, a, "work", SKUA_REQ_OPTIONS(.attempt_ms = 50), &err), &err);
+    uint64_t id;
+    skua_msg *msg = skua_msg_of_string("job");
+    must(skua_req_send(req, &msg, 10000, &id, &err), &err);
+    skua_request *request = take_one(stuck);
+    assert_false(skua_msg_redelivered(skua_request_msg(request)));
+    echoer echo;
+    echoer_start(&echo, c, "work", NULL);
+    skua_req_result result = {.size = sizeof result};
+    must(skua_req_recv(req, 10000, &result, &err), &err);
+    must(result.status, &result.error);
+    assert_true(result.attempts >= 2);
+    assert_true(skua_msg_equals(result.reply, 0, "job"));
+    skua_msg_free(result.reply);
+    skua_request_free(request);
+    skua_req_close(req);
+    skua_rep_close(stuck);
+    echoer_stop(&echo);
+    skua_node_close(a);
+    skua_node_close(b);
+    skua_node_close(c);
+}
+
+static void
+test_reqrep_errors_and_refusals(void **state) {
+    world *w = *state;
+    skua_error err = {0};
+    skua_node *a = world_node(w, "a"), *b = world_node(w, "b");
+    skua_rep *rep = NULL;
+    skua_req *req = NULL;
+    must(skua_rep_open(&rep, b, "moody", NULL, &err), &err);
+    must(skua_req_open(&req, a, "moody", SKUA_REQ_OPTIONS(.attempts = 2, .backoff_ms = 5), &err),
+         &err);
+    uint64_t id;
+    skua_req_result result = {.size = sizeof result};
+    skua_msg *msg = skua_msg_of_string("x");
+    must(skua_req_send(req, &msg, 5000, &id, &err), &err);
+    skua_request *request = take_one(rep);
+    must(skua_rep_fail(rep, &request, "out of paper", &err), &err);
+    assert_null(request);
+    must(skua_req_recv(req, 5000, &result, &err), &err);
+    assert_int_equal(result.status, SKUA_E_REQUEST_FAILED);
+    assert_non_null(
+        strstr(result.error.message, "b answered with an error to \"moody\": out of paper"));
+
+    /* A refusal is no answer: the request comes again, as it did nothing yet it is no redelivery, until attempts end. */
+    msg = skua_msg_of_string("y");
+    must(skua_req_send(req, &msg, 5000, &id, &err), &err);
+    for (int i = 0; i < 2; i++) {
+        request = take_one(rep);
+        assert_false(skua_msg_redelivered(skua_request_msg(request)));
+        must(skua_rep_refuse(rep, &request, "not today", &err), &err);
+    }
+    must(skua_req_recv(req, 5000, &result, &err), &err);
+    assert_int_equal(result.status, SKUA_E_REFUSED);
+    assert_int_equal(result.attempts, 2);
+    assert_non_null(strstr(result.error.message, "not today"));
+    skua_reqrep_stats stats = {.size = sizeof stats};
+    assert_int_equal(skua_req_stats(req, &stats), SKUA_OK);
+    assert_int_equal(stats.failed, 2);
+    assert_int_equal(stats.retries, 1);
+    assert_balanced(&stats);
+    assert_int_equal(skua_rep_stats(rep, &stats), SKUA_OK);
+    assert_int_equal(stats.refused, 2);
+    assert_int_equal(stats.answered, 1);
+    assert_balanced(&stats);
+    skua_req_close(req);
+    skua_rep_close(rep);
+    skua_node_close(a);
+    skua_node_close(b);
+}
+
+static void
+test_reqrep_closing_rep_hands_over(void **state) {
+    world *w = *state;
+    skua_error err = {0};
+    skua_node *a = world_node(w, "a"), *b = world_node(w, "b"), *c = world_node(w, "c");
+    skua_rep *rep = NULL;
+    skua_req *req = NULL;
+    must(skua_rep_open(&rep, b, "shop", NULL, &err), &err);
+    must(skua_req_open(&req, a, "shop", NULL, &err), &err);
+    uint64_t ids[3];
+    for (int i = 0; i < 3; i++) {
+        skua_msg *msg = skua_msg_of_string("order");
+        must(skua_req_send(req, &msg, 10000, &ids[i], &err), &err);
+    }
+    skua_request *taken = take_one(rep);
+    echoer echo;
+    echoer_start(&echo, c, "shop", NULL);
+    double before = seconds_now();
+    skua_rep_close(rep); /* one is taken, two wait */
+    skua_request_free(taken);
+    for (int i = 0; i < 3; i++) {
+        skua_req_result result = {.size = sizeof result};
+        must(skua_req_recv(req, 10000, &result, &err), &err);
+        must(result.status, &result.error);
+        assert_string_equal(skua_msg_sender_name(result.reply), "c");
+        skua_msg_free(result.reply);
+    }
+    assert_true(seconds_now() - before < 3);
+    skua_req_close(req);
+    echoer_stop(&echo);
+    skua_node_close(a);
+    skua_node_close(b);
+    skua_node_close(c);
+}
+
+static void
+test_reqrep_large_messages_with_frames_and_properties(void **state) {
+    enum { LARGE = 8 * 1024 * 1024 };
+    world *w = *state;
+    skua_error err = {0};
+    skua_node *a = world_node(w, "a"), *b = world_node(w, "b");
+    echoer echo;
+    echoer_start(&echo, b, "echo", NULL);
+    skua_req *req = NULL;
+    must(skua_req_open(&req, a, "echo", NULL, &err), &err);
+    for (int round = 0; round < 3; round++) {
+        void *room = NULL;
+        skua_msg *msg = skua_msg_of_room(LARGE, &room), *reply = NULL;
+        memset(room, 'L' + round, LARGE);
+        if (round) {
+            must(skua_msg_append_string(msg, "second frame"), &err);
+            must(skua_msg_set_property(msg, SKUA_MSG_TRACEPARENT, "00-1-2-01"), &err);
+        }
+        must(skua_req_call(req, &msg, &reply, 20000, &err), &err);
+        assert_int_equal(skua_msg_size(reply, 0), LARGE);
+        assert_int_equal(((const char *)skua_msg_data(reply, 0))[LARGE - 1], 'L' + round);
+        if (round) {
+            assert_true(skua_msg_equals(reply, 1, "second frame"));
+            assert_string_equal(skua_msg_property(reply, SKUA_MSG_TRACEPARENT), "00-1-2-01");
+        }
+        skua_msg_free(reply);
+    }
+    skua_req_close(req);
+    echoer_stop(&echo);
+    skua_node_close(a);
+    skua_node_close(b);
+}
+
+static void
+test_reqrep_descriptors_are_level_triggered(void **state) {
+    world *w = *state;
+    skua_error err = {0};
+    skua_node *a = world_node(w, "a"), *b = world_node(w, "b");
+    skua_rep *rep = NULL;
+    skua_req *req = NULL;
+    must(skua_rep_open(&rep, b, "poll", NULL, &err), &err);
+    must(skua_req_open(&req, a, "poll", NULL, &err), &err);
+    for (int round = 0; round < 50; round++) {
+        skua_msg *msg = skua_msg_of_string("x");
+        must(skua_req_send(req, &msg, 10000, NULL, &err), &err);
+        struct pollfd asked = {.fd = skua_rep_fd(rep), .events = POLLIN};
+        skua_request *request = NULL;
+        skua_status status;
+        do {
+            assert_int_equal(poll(&asked, 1, 10000), 1);
+            status = skua_rep_recv(rep, 0, &request, &err);
+        } while (status == SKUA_E_AGAIN);
+        must(status, &err);
+        msg = skua_request_take_msg(request);
+        must(skua_rep_reply(rep, &request, &msg, &err), &err);
+        struct pollfd answered = {.fd = skua_req_fd(req), .events = POLLIN};
+        skua_req_result result = {.size = sizeof result};
+        do {
+            assert_int_equal(poll(&answered, 1, 10000), 1);
+            status = skua_req_recv(req, 0, &result, &err);
+        } while (status == SKUA_E_AGAIN);
+        must(status, &err);
+        skua_msg_free(result.reply);
+    }
+    skua_req_close(req);
+    skua_rep_close(rep);
+    skua_node_close(a);
+    skua_node_close(b);
+}
+
 int
 main(void) {
     world w;
     world_init(&w);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_prestate(test_reqrep_rep_first, &w),
+        cmocka_unit_test_prestate(test_reqrep_req_first, &w),
+        cmocka_unit_test_prestate(test_reqrep_a_thousand_in_flight, &w),
+        cmocka_unit_test_prestate(test_reqrep_nobody_answers_says_what_is_offered, &w),
+        cmocka_unit_test_prestate(test_reqrep_stuck_rep_ends_at_the_deadline, &w),
+        cmocka_unit_test_prestate(test_reqrep_silent_provider_is_passed_over, &w),
+        cmocka_unit_test_prestate(test_reqrep_errors_and_refusals, &w),
+        cmocka_unit_test_prestate(test_reqrep_closing_rep_hands_over, &w),
+        cmocka_unit_test_prestate(test_reqrep_large_messages_with_frames_and_properties, &w),
+        cmocka_unit_test_prestate(test_reqrep_descriptors_are_level_triggered, &w),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     world_fini(&w);
