@@ -227,6 +227,7 @@ adopt_link(step *s) {
     }
     fsm->link = s->event->link;
     fsm->link_outgoing = s->event->outgoing;
+    fsm->link_since_ns = s->now_ns;
     skua__detector_heard(&fsm->detector, true, s->now_ns);
     fsm->ping_ns = s->now_ns;
     bool is_the_dial = fsm->dialler.link == fsm->link;
@@ -279,9 +280,13 @@ link_up_of_member(step *s) {
         action->incarnation = fsm->incarnation;
         return join(s);
     }
-    /* Both sides must keep the same one of two links: the lower's dial; of two of a kind, the newer. */
+    /*
+     * Of two dials that crossed both sides must keep the same one: the lower's; of two of a kind, the newer. But a link
+     * that settled long ago is given up for any new one: who dials again has lost it.
+     */
     bool new_is_better = event->outgoing == fsm->lower;
-    bool old_is_better = fsm->link && fsm->link_outgoing == fsm->lower;
+    bool settled = s->now_ns - fsm->link_since_ns >= SKUA__PEER_SETTLED_MS * SKUA_NS_PER_MS;
+    bool old_is_better = fsm->link && !settled && fsm->link_outgoing == fsm->lower;
     if (old_is_better && !new_is_better) {
         act(s, SKUA__PEER_DO_CLOSE, event->link);
         if (event->link == fsm->dialler.link) {

@@ -9,12 +9,12 @@
 #include <skua-int/ids.h>
 
 enum {
-    SKUA__PEER_ACTIONS_MAX = 12, /* of one step */
-    SKUA__PEER_TOMBSTONE_S = 10, /* a peer that is surely gone is remembered so long */
-    SKUA__PEER_FORGET_S = 600,   /* one that only fell silent is dialled so long */
-    SKUA__PEER_PROBE_MS = 500,   /* a probe without an answer for so long is silent */
-    SKUA__PEER_BYE_PROBES_MAX =
-        8, /* after a BYE; a port that is still open then means it was none */
+    SKUA__PEER_ACTIONS_MAX = 12,   /* of one step */
+    SKUA__PEER_TOMBSTONE_S = 10,   /* a peer that is surely gone is remembered so long */
+    SKUA__PEER_FORGET_S = 600,     /* one that only fell silent is dialled so long */
+    SKUA__PEER_PROBE_MS = 500,     /* a probe without an answer for so long is silent */
+    SKUA__PEER_SETTLED_MS = 4000,  /* two dials that crossed are both up by then */
+    SKUA__PEER_BYE_PROBES_MAX = 8, /* a port that is still open then means that it was no BYE */
 };
 
 /* What all peers of a node share; borrowed by each machine, and unchanged while it lives. */
@@ -126,6 +126,7 @@ typedef struct skua__peer_fsm {
     bool suspected; /* SUSPECT was told, ALIVE not yet */
     uint32_t link;  /* 0: none */
     bool link_outgoing;
+    int64_t link_since_ns; /* when it came up */
     uint64_t
         incarnation; /* of the member or, in KNOWN, of the last one; only a LINK_UP sets it, for only a link proves it */
     uint64_t seen_incarnation; /* the newest that a beacon spoke of: a hint */
