@@ -269,15 +269,20 @@ end_dial(sim_world *world, uint32_t n, uint32_t p) {
     }
 }
 
+/* What a new link begins with. */
+static void
+tell_all(sim_world *world, uint32_t n, uint32_t conn) {
+    send_record(world, n, conn);
+    send_peers(world, n, conn, world->node_count);
+}
+
 static void
 told_join(sim_world *world, uint32_t n, uint32_t p, const skua__peer_action *action) {
     sim_node *node = &world->nodes[n];
     sim_log(world, "%u: JOIN %u, incarnation %llu, link %u", n, p,
             (unsigned long long)action->incarnation, action->link);
     sim_check_join(world, n, p, action->incarnation);
-    uint32_t conn = action->link / 2;
-    send_record(world, n, conn);
-    send_peers(world, n, conn, world->node_count);
+    tell_all(world, n, action->link / 2);
     for (uint32_t other = 0; other < world->node_count; other++) {
         const sim_peer *member = &node->peers[other];
         if (other != p && member->exists && member->fsm.link) {
@@ -322,6 +327,7 @@ carry_out(sim_world *world, uint32_t n, uint32_t p, const skua__peer_action *act
         break;
     case SKUA__PEER_DO_LINK:
         sim_log(world, "%u: link %u to %u now", n, action->link, p);
+        tell_all(world, n, action->link / 2);
         break;
     case SKUA__PEER_DO_SUSPECT:
     case SKUA__PEER_DO_ALIVE:

@@ -107,8 +107,7 @@ do_reset(sim_world *world, uint32_t n, uint32_t b, void *payload) {
     uint32_t id = 1 + below(world, world->conn_count);
     if (id < world->conn_count) {
         sim_log(world, "conn %u is reset", id);
-        sim_close(world, id, world->conns[id].node[0]);
-        sim_close(world, id, world->conns[id].node[1]);
+        sim_reset(world, id);
         world->disturbed_ns = world->now_ns;
     }
     (void)n;

@@ -186,6 +186,7 @@ void sim_datagram(sim_world *world, uint32_t from, uint32_t to, const void *byte
 uint32_t sim_dial(sim_world *world, uint32_t from, uint32_t to, uint16_t port);
 void sim_send(sim_world *world, uint32_t conn, uint32_t from, const void *bytes, size_t size);
 void sim_close(sim_world *world, uint32_t conn, uint32_t from);
+void sim_reset(sim_world *world, uint32_t conn);
 void sim_probe(sim_world *world, uint32_t from, uint32_t to, uint16_t port);
 void sim_process_ends(sim_world *world, uint32_t node, bool with_host); /* its connections end */
 /* The number by which a node calls its end of a connection. */

@@ -438,6 +438,15 @@ drop_queue(sim_conn *conn, int side) {
     conn->way[side].head = conn->way[side].tail = NULL;
 }
 
+/* Both ends are told that the connection broke, though both processes live: a router's or a firewall's work. */
+void
+sim_reset(sim_world *world, uint32_t id) {
+    for (uint32_t side = 0; side < 2; side++) {
+        drop_queue(&world->conns[id], (int)side);
+        sim_at(world, world->now_ns + delay_ns(world), reset_arrives, id, side, NULL);
+    }
+}
+
 void
 sim_process_ends(sim_world *world, uint32_t node, bool with_host) {
     for (uint32_t id = 1; id < world->conn_count; id++) {

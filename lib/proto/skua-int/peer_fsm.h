@@ -97,7 +97,11 @@ typedef enum skua__peer_action_kind {
     SKUA__PEER_DO_PROBE, /* begin a bare TCP connect to its control port; feed one PROBE_* (one at a time is enough) */
     SKUA__PEER_DO_BEACON, /* send a beacon with the PROBE flag to it, if its address is known (rate-limited) */
     SKUA__PEER_DO_JOIN, /* tell the user: it is a member now, by that link and incarnation. Send it record and peers */
-    SKUA__PEER_DO_LINK, /* still a member, but by this link from now on (link; replaces the earlier one) */
+    /*
+     * Still a member, but by this link from now on. Send record and peers again: what went over the earlier link may
+     * be lost.
+     */
+    SKUA__PEER_DO_LINK,
     SKUA__PEER_DO_SUSPECT,
     SKUA__PEER_DO_ALIVE,  /* it was a false suspicion */
     SKUA__PEER_DO_LEAVE,  /* tell the user: that incarnation is a member no more, with the reason */
