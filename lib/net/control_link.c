@@ -74,6 +74,14 @@ socket_fd(void *socket) {
 }
 
 /*
+ * A ZMQ_FD gives a signal only after somebody has looked and found nothing, so the first look is taken at once.
+ */
+static void
+watch_socket(skua__node_source *source) {
+    skua__node_source_arm(source, true, 1);
+}
+
+/*
  * A send may take the ZMQ_FD's only signal for a frame that came in meanwhile. So after each send the socket is asked,
  * and if something waits the drain is rung.
  */
@@ -283,8 +291,8 @@ dial_broke(skua__clink *link) {
      * silent. */
     drop_dealer(link);
     skua__peer *peer = link->peer;
-    link->knock = skua__knock_begin(link->node, peer->host, peer->control_port, SKUA__PEER_PROBE_MS,
-                                    dial_knocked, link);
+    link->knock = skua__knock_begin(link->node, peer->host, peer->control_port, 0,
+                                    SKUA__PEER_PROBE_MS, dial_knocked, link);
     if (!link->knock) {
         dial_fails(link, SKUA__PEER_DIAL_FAILED);
     }
@@ -376,8 +384,8 @@ dial_connect(skua__clink *link) {
         dial_fails(link, SKUA__PEER_DIAL_FAILED);
         return;
     }
-    skua__node_source_arm(link->dealer_source, true, SKUA_NEVER_NS);
-    skua__node_source_arm(link->monitor_source, true, SKUA_NEVER_NS);
+    watch_socket(link->dealer_source);
+    watch_socket(link->monitor_source);
     send_hello(link);
 }
 
@@ -802,8 +810,8 @@ skua__control_open(skua_node *node, skua_error *err) {
                                             router_monitor_ready, node,
                                             &node->router_monitor_source, err);
     if (!status) {
-        skua__node_source_arm(node->router_source, true, SKUA_NEVER_NS);
-        skua__node_source_arm(node->router_monitor_source, true, SKUA_NEVER_NS);
+        watch_socket(node->router_source);
+        watch_socket(node->router_monitor_source);
     }
     return status;
 }
@@ -835,6 +843,19 @@ skua__control_bye(skua_node *node) {
 
 /* ---- Probes ---- */
 
+static void probe_end(void *arg, skua__knock_end end, int fd);
+
+static bool
+probe_after(skua__peer *peer, int64_t after_ms) {
+    peer->probe = skua__knock_begin(peer->node, peer->host, peer->control_port, after_ms,
+                                    SKUA__PEER_PROBE_MS, probe_end, peer);
+    return peer->probe != NULL;
+}
+
+/*
+ * A process that was killed is taken apart by the kernel one descriptor after the other: its connection may be gone and its
+ * port still be open. So while the link is lost an open port is looked at again before it counts.
+ */
 static void
 probe_end(void *arg, skua__knock_end end, int fd) {
     skua__peer *peer = arg;
@@ -842,6 +863,13 @@ probe_end(void *arg, skua__knock_end end, int fd) {
     if (fd >= 0) {
         close(fd);
     }
+    if (end == SKUA__KNOCK_OPEN && peer->fsm.state == SKUA__PEER_LOST &&
+        peer->probes_open < SKUA__PROBES_OPEN_MAX &&
+        probe_after(peer, SKUA__PROBE_AGAIN_MS << peer->probes_open)) {
+        peer->probes_open++;
+        return;
+    }
+    peer->probes_open = 0;
     skua__peer_event_kind kind = end == SKUA__KNOCK_OPEN      ? SKUA__PEER_PROBE_OPEN
                                  : end == SKUA__KNOCK_REFUSED ? SKUA__PEER_PROBE_REFUSED
                                                               : SKUA__PEER_PROBE_SILENT;
@@ -854,9 +882,7 @@ skua__control_probe(skua__peer *peer) {
         return;
     }
     skua__count(peer->node, SKUA__COUNTER(probes_sent));
-    peer->probe = skua__knock_begin(peer->node, peer->host, peer->control_port, SKUA__PEER_PROBE_MS,
-                                    probe_end, peer);
-    if (!peer->probe) {
+    if (!probe_after(peer, 0)) {
         skua__peer_feed(peer, (skua__peer_event){.kind = SKUA__PEER_PROBE_SILENT});
     }
 }

@@ -14,6 +14,10 @@ struct skua__knock {
     skua_node *node;
     int fd;
     int error; /* of connect(), when it failed at once */
+    struct sockaddr_storage address;
+    socklen_t address_size;
+    bool begun;
+    int64_t limit_ms;
     int64_t deadline_ns;
     skua__node_source *source;
     void (*fn)(void *arg, skua__knock_end end, int fd);
@@ -48,8 +52,24 @@ knock_free(skua__knock *knock, bool keep_fd) {
 }
 
 static void
+knock_connect(skua__knock *knock) {
+    knock->begun = true;
+    knock->deadline_ns = skua__deadline_ns(knock->limit_ms);
+    if (connect(knock->fd, (struct sockaddr *)&knock->address, knock->address_size) &&
+        errno != EINPROGRESS) {
+        knock->error = errno;
+    }
+    /* A connect that is decided already is told from the timer, so that fn never runs inside skua__knock_begin(). */
+    skua__node_source_arm(knock->source, !knock->error, knock->error ? 1 : knock->deadline_ns);
+}
+
+static void
 knock_ready(void *arg) {
     skua__knock *knock = arg;
+    if (!knock->begun) {
+        knock_connect(knock);
+        return;
+    }
     int error = knock->error;
     socklen_t size = sizeof error;
     struct sockaddr_storage peer;
@@ -73,28 +93,28 @@ knock_ready(void *arg) {
 }
 
 skua__knock *
-skua__knock_begin(skua_node *node, const char *host, uint16_t port, int64_t limit_ms,
-                  void (*fn)(void *arg, skua__knock_end end, int fd), void *arg) {
-    struct sockaddr_storage address;
-    socklen_t address_size = make_address(host, port, &address);
-    skua__knock *knock = address_size ? skua__mem_new(node->hook, sizeof *knock) : NULL;
+skua__knock_begin(skua_node *node, const char *host, uint16_t port, int64_t after_ms,
+                  int64_t limit_ms, void (*fn)(void *arg, skua__knock_end end, int fd), void *arg) {
+    skua__knock *knock = skua__mem_new(node->hook, sizeof *knock);
     if (!knock) {
         return NULL;
     }
-    *knock = (skua__knock){.node = node, .fn = fn, .arg = arg};
-    knock->deadline_ns = skua__deadline_ns(limit_ms);
-    knock->fd = socket(address.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    *knock = (skua__knock){.node = node, .fd = -1, .limit_ms = limit_ms, .fn = fn, .arg = arg};
+    knock->address_size = make_address(host, port, &knock->address);
+    if (knock->address_size) {
+        knock->fd = socket(knock->address.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    }
     if (knock->fd < 0 ||
         skua__host_source_new(&node->host, knock->fd, knock_ready, knock, &knock->source, NULL)) {
         knock_free(knock, false);
         return NULL;
     }
-    if (connect(knock->fd, (struct sockaddr *)&address, address_size) && errno != EINPROGRESS) {
-        knock->error = errno;
-    }
     skua__host_source_events(knock->source, EPOLLOUT);
-    /* A connect that is decided already is told from the timer, so that fn never runs inside this call. */
-    skua__node_source_arm(knock->source, !knock->error, knock->error ? 1 : knock->deadline_ns);
+    if (after_ms > 0) {
+        skua__node_source_arm(knock->source, false, skua__clock_ns() + after_ms * SKUA_NS_PER_MS);
+    } else {
+        knock_connect(knock);
+    }
     return knock;
 }
 

@@ -40,6 +40,9 @@ enum {
     SKUA__ROUTE_MAX = 255,
     SKUA__CONTROL_FRAMES_PER_WAKE = 1024,
     SKUA__PUBLIC_CAPABILITIES_MAX = 48,
+    SKUA__PROBES_OPEN_MAX = 5, /* a dying process closes its connections before its port, */
+    SKUA__PROBE_AGAIN_MS =
+        4, /* so an open port is knocked at again, after this time, doubled each time */
     SKUA__LINKS_MAX = 2 * SKUA_NODE_MAX_PEERS,
     SKUA__SWEEP_MS = 1000, /* between looks at the clock of certificates */
 };
@@ -107,6 +110,7 @@ struct skua__peer {
     skua__clink *link; /* the one in use */
     skua__clink *dial; /* the one being made */
     skua__knock *probe;
+    uint32_t probes_open; /* in a row, while the port was still open */
     uint32_t record_version_sent;
 };
 
@@ -274,11 +278,12 @@ typedef enum skua__knock_end {
     SKUA__KNOCK_SILENT, /* no answer in time, or no way there */
 } skua__knock_end;
 /*
- * Begins a bare TCP connect. fn is called once, in the node's thread and never inside this call, with the connected
+ * Begins a bare TCP connect, after_ms from now. fn is called once, in the node's thread and never inside this call, with the connected
  * descriptor when OPEN (fn's to close), else -1. NULL: it could not begin.
  */
-skua__knock *skua__knock_begin(skua_node *node, const char *host, uint16_t port, int64_t limit_ms,
-                               void (*fn)(void *arg, skua__knock_end end, int fd), void *arg);
+skua__knock *skua__knock_begin(skua_node *node, const char *host, uint16_t port, int64_t after_ms,
+                               int64_t limit_ms, void (*fn)(void *arg, skua__knock_end end, int fd),
+                               void *arg);
 /* Ends it without calling fn. Takes NULL. Returns NULL. */
 skua__knock *skua__knock_cancel(skua__knock *knock);
 
