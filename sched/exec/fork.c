@@ -57,12 +57,14 @@ skua__request(skua__stack *stack, uint32_t request) {
 
 void
 skua__stack_init(skua__worker *worker, skua__stack *stack) {
-    stack->trap.spawn_below = &stack->slots[worker->slots];
+    /* Asked from the start: a worker that fell asleep before this stack could be seen has asked nobody here. */
+    stack->trap.spawn_below = NULL;
     stack->trap.sync_from = stack->slots;
     stack->trap.top = stack->slots;
     stack->worker = worker;
-    skua__a64_store(&stack->word, 0, memory_order_relaxed);     /* relaxed: no thread yet */
-    skua__a32_store(&stack->requests, 0, memory_order_relaxed); /* relaxed: no thread yet */
+    skua__a64_store(&stack->word, 0, memory_order_relaxed); /* relaxed: no thread yet */
+    skua__a32_store(&stack->requests, EXEC_REQUEST_HUNGRY,
+                    memory_order_relaxed); /* relaxed: no thread yet */
 }
 
 /* Sets the trap for normal running, then takes what was asked for. */
