@@ -185,8 +185,8 @@ const char *cli_event_text(int32_t kind);
 const char *cli_reason_text(int32_t reason);
 
 /* ---- The commands ---- */
-extern const cli_command cli_cmd_req, cli_cmd_rep, cli_cmd_doctor, cli_cmd_demo, cli_cmd_submit,
-    cli_cmd_node, cli_cmd_nodes, cli_cmd_fleet, cli_cmd_topo, cli_cmd_errors, cli_cmd_version,
-    cli_cmd_help;
+extern const cli_command cli_cmd_pub, cli_cmd_sub, cli_cmd_push, cli_cmd_pull, cli_cmd_req,
+    cli_cmd_rep, cli_cmd_doctor, cli_cmd_demo, cli_cmd_submit, cli_cmd_node, cli_cmd_nodes,
+    cli_cmd_fleet, cli_cmd_topo, cli_cmd_errors, cli_cmd_version, cli_cmd_help;
 
 #endif

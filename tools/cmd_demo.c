@@ -175,6 +175,13 @@ answer_json(demo *self, const demo_word *const *sorted) {
         skua__json_object_end(json);
     }
     skua__json_array_end(json);
+    skua__json_key(json, "topics");
+    skua__json_object(json);
+    skua__json_put_u64(json, "subscribers", DEMO_SUBSCRIBERS);
+    skua__json_put_u64(json, "sent", self->ledger.sent);
+    skua__json_put_u64(json, "confirmed", self->ledger.confirmed);
+    skua__json_put_u64(json, "unconfirmed", self->ledger.unconfirmed);
+    skua__json_object_end(json);
     return cli_answer_end(self->cli);
 }
 
@@ -262,9 +269,15 @@ run_demo(cli *self) {
     if (!status) {
         status = count(&run, chunk_bytes);
     }
+    if (!status && !self->json) {
+        status = show(&run);
+    }
+    if (!status) {
+        status = demo_topics(&run);
+    }
     skua_status stopped = demo_nodes_stop(&run);
     status = status ? status : stopped;
-    if (!status) {
+    if (!status && self->json) {
         status = show(&run);
     }
     demo_nodes_fini(&run);

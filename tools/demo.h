@@ -6,6 +6,7 @@
 #include "cli.h"
 #include "demo_input.h"
 #include "demo_words.h"
+#include <skua/pattern_stats.h>
 #include <skua/pool.h>
 #include <sys/types.h>
 
@@ -22,6 +23,8 @@ enum {
     DEMO_FREEZE_MS = 30,    /* the victim stands still so long before it is killed */
     DEMO_VICTIM_CHUNKS = 2, /* unacknowledged ones that the victim holds at least */
     DEMO_TASK_TIMEOUT_MS = 60000,
+    DEMO_SUBSCRIBERS = 48,
+    DEMO_NEWS = 100, /* messages of each topic */
 };
 
 /* One `skua node --serve`. */
@@ -38,8 +41,8 @@ typedef struct demo {
     skua_node *node;
     skua_pool *pool;
     demo_child children[DEMO_NODES];
-    bool bar;       /* the progress bar is on */
-    int64_t bar_ns; /* when it was drawn last */
+    struct demo_progress *progress;
+    skua_pattern_stats ledger; /* of the topics' publisher */
 
     /* the count */
     demo_input input;
@@ -69,6 +72,9 @@ void demo_child_reap(demo_child *child);
 skua_status demo_count(demo *self);
 /* Reads the figures of a child's backend; false when the pool does not know it. */
 bool demo_backend_of(demo *self, const char *name, skua_pool_backend *ret_backend);
+
+/* ---- The topics (demo_topics.c) ---- */
+skua_status demo_topics(demo *self);
 
 /* ---- The progress bar (demo_progress.c) ---- */
 skua_status demo_progress_start(demo *self);

@@ -131,21 +131,70 @@ def test_cli_req_and_rep():
 
 def test_cli_req_says_why_there_is_no_answer():
     with Skua() as skua:
+        started, hold = (os.path.join(skua.dir, name) for name in ("started", "hold"))
+        os.mkfifo(started)
+        os.mkfifo(hold)
         failing = skua.start("rep", "failing", "--", "sh", "-c", "exit 7")
-        silent = skua.start("rep", "silent", "--", "sh", "-c", "read never; exec tail -f /dev/null")
+        # It says that it was asked, and then waits for a writer that never comes.
+        silent = skua.start("rep", "silent", "--", "sh", "-c", f"echo asked > {started}; exec cat {hold}")
         code, objects = skua.json("req", "failing", "x", "--timeout", "20s")
         assert code == FAILURE and "sh ended with code 7" in objects[-1]["error"]["message"], objects
-        code, objects = skua.json("req", "silent", "x", "--timeout", "3s")
-        assert code == TIMEOUT, objects
+        asking = skua.start("req", "silent", "x", "--timeout", "forever")
+        with open(started, encoding="ascii") as told:
+            assert told.readline() == "asked\n"
+        code, _, err = skua.end(asking, signal.SIGINT)
+        assert code == INTERRUPTED and err == "", (code, err)
+        code, objects = skua.json("req", "silent", "x", "--timeout", "2s")
+        assert code == TIMEOUT and objects[-1]["error"]["code"] == "SKUA-E007", objects
         code, objects = skua.json("req", "resize", "x", "--timeout", "2s")
         assert code == NOBODY and objects[-1]["error"]["code"] == "SKUA-E014", objects
         message = objects[-1]["error"]["message"]
         assert '"resize"' in message and "failing" in message and "silent" in message, message
-        asking = skua.start("req", "silent", "x", "--timeout", "forever")
         for process in (failing, silent):
-            process.poll()
-        asking.send_signal(signal.SIGINT)
-        assert asking.wait(timeout=20) == INTERRUPTED
+            assert skua.end(process)[0] == OK
+
+
+def test_cli_pub_and_sub():
+    with Skua() as skua:
+        one = skua.start("sub", "weather", "oslo", "--count", "3", "--json")
+        every = skua.start("sub", "weather", "--count", "4")
+        code, objects = skua.json("pub", "weather", "oslo", "-", "--subs", "2", "--timeout", "20s",
+                                  stdin=b"rain\nsun\nsnow\n")
+        assert code == OK and objects[-1]["published"] == 3, objects
+        assert objects[-1]["sent"] == objects[-1]["confirmed"] == 6, objects
+        out, err = one.communicate(timeout=20)
+        messages = [strict(line) for line in out.decode().splitlines()]
+        assert one.returncode == OK and err == b""
+        assert [m["frames"][0] for m in messages[:-1]] == ["rain", "sun", "snow"]
+        assert all(m["topic"] == "oslo" for m in messages[:-1])
+        assert messages[-1]["received"] == 3 and messages[-1]["missed"] == 0
+        assert skua.run("pub", "weather", "rome", "hot", "--timeout", "20s")[0] == OK
+        out, _ = every.communicate(timeout=20)
+        assert out == b"oslo\train\noslo\tsun\noslo\tsnow\nrome\thot\n", out
+        code, objects = skua.json("pub", "weather", "oslo", "x", "--timeout", "300ms")
+        assert code == NOBODY and objects[-1]["error"]["code"] == "SKUA-E010", objects
+        code, objects = skua.json("sub", "weather", "--count", "1", "--timeout", "300ms")
+        assert code == TIMEOUT and objects[-1]["received"] == 0, objects
+        assert skua.json("sub", "weather", "--timeout", "300ms")[0] == OK
+
+
+def test_cli_push_and_pull():
+    with Skua() as skua:
+        workers = [skua.start("pull", "jobs", "--json") for _ in range(2)]
+        lines = "".join(f"job {i}\n" for i in range(200)).encode()
+        code, objects = skua.json("push", "jobs", "-", "--timeout", "20s", stdin=lines)
+        assert code == OK and objects[-1]["pushed"] == objects[-1]["confirmed"] == 200, objects
+        done = []
+        for worker in workers:
+            code, out, err = skua.end(worker)
+            assert code == OK and err == "", (code, err)
+            messages = [strict(line) for line in out.splitlines()]
+            assert messages[-1]["taken"] == len(messages) - 1
+            done += [message["frames"][0] for message in messages[:-1]]
+        assert sorted(done) == sorted(f"job {i}" for i in range(200))
+        code, objects = skua.json("push", "jobs", "x", "--timeout", "300ms")
+        assert code == NOBODY and objects[-1]["error"]["code"] == "SKUA-E014", objects
+        assert skua.json("pull", "jobs", "--count", "1", "--timeout", "300ms")[0] == TIMEOUT
 
 
 def test_cli_doctor_finds_two_nodes_meeting():

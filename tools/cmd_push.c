@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: MPL-2.0
+// `skua push SERVICE [MSG|-]`: gives work to whoever pulls.
+#include "cli_msg.h"
+
+#include <skua-int/clock.h>
+#include <skua/pushpull.h>
+
+enum { DEFAULT_TIMEOUT_MS = 5000 };
+
+/* Retries in slices while nobody has room, so that a signal ends it; each message has the whole time. */
+static skua_status
+send_one(cli *self, skua_push *push, skua_msg **msg) {
+    int64_t deadline_ns = cli_deadline_ns(self, DEFAULT_TIMEOUT_MS);
+    for (;;) {
+        skua_status status = skua_push_send(push, msg, cli_slice_ms(deadline_ns), &self->err);
+        bool later =
+            status == SKUA_E_AGAIN || status == SKUA_E_TIMEOUT || status == SKUA_E_NO_PROVIDER;
+        if (!later || skua__deadline_left_ms(deadline_ns) == 0) {
+            return status;
+        }
+        status = cli_check_signals(self);
+        if (status) {
+            return status;
+        }
+    }
+}
+
+static skua_status
+push_all(cli *self, skua_push *push, cli_feed *feed, uint64_t *pushed) {
+    for (;;) {
+        skua_msg *msg = NULL;
+        skua_status status = cli_feed_next(self, feed, &msg);
+        if (status) {
+            return status == SKUA_E_NOT_FOUND ? SKUA_OK : status;
+        }
+        status = send_one(self, push, &msg);
+        skua_msg_free(msg);
+        if (status) {
+            return status;
+        }
+        ++*pushed;
+    }
+}
+
+/* Waits until the workers are done with everything: for as long as it takes, unless --timeout says otherwise. */
+static skua_status
+drain(cli *self, skua_push *push) {
+    int64_t deadline_ns = cli_deadline_ns(self, SKUA_UNLIMITED);
+    for (;;) {
+        skua_status status = skua_push_drain(push, cli_slice_ms(deadline_ns), &self->err);
+        if ((status != SKUA_E_TIMEOUT && status != SKUA_E_AGAIN) ||
+            skua__deadline_left_ms(deadline_ns) == 0) {
+            return status;
+        }
+        status = cli_check_signals(self);
+        if (status) {
+            return status;
+        }
+    }
+}
+
+static skua_status
+run_push(cli *self) {
+    skua_node *node = NULL;
+    skua_push *push = NULL;
+    cli_feed feed;
+    uint64_t pushed = 0;
+    cli_feed_init(&feed, self, self->arg_count > 1 ? self->args[1] : NULL);
+    skua_status status = cli_open_node(self, &node);
+    if (!status) {
+        status = skua_push_open(&push, node, self->args[0], NULL, &self->err);
+    }
+    if (!status) {
+        status = push_all(self, push, &feed, &pushed);
+    }
+    if (!status) {
+        status = drain(self, push);
+    }
+    skua_pattern_stats stats = {.size = sizeof stats};
+    bool known = push && skua_push_stats(push, &stats, NULL) == SKUA_OK;
+    skua_push_close(push);
+    skua_node_close(node);
+    cli_feed_fini(&feed);
+    if (!self->json) {
+        return status;
+    }
+    skua__json *json = cli_answer(self);
+    skua__json_put_text(json, "service", self->args[0]);
+    skua__json_put_u64(json, "pushed", pushed);
+    if (known) {
+        skua__json_put_u64(json, "confirmed", stats.confirmed);
+        skua__json_put_u64(json, "moved", stats.moved);
+    }
+    if (status) {
+        cli_put_error(json, &self->err);
+    }
+    skua_status written = cli_answer_end(self);
+    return status ? status : written;
+}
+
+const cli_command cli_cmd_push = {
+    .name = "push",
+    .form = "SERVICE [MSG|-]",
+    .summary = "Give a message, or each line of standard input, to the least busy worker",
+    .details = "It ends when the workers are done with everything; what a worker that died had is "
+               "given to another.\n"
+               "--timeout (5 s) is how long each message may wait for a worker with room. Exit "
+               "code 3: there is none.",
+    .examples = "skua push jobs resize-17\nls *.png | skua push jobs -",
+    .args_min = 1,
+    .args_max = 2,
+    .run = run_push,
+};
