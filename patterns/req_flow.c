@@ -258,7 +258,8 @@ skua__req_run_timers(skua_req *req, int64_t now_ns) {
     while ((ask = skua__ask_table_first(&req->asks)) && ask->due_ns <= now_ns) {
         skua__req_provider *provider = ask->provider;
         bool was_sent = ask->fsm.state == SKUA__REQUEST_SENT;
-        step(req, ask, SKUA__REQUEST_TIME, 0, now_ns);
+        bool alone = was_sent && req->providers.next == req->providers.prev;
+        step(req, ask, alone ? SKUA__REQUEST_TIME_ALONE : SKUA__REQUEST_TIME, 0, now_ns);
         if (was_sent && ask->fsm.state == SKUA__REQUEST_WAITING && provider->silent < SILENT_MAX) {
             provider->silent++;
         }

@@ -95,6 +95,12 @@ step_sent(skua__request_fsm *request, const skua__request_limits *limits, skua__
         }
         request->maybe_seen = true;
         return retry(request, limits, now_ns);
+    case SKUA__REQUEST_TIME_ALONE:
+        /* Asking the same one again would spend an attempt, and gain nothing. */
+        if (now_ns >= request->try_until_ns) {
+            request->try_until_ns = later(now_ns, limits->attempt_ns);
+        }
+        return SKUA__REQUEST_WAIT;
     default:
         assert(!"an event that only a waiting request may get");
         return SKUA__REQUEST_NOTHING;
@@ -119,6 +125,7 @@ step_waiting(skua__request_fsm *request, const skua__request_limits *limits,
         request->ready_ns = request->avoid_until_ns;
         return request->ready_ns <= now_ns ? SKUA__REQUEST_FIND : SKUA__REQUEST_WAIT;
     case SKUA__REQUEST_TIME:
+    case SKUA__REQUEST_TIME_ALONE:
         return request->ready_ns <= now_ns ? SKUA__REQUEST_FIND : SKUA__REQUEST_WAIT;
     default:
         return SKUA__REQUEST_NOTHING; /* of an attempt that was given up */

@@ -71,7 +71,7 @@ typedef struct skua_req_options {
     int64_t
         timeout_ms; /* of a request that names none. 0: 5,000; SKUA_UNLIMITED: it may wait for ever */
     int64_t
-        attempt_ms; /* an unanswered request goes to another provider after this long. 0: never */
+        attempt_ms; /* an unanswered request goes to another provider, if there is one, after this long. 0: never */
     uint32_t
         attempts; /* how many providers may get to see one request. 0: 3. 1: none gets it that another may have */
     uint32_t

@@ -38,6 +38,7 @@ typedef enum skua__request_event {
     SKUA__REQUEST_LOST,       /* provider is gone, and may have begun */
     SKUA__REQUEST_UNSENT,     /* provider is gone, and certainly never saw it */
     SKUA__REQUEST_TIME,       /* skua__request_next_ns() has come */
+    SKUA__REQUEST_TIME_ALONE, /* the same, and nobody but `provider` could be asked: it goes on */
     SKUA__REQUEST_CANCEL,
 } skua__request_event;
 

@@ -143,6 +143,12 @@ test_request_silent_provider_is_given_up_but_may_still_answer(void **state) {
                      SKUA__REQUEST_FIND);
     assert_true(request.maybe_seen);
     assert_false(skua__request_may_ask(&request, 1, 20 * MS));
+    skua__request_fsm alone = handed(&quick, 1);
+    assert_int_equal(skua__request_step(&alone, &quick, SKUA__REQUEST_TIME_ALONE, 0, 20 * MS),
+                     SKUA__REQUEST_WAIT); /* to whom else? */
+    assert_int_equal(alone.attempts, 1);
+    assert_false(alone.maybe_seen);
+    assert_true(skua__request_next_ns(&alone, 20 * MS) == 40 * MS);
     skua__request_fsm waiting = request;
     assert_int_equal(skua__request_step(&waiting, &quick, SKUA__REQUEST_LOST, 1, 21 * MS),
                      SKUA__REQUEST_NOTHING);
@@ -192,7 +198,8 @@ one_random_schedule(skua__rand *rand) {
         now_ns += skua__rand_below(rand, 3) ? (int64_t)skua__rand_below(rand, 30) * MS : 0;
         skua__request_fsm before = request;
         uint64_t provider = 1 + skua__rand_below(rand, 4);
-        skua__request_event event = (skua__request_event)(1 + skua__rand_below(rand, 9));
+        skua__request_event event =
+            (skua__request_event)(1 + skua__rand_below(rand, SKUA__REQUEST_CANCEL));
         if (event == SKUA__REQUEST_HANDED && !skua__request_may_ask(&request, provider, now_ns)) {
             continue;
         }
