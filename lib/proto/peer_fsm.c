@@ -107,6 +107,7 @@ typedef struct step {
     const skua__peer_event *event;
     int64_t now_ns;
     skua__peer_actions *out;
+    bool refused; /* a dial that began since the last link broke found nobody listening */
 } step;
 
 static skua__peer_action *
@@ -150,7 +151,8 @@ dial_failed(step *s, skua__dial_failure failure) {
     if (fsm->link) { /* the other's dial came through meanwhile */
         skua__dialler_off(&fsm->dialler, &link);
     } else if (fsm->state == SKUA__PEER_LOST && failure != SKUA__DIAL_WAS_REFUSED) {
-        act(s, SKUA__PEER_DO_PROBE, 0); /* the failure did not say whether anybody is there */
+        act(s, SKUA__PEER_DO_PROBE,
+            fsm->era); /* the failure did not say whether anybody is there */
     } else if (fsm->state == SKUA__PEER_KNOWN && !fsm->is_static &&
                fsm->dialler.refusals >= SKUA__DIAL_REFUSALS_MAX) {
         skua__dialler_off(&fsm->dialler, &link);
@@ -167,6 +169,7 @@ step_dialler(step *s) {
     switch (s->event->kind) {
     case SKUA__PEER_DIAL_STARTED:
         skua__dialler_started(dialler, link, s->now_ns);
+        s->fsm->dial_era = s->fsm->era;
         return;
     case SKUA__PEER_DIAL_CONNECTED:
         if (link == dialler->link) {
@@ -228,6 +231,7 @@ adopt_link(step *s) {
     fsm->link = s->event->link;
     fsm->link_outgoing = s->event->outgoing;
     fsm->link_since_ns = s->now_ns;
+    fsm->era++;
     skua__detector_heard(&fsm->detector, true, s->now_ns);
     fsm->ping_ns = s->now_ns;
     bool is_the_dial = fsm->dialler.link == fsm->link;
@@ -308,9 +312,10 @@ link_up_of_member(step *s) {
 
 static skua__peer_state
 lose_link(step *s) {
-    s->fsm->link = 0;
-    act(s, SKUA__PEER_DO_PROBE, 0);
-    if (s->fsm->state == SKUA__PEER_LEAVING) {
+    skua__peer_fsm *fsm = s->fsm;
+    fsm->link = 0;
+    act(s, SKUA__PEER_DO_PROBE, fsm->era);
+    if (fsm->state == SKUA__PEER_LEAVING) {
         return SKUA__PEER_LEAVING;
     }
     want_dial(s);
@@ -340,7 +345,7 @@ static skua__peer_state
 begin_leaving(step *s) {
     skua__peer_fsm *fsm = s->fsm;
     if (s->event->incarnation == fsm->incarnation && fsm->state != SKUA__PEER_LEAVING) {
-        act(s, SKUA__PEER_DO_PROBE, 0);
+        act(s, SKUA__PEER_DO_PROBE, fsm->era);
         fsm->bye_probes = 0;
         fsm->probe_ns = s->now_ns + 2 * SKUA__PEER_PROBE_MS * SKUA_NS_PER_MS;
         return SKUA__PEER_LEAVING;
@@ -371,6 +376,9 @@ probed_leaving(step *s) {
 static skua__peer_state
 probed(step *s) {
     skua__peer_state state = s->fsm->state;
+    if (s->event->link && s->event->link != s->fsm->era) {
+        return state;
+    }
     if (state == SKUA__PEER_LEAVING) {
         return probed_leaving(s);
     }
@@ -413,7 +421,7 @@ tick_member(step *s) {
         if (!fsm->suspected && !leaving) {
             fsm->suspected = true;
             act(s, SKUA__PEER_DO_SUSPECT, 0);
-            act(s, SKUA__PEER_DO_PROBE, 0);
+            act(s, SKUA__PEER_DO_PROBE, fsm->era);
             fsm->ping_ns = s->now_ns;
             next = fsm->link ? SKUA__PEER_SUSPECT : SKUA__PEER_LOST;
         }
@@ -428,7 +436,7 @@ tick_member(step *s) {
         break;
     }
     if (leaving && s->now_ns >= fsm->probe_ns) {
-        act(s, SKUA__PEER_DO_PROBE, 0);
+        act(s, SKUA__PEER_DO_PROBE, fsm->era);
         fsm->probe_ns = s->now_ns + 2 * SKUA__PEER_PROBE_MS * SKUA_NS_PER_MS;
     }
     ping_when_due(s);
@@ -457,7 +465,8 @@ in_joined(step *s) {
     case SKUA__PEER_PROBE_SILENT:
         return probed(s);
     case SKUA__PEER_DIAL_REFUSED:
-        return fsm->state == SKUA__PEER_LOST ? leave(s, SKUA__LEAVE_GONE) : fsm->state;
+        return fsm->state == SKUA__PEER_LOST && s->refused ? leave(s, SKUA__LEAVE_GONE)
+                                                           : fsm->state;
     case SKUA__PEER_TICK:
         return tick_member(s);
     default:
@@ -591,6 +600,8 @@ skua__peer_step(skua__peer_fsm *fsm, const skua__peer_event *event, int64_t now_
     if (newer) {
         fsm->seen_incarnation = event->incarnation;
     }
+    s.refused = event->kind == SKUA__PEER_DIAL_REFUSED && event->link &&
+                event->link == fsm->dialler.link && fsm->dial_era == fsm->era;
     step_dialler(&s);
     transition(&s, newer);
     /* A wish to dial at once needs no TICK of its own. */

@@ -315,7 +315,7 @@ carry_out(sim_world *world, uint32_t n, uint32_t p, const skua__peer_action *act
         send_ping(world, n, action->link / 2);
         break;
     case SKUA__PEER_DO_PROBE:
-        sim_probe(world, n, p, peer->port);
+        sim_probe(world, n, p, peer->port, action->link);
         break;
     case SKUA__PEER_DO_BEACON:
         if (world->has_udp) {
@@ -532,7 +532,7 @@ take_item(sim_world *world, uint32_t n, const sim_item *item) {
         feed(world, n, p, (skua__peer_event){.kind = SKUA__PEER_LINK_DOWN, .link = link});
         break;
     case SIM_ITEM_PROBED:
-        feed(world, n, p, (skua__peer_event){.kind = item->probe});
+        feed(world, n, p, (skua__peer_event){.kind = item->probe, .link = item->number});
         break;
     }
 }

@@ -77,6 +77,7 @@ typedef struct sim_item {
     uint32_t conn;               /* CONNECTED, REFUSED, DATA, CLOSED */
     uint32_t from;               /* PROBED */
     skua__peer_event_kind probe; /* PROBED: PROBE_OPEN, … */
+    uint32_t number;             /* PROBED: of the probe */
     sim_packet *packet;          /* DATAGRAM, DATA */
 } sim_item;
 
@@ -187,7 +188,7 @@ uint32_t sim_dial(sim_world *world, uint32_t from, uint32_t to, uint16_t port);
 void sim_send(sim_world *world, uint32_t conn, uint32_t from, const void *bytes, size_t size);
 void sim_close(sim_world *world, uint32_t conn, uint32_t from);
 void sim_reset(sim_world *world, uint32_t conn);
-void sim_probe(sim_world *world, uint32_t from, uint32_t to, uint16_t port);
+void sim_probe(sim_world *world, uint32_t from, uint32_t to, uint16_t port, uint32_t number);
 void sim_process_ends(sim_world *world, uint32_t node, bool with_host); /* its connections end */
 /* The number by which a node calls its end of a connection. */
 uint32_t sim_link(const sim_world *world, uint32_t conn, uint32_t node);

@@ -465,23 +465,32 @@ sim_process_ends(sim_world *world, uint32_t node, bool with_host) {
     }
 }
 
+/* A probe on its way back. */
+typedef struct probe_answer {
+    skua__peer_event_kind kind;
+    uint32_t number;
+} probe_answer;
+
 static void
 probe_answered(sim_world *world, uint32_t from, uint32_t to, void *payload) {
-    skua__peer_event_kind *kind = payload;
-    sim_node_deliver(world, from, (sim_item){.kind = SIM_ITEM_PROBED, .from = to, .probe = *kind});
-    free(kind);
+    probe_answer answer = *(probe_answer *)payload;
+    free(payload);
+    sim_node_deliver(
+        world, from,
+        (sim_item){
+            .kind = SIM_ITEM_PROBED, .from = to, .probe = answer.kind, .number = answer.number});
 }
 
 void
-sim_probe(sim_world *world, uint32_t from, uint32_t to, uint16_t port) {
-    skua__peer_event_kind *kind = must(malloc(sizeof *kind));
-    *kind = SKUA__PEER_PROBE_SILENT;
+sim_probe(sim_world *world, uint32_t from, uint32_t to, uint16_t port, uint32_t number) {
+    probe_answer *answer = must(malloc(sizeof *answer));
+    *answer = (probe_answer){.kind = SKUA__PEER_PROBE_SILENT, .number = number};
     int64_t at_ns = world->now_ns + SKUA__PEER_PROBE_MS * MS;
     if (arrives(world, from, to) && arrives(world, to, from)) {
         const sim_node *node = &world->nodes[to];
-        *kind =
+        answer->kind =
             node->running && node->port == port ? SKUA__PEER_PROBE_OPEN : SKUA__PEER_PROBE_REFUSED;
         at_ns = world->now_ns + delay_ns(world) + delay_ns(world);
     }
-    sim_at(world, at_ns, probe_answered, from, to, kind);
+    sim_at(world, at_ns, probe_answered, from, to, answer);
 }

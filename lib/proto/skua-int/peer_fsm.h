@@ -79,8 +79,11 @@ typedef enum skua__peer_event_kind {
 typedef struct skua__peer_event {
     skua__peer_event_kind kind;
     bool outgoing; /* LINK_UP */
-    uint32_t
-        link; /* LINK_UP, LINK_DOWN, HEARD, DIAL_STARTED, DIAL_* ; numbers are never reused, never 0 */
+    /*
+     * LINK_UP, LINK_DOWN, HEARD, DIAL_*: which link; numbers are never 0 and never used again. PROBE_*: the number
+     * that the DO_PROBE had, so that a late answer is known to be one (0: not known, believed).
+     */
+    uint32_t link;
     uint64_t incarnation; /* SEEN, TOLD, LINK_UP, BYE_HEARD; 0 where it is not known (TOLD) */
 } skua__peer_event;
 
@@ -94,9 +97,12 @@ typedef enum skua__peer_action_kind {
     SKUA__PEER_DO_DIAL_END,
     SKUA__PEER_DO_CLOSE, /* close that link; no LINK_DOWN is needed for it */
     SKUA__PEER_DO_PING,  /* send a PING on that link */
-    SKUA__PEER_DO_PROBE, /* begin a bare TCP connect to its control port; feed one PROBE_* (one at a time is enough) */
-    SKUA__PEER_DO_BEACON, /* send a beacon with the PROBE flag to it, if its address is known (rate-limited) */
-    SKUA__PEER_DO_JOIN, /* tell the user: it is a member now, by that link and incarnation. Send it record and peers */
+    /* Begin a bare TCP connect to the newest control port that we know; feed one PROBE_* with this link's number. */
+    SKUA__PEER_DO_PROBE,
+    /* Send a beacon with the PROBE flag to it, if its address is known (rate-limited). */
+    SKUA__PEER_DO_BEACON,
+    /* Tell the user: it is a member now, by that link and incarnation. Send it our record and our peers. */
+    SKUA__PEER_DO_JOIN,
     /*
      * Still a member, but by this link from now on. Send record and peers again: what went over the earlier link may
      * be lost.
@@ -111,7 +117,7 @@ typedef enum skua__peer_action_kind {
 typedef struct skua__peer_action {
     skua__peer_action_kind kind;
     skua__leave_reason reason; /* LEAVE */
-    uint32_t link;             /* DIAL_END, CLOSE, PING, JOIN, LINK */
+    uint32_t link;             /* DIAL_END, CLOSE, PING, JOIN, LINK; PROBE: a number */
     uint64_t incarnation;      /* JOIN, LEAVE */
 } skua__peer_action;
 
@@ -131,8 +137,10 @@ typedef struct skua__peer_fsm {
     uint32_t link;  /* 0: none */
     bool link_outgoing;
     int64_t link_since_ns; /* when it came up */
-    uint64_t
-        incarnation; /* of the member or, in KNOWN, of the last one; only a LINK_UP sets it, for only a link proves it */
+    uint32_t era;          /* counts the links: what was asked in an earlier era says nothing now */
+    uint32_t dial_era;     /* in which the running dial began */
+    /* Of the member or, in KNOWN, of the last one. Only LINK_UP sets it, for only a link proves it. */
+    uint64_t incarnation;
     uint64_t seen_incarnation; /* the newest that a beacon spoke of: a hint */
     skua__detector detector;
     skua__dialler dialler;
