@@ -119,8 +119,8 @@ skua__group_send(skua__group *group, const void *tag, size_t tag_size, skua_msg 
     }
     uint8_t flags = skua__msg_is_simple(msg) ? 0 : SKUA__FLAG_HEAD;
     bool alone = body_size >= SKUA__BATCH_ALONE_BYTES;
-    bool fits = skua__batch_fits(&group->batch, skua__record_overhead(tag_size) + body_size) &&
-                group->batch.count < SKUA__GROUP_BATCH_MSGS;
+    bool fits =
+        skua__batch_fits(handle, &group->batch, skua__record_overhead(tag_size) + body_size);
     if ((alone || !fits) && !skua__group_close_batch(group)) {
         return SKUA_E_NO_MEMORY;
     }

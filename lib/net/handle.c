@@ -260,14 +260,8 @@ skua__handle_closed(skua__handle *handle, skua_error *err) {
 /* What is neither confirmed nor dropped, on links and in the pattern. */
 static bool
 is_drained(skua__handle *handle) {
-    SKUA_LIST_EACH(node, &handle->inner->links) {
-        skua__ledger_counts counts;
-        skua__link_ledger(SKUA_CONTAINER_OF(node, skua__link, node), &counts);
-        if (counts.unconfirmed) {
-            return false;
-        }
-    }
-    return !handle->ops->busy || !handle->ops->busy(handle);
+    return skua__handle_unconfirmed_locked(handle) == 0 &&
+           (!handle->ops->busy || !handle->ops->busy(handle));
 }
 
 static bool
@@ -305,14 +299,12 @@ say_fin(skua__handle *handle) {
 static void
 drain_out(skua__handle *handle, int64_t deadline_ns) {
     struct skua__handle_inner *inner = handle->inner;
-    while (inner->callers) { /* each was told, and leaves at once */
+    while (inner->callers || inner->holds) { /* each was told, and leaves at once */
         skua__handle_wake_locked(handle);
         skua__cond_wait_until(&inner->moved, &inner->mutex, skua__clock_ns() + SKUA__TICK_NS);
     }
     skua__handle_pump_locked(handle);
-    SKUA_LIST_EACH(node, &inner->links) {
-        skua__link_flush(SKUA_CONTAINER_OF(node, skua__link, node));
-    }
+    skua__handle_flush_all_locked(handle);
     while (!is_drained(handle) && skua__clock_ns() < deadline_ns) {
         (void)skua__handle_wait_step(handle, deadline_ns);
     }
@@ -527,6 +519,34 @@ skua__handle_counters_locked(skua__handle *handle, skua__handle_counters *ret) {
         skua__link_ledger(link, &counts);
         skua__ledger_add(&ret->sent, &counts);
         ret->duplicate_msgs += link->rx.duplicate_msgs;
+    }
+}
+
+uint64_t
+skua__handle_queued_locked(const skua__handle *handle) {
+    return handle->inner->counters.queued_msgs;
+}
+
+bool
+skua__handle_is_closing_locked(const skua__handle *handle) {
+    return handle->inner->closing;
+}
+
+uint64_t
+skua__handle_unconfirmed_locked(const skua__handle *handle) {
+    uint64_t sum = 0;
+    SKUA_LIST_EACH(node, &handle->inner->links) {
+        skua__ledger_counts counts;
+        skua__link_ledger(SKUA_CONTAINER_OF(node, skua__link, node), &counts);
+        sum += counts.unconfirmed;
+    }
+    return sum;
+}
+
+void
+skua__handle_flush_all_locked(skua__handle *handle) {
+    SKUA_LIST_EACH(node, &handle->inner->links) {
+        skua__link_flush(SKUA_CONTAINER_OF(node, skua__link, node));
     }
 }
 

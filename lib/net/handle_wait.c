@@ -328,23 +328,78 @@ set_readable(skua__handle *handle) {
     }
 }
 
-void
-skua__handle_leave(skua__handle *handle) {
+/* What the pattern has to do without the lock. */
+static void
+do_outside(skua__handle *handle) {
+    struct skua__handle_inner *inner = handle->inner;
+    if (handle->ops->due && handle->ops->due(handle)) {
+        inner->holds++;
+        skua__mutex_unlock(&inner->mutex);
+        handle->ops->outside(handle);
+        skua__mutex_lock(&inner->mutex);
+        inner->holds--;
+    }
+}
+
+/* Somebody stops touching the handle, which is locked and still is afterwards. */
+static void
+settle_down(skua__handle *handle) {
     struct skua__handle_inner *inner = handle->inner;
     if (any_dirty(handle)) {
         skua__handle_pump_locked(handle);
     }
     skua__link_bury(handle);
+    do_outside(handle);
     set_readable(handle);
     if (inner->source_state == SKUA__SOURCE_OFF && !inner->leader && inner->source) {
         inner->source_state = SKUA__SOURCE_TICKS;
         skua__node_source_arm(inner->source, false, skua__clock_ns() + SKUA__TICK_NS);
     }
-    inner->callers--;
-    if (inner->closing && inner->callers == 0) {
+}
+
+/* The last thing of a call: closing may free the handle as soon as the lock is free. */
+static void
+let_close(skua__handle *handle) {
+    struct skua__handle_inner *inner = handle->inner;
+    if (inner->closing && inner->callers == 0 && inner->holds == 0) {
         skua__cond_broadcast(&inner->moved);
     }
     skua__mutex_unlock(&inner->mutex);
+}
+
+void
+skua__handle_leave(skua__handle *handle) {
+    settle_down(handle);
+    handle->inner->callers--;
+    let_close(handle);
+}
+
+void
+skua__handle_hold_locked(skua__handle *handle) {
+    handle->inner->holds++;
+}
+
+void
+skua__handle_unhold_locked(skua__handle *handle) {
+    handle->inner->holds--;
+}
+
+void
+skua__handle_drop_hold(skua__handle *handle) {
+    skua__mutex_lock(&handle->inner->mutex);
+    settle_down(handle);
+    handle->inner->holds--;
+    let_close(handle);
+}
+
+void
+skua__handle_lock(skua__handle *handle) {
+    skua__mutex_lock(&handle->inner->mutex);
+}
+
+void
+skua__handle_unlock(skua__handle *handle) {
+    skua__mutex_unlock(&handle->inner->mutex);
 }
 
 /*
@@ -372,6 +427,7 @@ skua__handle_on_source(void *arg) {
         skua__handle_pump_locked(handle);
         set_readable(handle);
         skua__node_source_arm(inner->source, false, now_ns + SKUA__TICK_NS);
+        do_outside(handle);
     } else {
         inner->source_state = SKUA__SOURCE_WATCH;
         skua__handle_pump_locked(handle);
@@ -380,6 +436,7 @@ skua__handle_on_source(void *arg) {
         set_readable(handle);
         skua__node_source_arm(inner->source, true,
                               dirty ? now_ns : next_moment(handle, SKUA_NEVER_NS));
+        do_outside(handle);
     }
     skua__mutex_unlock(&inner->mutex);
 }

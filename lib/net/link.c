@@ -505,7 +505,8 @@ skua__link_send(skua__link *link, const void *tag, size_t tag_size, skua_msg *ms
                               (skua__msg_is_simple(msg) ? 0 : SKUA__FLAG_HEAD));
     size_t record_size = skua__record_overhead(tag_size) + body_size;
     bool alone = body_size >= SKUA__BATCH_ALONE_BYTES;
-    if ((alone || !skua__batch_fits(&link->batch, record_size)) && !skua__link_close_batch(link)) {
+    if ((alone || !skua__batch_fits(handle, &link->batch, record_size)) &&
+        !skua__link_close_batch(link)) {
         return SKUA_E_NO_MEMORY;
     }
     if (alone || (link->batch.count == 0 && skua__link_quick(link))) {
@@ -528,6 +529,9 @@ skua__link_send(skua__link *link, const void *tag, size_t tag_size, skua_msg *ms
 
 void
 skua__link_flush(skua__link *link) {
+    if (link->group) {
+        skua__group_push(link->group);
+    }
     skua__link_close_batch(link);
     skua__link_transmit(link);
 }
@@ -540,6 +544,17 @@ skua__link_room(const skua__link *link) {
     return link->connected &&
            skua__credit_allows(&tx->credit, tx->sent_bytes + skua__link_queued_bytes(link),
                                skua__link_load_msgs(link));
+}
+
+uint32_t
+skua__link_busy_permille(const skua__link *link) {
+    const skua__tx *tx = &link->tx;
+    uint64_t bytes = tx->sent_bytes + skua__link_queued_bytes(link);
+    uint64_t by_msgs =
+        1000 * skua__link_load_msgs(link) / (tx->credit.window_msgs ? tx->credit.window_msgs : 1);
+    uint64_t by_bytes = 1000 * bytes / (tx->credit.window_bytes ? tx->credit.window_bytes : 1);
+    uint64_t busy = by_msgs > by_bytes ? by_msgs : by_bytes;
+    return busy < UINT32_MAX ? (uint32_t)busy : UINT32_MAX;
 }
 
 uint64_t
@@ -564,6 +579,14 @@ skua__link_ledger(const skua__link *link, skua__ledger_counts *ret_sent) {
     uint64_t open = link->batch.count + (link->group ? link->group->batch.count : 0);
     ret_sent->sent += open;
     ret_sent->unconfirmed += open;
+}
+
+void
+skua__link_received(const skua__link *link, uint64_t *ret_msgs, uint64_t *ret_duplicates,
+                    uint64_t *ret_gaps) {
+    *ret_msgs = link->rx.received_msgs;
+    *ret_duplicates = link->rx.duplicate_msgs;
+    *ret_gaps = link->rx.gap_msgs;
 }
 
 uint64_t

@@ -14,7 +14,6 @@ enum {
     SKUA__PUMP_FRAMES_MAX = 1024, /* taken from one socket before the next has its turn */
     SKUA__PUMP_EVENTS_MAX = 64,
     SKUA__PUMP_ROUNDS_MAX = 16,
-    SKUA__GROUP_BATCH_MSGS = 256,  /* in one frame of a group: what drop-oldest drops at once */
     SKUA__ACK_UNITS = 2,           /* so many units are acknowledged at once when they have come */
     SKUA__ID_SEQ_BITS = 40,        /* of a message's id; the link's number stands above */
     SKUA__SPARE_UNITS_MAX = 64,    /* kept for reuse per handle */
@@ -215,7 +214,7 @@ skua_status skua__link_done(skua__link *link, uint64_t seq);
 bool skua__link_quick(const skua__link *link);
 
 /* batches; shared with group.c */
-bool skua__batch_fits(const skua__batch *batch, size_t size);
+bool skua__batch_fits(const skua__handle *handle, const skua__batch *batch, size_t size);
 bool skua__batch_add(skua__handle *handle, skua__batch *batch, uint8_t flags, const void *tag,
                      size_t tag_size, skua_msg *msg, size_t body_size);
 /* Makes the frame of a batch that is not empty, and empties it. Returns false without memory: it is as before. */

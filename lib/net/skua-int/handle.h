@@ -107,6 +107,10 @@ typedef struct skua__pattern_ops {
     int64_t (*timer)(skua__handle *handle, int64_t now_ns);
     /* True while the pattern itself holds messages that are still to be sent: closing waits for them too. */
     bool (*busy)(skua__handle *handle);
+    /* Work for outside the lock: `due` says under it whether there is any and notes it, `outside` then does it without. At
+     * the end of each call, and in the node's thread. The handle is held meanwhile (skua__handle_hold_locked()). */
+    bool (*due)(skua__handle *handle);
+    void (*outside)(skua__handle *handle);
     /* True while the user's descriptor shall be readable; NULL: while the queue is not empty. */
     bool (*readable)(skua__handle *handle);
     /* Messages of plain ZeroMQ peers may wait: take them with skua__plain_recv() until SKUA_E_AGAIN. NULL: they go to the
@@ -121,6 +125,7 @@ typedef struct skua__handle_options {
         window_bytes; /* first byte window that each peer is granted; 0: SKUA__WINDOW_FIRST_BYTES */
     int32_t
         window_msgs; /* messages granted to each peer; 0: ops decide (adaptive for PULL, else bytes alone) */
+    uint32_t batch_msgs;  /* in one frame at most; 0: SKUA__BATCH_RECORDS_MAX */
     bool adapt_msgs;      /* window_msgs adapts to how fast messages are done, from 2 upwards */
     const char *endpoint; /* provider: where to bind; NULL: the node's choice. Borrowed */
     bool local;           /* consumer: no provider is looked for; a plain endpoint is all */
@@ -170,6 +175,15 @@ SKUA_MUST_CHECK skua_status skua__handle_enter(skua__handle *handle, skua_error 
 /* The last line: sets the descriptor, hands the pumping back, unlocks. */
 void skua__handle_leave(skua__handle *handle);
 
+/* Keeps closing from going on until skua__handle_drop_hold(): for work that runs elsewhere. */
+void skua__handle_hold_locked(skua__handle *handle);
+void skua__handle_drop_hold(skua__handle *handle); /* takes the lock itself */
+void skua__handle_unhold_locked(skua__handle *handle);
+bool skua__handle_is_closing_locked(const skua__handle *handle);
+/* The bare lock, for who holds the handle; also while it closes. */
+void skua__handle_lock(skua__handle *handle);
+void skua__handle_unlock(skua__handle *handle);
+
 /* Drains the sockets, feeds the machines, sends acknowledgements and units. Returns whether anything moved. */
 bool skua__handle_pump_locked(skua__handle *handle);
 /*
@@ -203,6 +217,9 @@ SKUA_MUST_CHECK skua_status skua__handle_attach_plain_locked(skua__handle *handl
 
 int skua__handle_fd(skua__handle *handle); /* the user's descriptor, level-triggered */
 void skua__handle_counters_locked(skua__handle *handle, skua__handle_counters *ret);
+uint64_t skua__handle_queued_locked(const skua__handle *handle);      /* waiting to be received */
+uint64_t skua__handle_unconfirmed_locked(const skua__handle *handle); /* sent on all links */
+void skua__handle_flush_all_locked(skua__handle *handle); /* skua__link_flush() on all */
 /* Waits until n links are up. Returns 0, SKUA_E_TIMEOUT, SKUA_E_CLOSED. */
 SKUA_MUST_CHECK skua_status skua__handle_await_links_locked(skua__handle *handle, size_t n,
                                                             int64_t deadline_ns);
@@ -219,6 +236,8 @@ skua__link *skua__handle_next_link_locked(const skua__handle *handle, /* NULL: t
  * both windows. Two messages are always let through, whatever their size.
  */
 bool skua__link_room(const skua__link *link);
+/* How much of the peer's credit is used, in thousandths of the window that is nearer to its end. */
+uint32_t skua__link_busy_permille(const skua__link *link);
 /*
  * Queues a message and sends it as soon as may be, also beyond the peer's credit: it then waits here (look at
  * skua__link_room() or skua__link_queued_bytes() before). tag: the pattern's own header, at most SKUA__TAG_MAX_BYTES. msg
@@ -232,6 +251,9 @@ uint64_t skua__link_load_msgs(const skua__link *link);   /* sent or queued, and 
 uint64_t skua__link_queued_msgs(const skua__link *link); /* not handed to the socket yet */
 uint64_t skua__link_queued_bytes(const skua__link *link);
 void skua__link_ledger(const skua__link *link, skua__ledger_counts *ret_sent);
+/* What came over the link: messages, duplicates that were dropped, and what the peer says that it dropped. */
+void skua__link_received(const skua__link *link, uint64_t *ret_msgs, uint64_t *ret_duplicates,
+                         uint64_t *ret_gaps);
 /*
  * Drops the oldest unit that was not sent yet and tells the peer of the gap. Returns how many messages it held, 0 when
  * there is none.
