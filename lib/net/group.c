@@ -78,7 +78,7 @@ skua__group_close_batch(skua__group *group) {
     if (count == 0) {
         return true;
     }
-    if (!skua__batch_close(group->handle, &group->batch, group->next_seq, 0, &frame)) {
+    if (!skua__batch_close(group->handle, &group->batch, 0, group->next_seq, 0, &frame)) {
         return false;
     }
     append_to_all(group, count, &frame);

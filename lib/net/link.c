@@ -202,7 +202,7 @@ skua__link_say_hello(skua__link *link, bool update) {
                          .kind = (uint8_t)handle->ops->kind,
                          .window_bytes = link->grant.window_bytes,
                          .window_msgs = link->grant.window_msgs,
-                         .peer_session = link->peer_session,
+                         .peer_session = link->rx.known ? link->peer_session : 0,
                          .peer_epoch = link->epoch,
                          .pattern = pattern};
     memcpy(hello.name, handle->name, sizeof hello.name);
@@ -297,9 +297,10 @@ skua__handle_flush_acks(skua__handle *handle, skua__ack_level level) {
 /* ---- Batches ---- */
 
 bool
-skua__batch_fits(const skua__batch *batch, size_t size) {
-    return batch->count == 0 ||
-           (batch->used + size <= SKUA__BATCH_BYTES && batch->count < SKUA__BATCH_RECORDS_MAX);
+skua__batch_fits(const skua__handle *handle, const skua__batch *batch, size_t size) {
+    uint32_t most =
+        handle->options.batch_msgs ? handle->options.batch_msgs : (uint32_t)SKUA__BATCH_RECORDS_MAX;
+    return batch->count == 0 || (batch->used + size <= SKUA__BATCH_BYTES && batch->count < most);
 }
 
 static bool
@@ -345,11 +346,14 @@ free_batch_bytes(void *data, void *hint) {
 }
 
 bool
-skua__batch_close(skua__handle *handle, skua__batch *batch, uint64_t seq, uint64_t word,
-                  zmq_msg_t *ret_frame) {
+skua__batch_close(skua__handle *handle, skua__batch *batch, uint8_t flags, uint64_t seq,
+                  uint64_t word, zmq_msg_t *ret_frame) {
     assert(batch->count);
-    skua__frame header = {
-        .type = SKUA__FRAME_BATCH, .session = handle->inner->session, .seq = seq, .word = word};
+    skua__frame header = {.type = SKUA__FRAME_BATCH,
+                          .flags = flags,
+                          .session = handle->inner->session,
+                          .seq = seq,
+                          .word = word};
     skua__frame_write(&header, batch->bytes);
     for (int i = 0; i < 4; i++) {
         batch->bytes[SKUA__FRAME_HEADER_BYTES + i] = (uint8_t)(batch->count >> (8 * i));
@@ -396,6 +400,15 @@ ack_word(skua__link *link) {
     return link->rx.confirmed;
 }
 
+/* Whether so much more uses up the credit: the receiver may then grant more, if it starves. */
+static uint8_t
+credit_flag(const skua__link *link, uint64_t more_bytes, uint64_t more_msgs) {
+    const skua__tx *tx = &link->tx;
+    uint64_t bytes = tx->sent_bytes + skua__link_queued_bytes(link) + more_bytes;
+    uint64_t msgs = skua__link_load_msgs(link) + more_msgs;
+    return skua__credit_allows(&tx->credit, bytes, msgs) ? 0 : SKUA__FLAG_CREDIT_OUT;
+}
+
 bool
 skua__link_close_batch(skua__link *link) {
     if (link->batch.count == 0) {
@@ -403,7 +416,9 @@ skua__link_close_batch(skua__link *link) {
     }
     uint32_t count = link->batch.count;
     zmq_msg_t frame;
-    if (!skua__batch_close(link->handle, &link->batch, link->tx.next_seq, ack_word(link), &frame)) {
+    uint8_t flags = credit_flag(link, 0, 0);
+    if (!skua__batch_close(link->handle, &link->batch, flags, link->tx.next_seq, ack_word(link),
+                           &frame)) {
         return false;
     }
     if (!skua__link_append(link, count, &frame)) {
@@ -511,6 +526,7 @@ skua__link_send(skua__link *link, const void *tag, size_t tag_size, skua_msg *ms
     }
     if (alone || (link->batch.count == 0 && skua__link_quick(link))) {
         zmq_msg_t frame;
+        flags |= credit_flag(link, body_size, 1);
         skua_status status = skua__frame_of_message(handle, link->tx.next_seq, ack_word(link),
                                                     flags, tag, tag_size, msg, &frame);
         if (status != SKUA_OK) {

@@ -158,6 +158,7 @@ struct skua__handle_inner {
     bool pumping;        /* inside pump: ops must not pump again */
     uint32_t waiters;    /* followers */
     uint32_t callers;    /* inside enter … leave */
+    uint32_t holds;      /* work outside the lock that closing waits for */
     bool closing;        /* no new calls */
     bool ending;         /* waiters leave too */
     int64_t timer_at_ns; /* of ops->timer */
@@ -218,8 +219,8 @@ bool skua__batch_fits(const skua__handle *handle, const skua__batch *batch, size
 bool skua__batch_add(skua__handle *handle, skua__batch *batch, uint8_t flags, const void *tag,
                      size_t tag_size, skua_msg *msg, size_t body_size);
 /* Makes the frame of a batch that is not empty, and empties it. Returns false without memory: it is as before. */
-bool skua__batch_close(skua__handle *handle, skua__batch *batch, uint64_t seq, uint64_t word,
-                       zmq_msg_t *ret_frame);
+bool skua__batch_close(skua__handle *handle, skua__batch *batch, uint8_t flags, uint64_t seq,
+                       uint64_t word, zmq_msg_t *ret_frame);
 void skua__batch_free(skua__handle *handle, skua__batch *batch);
 bool skua__link_close_batch(skua__link *link);
 /* Appends a frame of count messages to the link's units; takes it. */

@@ -224,7 +224,8 @@ on_messages(skua__link *link, const arrival *in) {
     link->held_bytes += bytes;
     counters->received_msgs += count - skip;
     counters->received_bytes += bytes;
-    skua__grant_on_receive(&link->grant, link->held_bytes, link->rx.expected - link->rx.acked);
+    skua__grant_on_receive(&link->grant, link->held_bytes,
+                           in->header.flags & SKUA__FLAG_CREDIT_OUT);
     skua__link_note_ack(link);
     if (unit) {
         queue_unit(link, unit, in, count, skip);
@@ -418,7 +419,8 @@ on_hello_to_consumer(const arrival *in, const skua__hello *hello) {
         return; /* an answer to what we said before a restart */
     }
     skua__handle *handle = link->handle;
-    if (link->peer_session && link->peer_session != in->header.session) {
+    bool forgotten = link->up && !hello->peer_session;
+    if ((link->peer_session && link->peer_session != in->header.session) || forgotten) {
         restart_link(in->port, link);
         return;
     }

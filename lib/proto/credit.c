@@ -15,13 +15,11 @@ skua__grant_init(skua__grant *grant, uint32_t window_bytes, uint32_t window_msgs
 }
 
 void
-skua__grant_on_receive(skua__grant *grant, uint64_t out_bytes, uint64_t out_msgs) {
+skua__grant_on_receive(skua__grant *grant, uint64_t out_bytes, bool credit_out) {
     if (out_bytes > grant->peak_bytes) {
         grant->peak_bytes = out_bytes;
     }
-    if (out_msgs > grant->peak_msgs) {
-        grant->peak_msgs = out_msgs;
-    }
+    grant->credit_out |= credit_out;
 }
 
 void
@@ -31,26 +29,22 @@ skua__grant_on_pop(skua__grant *grant, int64_t delay_ns) {
     }
 }
 
-/* Three quarters of a window count as used up: the sender may wait for a whole unit's room. */
-static bool
-used_up(uint64_t peak, uint32_t window) {
-    return peak >= (uint64_t)window - window / 4;
-}
-
 void
 skua__grant_adapt(skua__grant *grant, bool starved) {
     bool waits = grant->worst_delay_ns > SKUA__WINDOW_DELAY_US * SKUA_NS_PER_US;
-    if (starved && used_up(grant->peak_bytes, grant->window_bytes) &&
-        grant->window_bytes < SKUA__WINDOW_MAX_BYTES) {
+    /* Senders that share one frame among many peers cannot flag it: three quarters count as used up too. */
+    bool bytes_out = grant->credit_out ||
+                     grant->peak_bytes >= (uint64_t)grant->window_bytes - grant->window_bytes / 4;
+    if (starved && bytes_out && grant->window_bytes < SKUA__WINDOW_MAX_BYTES) {
         grant->window_bytes *= 2;
     }
     if (grant->adapt_msgs && waits && grant->window_msgs > SKUA__WINDOW_MIN_MSGS) {
         grant->window_msgs /= 2;
-    } else if (grant->adapt_msgs && starved && !waits &&
-               used_up(grant->peak_msgs, grant->window_msgs) &&
+    } else if (grant->adapt_msgs && starved && !waits && grant->credit_out &&
                grant->window_msgs < SKUA__WINDOW_MAX_MSGS) {
         grant->window_msgs *= 2;
     }
-    grant->peak_bytes = grant->peak_msgs = 0;
+    grant->peak_bytes = 0;
+    grant->credit_out = false;
     grant->worst_delay_ns = 0;
 }

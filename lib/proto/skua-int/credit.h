@@ -34,19 +34,20 @@ skua__credit_allows(const skua__credit *credit, uint64_t out_bytes, uint64_t out
 typedef struct skua__grant {
     uint32_t window_bytes, window_msgs;
     bool adapt_msgs;
-    uint64_t peak_bytes, peak_msgs; /* the most that was on its way at once since the last change */
-    int64_t worst_delay_ns;         /* the longest that a message waited in our queue since then */
+    uint64_t peak_bytes;    /* the most that was here at once since the last change */
+    bool credit_out;        /* the sender said that it had used up its credit, since then */
+    int64_t worst_delay_ns; /* the longest that a message waited in our queue since then */
 } skua__grant;
 
 void skua__grant_init(skua__grant *grant, uint32_t window_bytes, uint32_t window_msgs,
                       bool adapt_msgs);
-/* A unit came: so much is received and not confirmed now. */
-void skua__grant_on_receive(skua__grant *grant, uint64_t out_bytes, uint64_t out_msgs);
+/* A unit came: so much is received and not confirmed now; credit_out: it carried SKUA__FLAG_CREDIT_OUT. */
+void skua__grant_on_receive(skua__grant *grant, uint64_t out_bytes, bool credit_out);
 /* A message left the queue after delay_ns. */
 void skua__grant_on_pop(skua__grant *grant, int64_t delay_ns);
 /*
- * An acknowledgement is about to be sent; starved: since the last one a reader found nothing to receive. A window that
- * was nearly used up while the reader starved doubles; the message window halves when messages wait too long.
+ * An acknowledgement is about to be sent; starved: a reader has nothing to receive now. Windows that are used up
+ * while the reader starves double; the message window halves when messages wait too long.
  */
 void skua__grant_adapt(skua__grant *grant, bool starved);
 

@@ -45,7 +45,8 @@ enum {
     SKUA__FLAG_TAG =
         1
         << 2, /* DATA, a record: a byte with its size, and the pattern's tag, stand before the body */
-    SKUA__FLAG_PONG = 1 << 0,   /* PING: the answer */
+    SKUA__FLAG_CREDIT_OUT = 1 << 3, /* DATA, BATCH: with it the sender's credit is used up */
+    SKUA__FLAG_PONG = 1 << 0,       /* PING: the answer */
     SKUA__FLAG_UPDATE = 1 << 0, /* HELLO: only the pattern's part has changed; the link goes on */
 };
 
