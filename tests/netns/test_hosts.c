@@ -1,0 +1,266 @@
+// SPDX-License-Identifier: MPL-2.0
+// Five hosts in network namespaces: discovery, deaths, a partition and its healing, named peers where UDP is blocked, and
+// mixed versions (I9, I10, I22). Exits 77 (skipped) where namespaces are not permitted.
+#include "children.h"
+#include "test_fleet.h"
+
+#include <signal.h>
+#include <skua-int/clock.h>
+#include <skua/fleet.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum { HOSTS = 5, SKIPPED = 77, T_MS = 1000 };
+
+static struct {
+    const char *script;
+    char prefix[24];
+    char fleets[HOSTS][300]; /* "fleet=DIR": each host has a certificate of its own */
+    child hosts[HOSTS];
+} net;
+
+static int
+script(const char *verb, const char *one, const char *other) {
+    pid_t pid = fork();
+    if (pid == 0) {
+        execl("/bin/sh", "sh", net.script, verb, net.prefix, one, other, (char *)NULL);
+        _exit(127);
+    }
+    int status = 0;
+    waitpid(pid, &status, 0);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : 128;
+}
+
+/* Starts host i (from 0); the extra argument may be NULL. */
+static void
+host_start(int i, const char *extra, const char *more) {
+    char name[16], space[40];
+    snprintf(name, sizeof name, "name=h%d", i + 1);
+    snprintf(space, sizeof space, "%s-%d", net.prefix, i + 1);
+    const char *const arguments[] = {name, net.fleets[i], extra, extra ? more : NULL, NULL};
+    child_start(&net.hosts[i], space, arguments);
+}
+
+static void
+all_start(void) {
+    for (int i = 0; i < HOSTS; i++) {
+        host_start(i, NULL, NULL);
+    }
+    for (int i = 0; i < HOSTS; i++) {
+        child_ready(&net.hosts[i]);
+    }
+}
+
+/* Waits until each host has so many peers. */
+static void
+all_await(int peers, int limit_ms) {
+    char line[64];
+    snprintf(line, sizeof line, "await %d %d", peers, limit_ms);
+    for (int i = 0; i < HOSTS; i++) {
+        child_tell(&net.hosts[i], line);
+    }
+    for (int i = 0; i < HOSTS; i++) {
+        char said[256];
+        if (!child_says(&net.hosts[i], "AWAITED", limit_ms + 500, said)) {
+            fail_msg("h%d does not have %d peers after %d ms", i + 1, peers, limit_ms);
+        }
+    }
+}
+
+static void
+all_skip(void) {
+    for (int i = 0; i < HOSTS; i++) {
+        child_skip(&net.hosts[i]);
+    }
+}
+
+static int
+end_all(void **state) {
+    script("heal", NULL, NULL);
+    for (int i = 0; i < HOSTS; i++) {
+        child_end(&net.hosts[i]);
+    }
+    return children_end_all(state);
+}
+
+/* Host i must see that host j left with that reason; returns how long after begun_ns, in ms. */
+static double
+must_leave(int i, int j, const char *reason, int64_t begun_ns, int limit_ms) {
+    char begin[64], line[256];
+    long long at_us = 0;
+    snprintf(begin, sizeof begin, "LEAVE h%d %s", j + 1, reason);
+    child_must_say(&net.hosts[i], begin, limit_ms, line);
+    assert_int_equal(sscanf(line, "LEAVE %*s %*s %*s %lld", &at_us), 1);
+    return (double)at_us / 1e3 - (double)begun_ns / 1e6;
+}
+
+static void
+test_hosts_discover_each_other(void **state) {
+    (void)state;
+    int64_t begun_ns = skua__clock_ns();
+    all_start();
+    all_await(HOSTS - 1, 3000);
+    print_message("five hosts have one view after %.0f ms, processes started and all\n",
+                  (double)(skua__clock_ns() - begun_ns) / 1e6);
+    char line[256];
+    for (int i = 0; i < HOSTS; i++) {
+        child_tell(&net.hosts[i], "watch weather");
+    }
+    child_tell(&net.hosts[2], "offer weather 7777");
+    for (int i = 0; i < HOSTS; i++) {
+        child_must_say(&net.hosts[i], i == 2 ? "UP h3 127.0.0.1:7777" : "UP h3 10.77.0.3:7777",
+                       2000, line);
+    }
+}
+
+static void
+test_hosts_see_sigkill_in_200_ms(void **state) {
+    (void)state;
+    all_start();
+    all_await(HOSTS - 1, 3000);
+    int64_t begun_ns = skua__clock_ns();
+    child_kill(&net.hosts[4], SIGKILL);
+    double worst_ms = 0;
+    for (int i = 0; i < HOSTS - 1; i++) {
+        double took_ms = must_leave(i, 4, "gone", begun_ns, 2000);
+        worst_ms = took_ms > worst_ms ? took_ms : worst_ms;
+    }
+    print_message("I9: SIGKILL seen by all in %.1f ms\n", worst_ms);
+    assert_true(worst_ms <= 200);
+}
+
+static void
+test_hosts_survive_sigstop_of_2_s(void **state) {
+    (void)state;
+    all_start();
+    all_await(HOSTS - 1, 3000);
+    child_kill(&net.hosts[1], SIGSTOP);
+    child_must_not_say(&net.hosts[0], "LEAVE", 2000);
+    child_kill(&net.hosts[1], SIGCONT);
+    child_must_not_say(&net.hosts[0], "LEAVE", 1500);
+    for (int i = 1; i < HOSTS; i++) {
+        child_must_not_say(&net.hosts[i], "LEAVE", 1);
+    }
+}
+
+static void
+test_hosts_partition_and_heal(void **state) {
+    (void)state;
+    all_start();
+    all_await(HOSTS - 1, 3000);
+    all_skip();
+    int64_t cut_ns = skua__clock_ns();
+    assert_int_equal(script("cut", "1 2", "3 4 5"), 0);
+    int64_t done_ns = skua__clock_ns();
+    double first_ms = 1e9, last_ms = 0;
+    for (int i = 0; i < HOSTS; i++) {
+        /* Those of the other side fall silent in any order. */
+        int others = i < 2 ? 3 : 2;
+        for (int n = 0; n < others; n++) {
+            char line[256];
+            long long at_us = 0;
+            child_must_say(&net.hosts[i], "LEAVE", 6000, line);
+            int who = line[7] - '1';
+            if ((who < 2) == (i < 2) || !strstr(line, "silent")) {
+                fail_msg("h%d said \"%s\"", i + 1, line);
+            }
+            assert_int_equal(sscanf(line, "LEAVE %*s %*s %*s %lld", &at_us), 1);
+            double since_cut_ms = (double)at_us / 1e3 - (double)cut_ns / 1e6;
+            double since_done_ms = (double)at_us / 1e3 - (double)done_ns / 1e6;
+            first_ms = since_done_ms < first_ms ? since_done_ms : first_ms;
+            last_ms = since_cut_ms > last_ms ? since_cut_ms : last_ms;
+        }
+    }
+    print_message("I9: the partition was seen after %.0f to %.0f ms\n", first_ms, last_ms);
+    /* A peer was last heard up to a heartbeat before the cut, so 3 T of silence may end 2 T after it. */
+    assert_true(first_ms >= 2 * T_MS - 100);
+    assert_true(last_ms <= 3.5 * T_MS + 100 + (double)(done_ns - cut_ns) / 1e6);
+    int64_t heal_ns = skua__clock_ns();
+    assert_int_equal(script("heal", NULL, NULL), 0);
+    all_await(HOSTS - 1, 2000);
+    double took_ms = (double)(skua__clock_ns() - heal_ns) / 1e6;
+    print_message("I10: one view again %.0f ms after the healing began\n", took_ms);
+    assert_true(took_ms <= 2000);
+    /* And it stays one. */
+    child_must_not_say(&net.hosts[0], "LEAVE", 1500);
+}
+
+static void
+test_hosts_find_named_peers_without_udp(void **state) {
+    (void)state;
+    assert_int_equal(script("mute", NULL, NULL), 0);
+    host_start(0, NULL, NULL);
+    for (int i = 1; i < HOSTS; i++) {
+        host_start(i, "peer=10.77.0.1", NULL); /* one known peer is enough */
+    }
+    for (int i = 0; i < HOSTS; i++) {
+        child_ready(&net.hosts[i]);
+    }
+    all_await(HOSTS - 1, 5000);
+}
+
+static void
+test_hosts_mix_protocol_versions(void **state) {
+    (void)state;
+    host_start(0, "min=1", "max=1");
+    host_start(1, "min=1", "max=2");
+    host_start(2, "min=1", "max=2");
+    host_start(3, "min=2", "max=2");
+    host_start(4, "min=1", "max=1");
+    for (int i = 0; i < HOSTS; i++) {
+        child_ready(&net.hosts[i]);
+    }
+    child_tell(&net.hosts[1], "await 4 3000");
+    child_must_say(&net.hosts[1], "AWAITED", 4000, NULL);
+    child_tell(&net.hosts[0], "await 3 3000");
+    child_must_say(&net.hosts[0], "AWAITED", 4000, NULL);
+    char line[256];
+    child_tell(&net.hosts[0], "await 4 500");
+    child_must_say(&net.hosts[0], "ERROR SKUA-E010", 2000, line);
+    if (!strstr(line, "SKUA-E021") || !strstr(line, "h4")) {
+        fail_msg("\"%s\" does not name the peer and the reason", line);
+    }
+}
+
+static void
+issue_certificates(void) {
+    char dir[260], name[8], out[280];
+    skua_error err;
+    snprintf(dir, sizeof dir, "%s/hosts", test_fleet_begin());
+    assert_int_equal(skua_fleet_init(dir, &err), 0);
+    for (int i = 0; i < HOSTS; i++) {
+        snprintf(name, sizeof name, "h%d", i + 1);
+        assert_int_equal(
+            skua_fleet_issue(dir, SKUA_FLEET_ISSUE_OPTIONS(.name = name), out, sizeof out, &err),
+            0);
+        snprintf(net.fleets[i], sizeof net.fleets[i], "fleet=%s", out);
+    }
+}
+
+int
+main(int argc, char **argv) {
+    if (argc < 3) {
+        return 2;
+    }
+    children_program(argv[1]);
+    net.script = argv[2];
+    snprintf(net.prefix, sizeof net.prefix, "skua%d", (int)getpid());
+    int made = script("up", NULL, NULL);
+    if (made) {
+        fprintf(stderr, "skipped: network namespaces are not permitted here (%d)\n", made);
+        return SKIPPED;
+    }
+    issue_certificates();
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_teardown(test_hosts_discover_each_other, end_all),
+        cmocka_unit_test_teardown(test_hosts_see_sigkill_in_200_ms, end_all),
+        cmocka_unit_test_teardown(test_hosts_survive_sigstop_of_2_s, end_all),
+        cmocka_unit_test_teardown(test_hosts_partition_and_heal, end_all),
+        cmocka_unit_test_teardown(test_hosts_find_named_peers_without_udp, end_all),
+        cmocka_unit_test_teardown(test_hosts_mix_protocol_versions, end_all),
+    };
+    int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    script("down", NULL, NULL);
+    return failed;
+}
