@@ -3,16 +3,15 @@
 #include "must.h"
 #include <skua/exec.h>
 #include <skua/pushpull.h>
-
 enum { LINES = 200, PATIENCE_MS = 20000 };
 
 /* Runs on the executor, several at a time; a line is done when this returns. */
 static void
 count(void *counts, skua_pull *pull, skua_msg *line) {
     (void)pull;
-    skua_error err;
     const char *text = skua_msg_data(line, 0);
     unsigned char words = 1;
+    skua_error err;
     for (size_t i = 0; i < skua_msg_size(line, 0); i++) {
         words = (unsigned char)(words + (text[i] == ' '));
     }
@@ -22,12 +21,13 @@ count(void *counts, skua_pull *pull, skua_msg *line) {
 
 int
 main(void) {
+    int all = 0;
     skua_error err;
     skua_exec *exec;
     skua_runner on;
     skua_node *node;
     skua_push *lines, *counts;
-    skua_pull *work, *sums;
+    skua_pull *work, *sums; /* one program here; four, on four machines, would do the same */
     must(skua_exec_open(&exec, NULL, &err), &err);
     must(skua_node_open(&node, NULL, &err), &err);
     must(skua_push_open(&lines, node, "lines", NULL, &err), &err);
@@ -42,7 +42,6 @@ main(void) {
     for (int i = 0; i < LINES; i++) {
         must(skua_push_send_bytes(lines, "the lazy dog", 12, PATIENCE_MS, &err), &err);
     }
-    int all = 0;
     for (int i = 0; i < LINES; i++) {
         skua_msg *msg;
         must(skua_pull_recv(sums, &msg, PATIENCE_MS, &err), &err);
@@ -56,5 +55,5 @@ main(void) {
     skua_push_close(counts);
     skua_node_close(node);
     skua_exec_close(exec);
-    return all == 3 * LINES ? 0 : 1;
+    return all != 3 * LINES;
 }

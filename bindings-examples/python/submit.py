@@ -14,7 +14,7 @@ def struct(*fields):
 
 Error = struct(("status", c_int32), ("os_errno", c_int32), ("code", c_char * 16),
                ("where", c_char * 64), ("message", c_char * 384), ("reserved", c_char * 40))
-# Options, tasks and results begin with their size, so only the fields that are used need to be declared.
+# Options, tasks and results begin with their size, so only the fields that are used stand here.
 NodeOptions = struct(("size", c_size_t), ("name", c_char_p))
 PoolOptions = struct(("size", c_size_t), ("node", c_void_p), ("exec", c_void_p))
 Task = struct(("size", c_size_t), ("name", c_char_p), ("version", c_uint32), ("priority", c_int32),
@@ -25,14 +25,12 @@ err = Error()
 
 
 def call(function, *words):
-    """Calls a function whose last argument is the error."""
-    if function(*words, byref(err)):
+    if function(*words, byref(err)):  # its last argument is the error
         raise RuntimeError(f"{err.code.decode()} {err.message.decode()}")
 
 
 def made(function, *words):
-    """Calls a function whose first argument receives a handle."""
-    handle = c_void_p()
+    handle = c_void_p()  # which the first argument of the function receives
     call(function, byref(handle), *words)
     return handle
 
@@ -51,13 +49,13 @@ there, here = (made(skua.skua_pool_open, byref(PoolOptions(sizeof(PoolOptions), 
                for node, runs in ((worker, executor), (asker, None)))
 call(skua.skua_pool_register, there, b"upper", 1, upper, None)
 call(skua.skua_pool_await_nodes, here, b"upper", c_size_t(1), c_int64(10000))
-future = made(skua.skua_pool_submit, here, byref(Task(sizeof(Task), b"upper", 0, 0, b"hello from python", 17)))
+future = c_void_p()
+call(skua.skua_pool_submit, here, byref(Task(sizeof(Task), b"upper", 0, 0, b"hello", 5)), byref(future))
 call(skua.skua_pool_wait, future, c_int64(10000))
 result = Result(sizeof(Result))
 call(skua.skua_pool_result, future, byref(result))
 print(ctypes.string_at(result.output, result.output_bytes).decode())
 skua.skua_pool_future_free(future)
-for end, handles in ((skua.skua_pool_close, (here, there)), (skua.skua_exec_close, (executor,)),
-                     (skua.skua_node_close, (asker, worker))):
-    for handle in handles:
-        end(handle)
+for end, handle in ((skua.skua_pool_close, here), (skua.skua_pool_close, there), (skua.skua_exec_close, executor),
+                    (skua.skua_node_close, asker), (skua.skua_node_close, worker)):
+    end(handle)
