@@ -175,6 +175,7 @@ init_fields(skua_pool *pool, const skua_pool_options *options) {
     pool->node = options->node;
     pool->exec = options->exec;
     pool->options = *options;
+    pool->serves = options->node && options->exec && !options->submit_only;
     pool->fork_generation = skua__fork_generation();
     skua__mutex_init(&pool->lock);
     skua__cond_init(&pool->changed);
@@ -220,7 +221,7 @@ open_sites(skua_pool *pool, skua_error *err) {
     if (pool->node && !pool->options.serve_only) {
         status = skua__remote_open(pool, err);
     }
-    if (!status && pool->node && pool->exec && !pool->options.submit_only) {
+    if (!status && pool->serves) {
         status = skua__server_open(pool, err);
     }
     return status;
@@ -256,18 +257,17 @@ skua_pool_open(skua_pool **ret_pool, const skua_pool_options *given, skua_error 
         return SKUA_FAIL_MEMORY(err, "a pool");
     }
     init_fields(pool, &options);
-    status = skua__thread_start(&pool->service, "skua-pool", skua__service_main, pool, err);
+    status = open_sites(pool, err);
     if (!status) {
-        pool->service_started = true;
-        status = open_sites(pool, err);
+        status = skua__thread_start(&pool->service, "skua-pool", skua__service_main, pool, err);
     }
     if (status) {
         skua__server_close(pool);
         skua__remote_close(pool);
-        stop_service(pool);
         free_fields(pool);
         return status;
     }
+    pool->service_started = true;
     *ret_pool = pool;
     return SKUA_OK;
 }
@@ -304,8 +304,8 @@ skua_pool_close(skua_pool *pool) {
     skua__pool_changed_locked(pool);
     skua__pool_leave(pool);
     skua__pool_await(pool, is_quiet, NULL, SKUA_NEVER_NS);
-    skua__remote_close(pool);
     stop_service(pool);
+    skua__remote_close(pool);
     skua__mutex_lock(&pool->lock);
     while (pool->waiters) { /* those who waited for what has ended are on their way out */
         skua__cond_wait(&pool->changed, &pool->lock);

@@ -30,13 +30,14 @@ typedef enum skua__task_frame {
 
 /*
  * The head of every payload: u8 frame, u8 protocol, u16 entries, u32 workers, u32 waiting, u32 running. A worker fills in
- * the last three (its load from all submitters); a submitter leaves them 0.
+ * the last three (its load from all submitters). A submitter leaves them 0, but for REQUESTS: there the first of them is its
+ * lease in ms, so that the worker knows how often to renew.
  */
 typedef struct skua__task_head {
     uint8_t frame;
     uint8_t protocol;
     uint16_t entries;
-    uint32_t workers;
+    uint32_t workers; /* REQUESTS: the lease in ms */
     uint32_t waiting;
     uint32_t running;
 } skua__task_head;

@@ -56,6 +56,7 @@ typedef struct skua__function {
     uint32_t version;
     skua_task_fn fn;
     void *arg;
+    skua__run_cost served; /* guarded by the server's lock: how long it takes for peers */
 } skua__function;
 
 /* One run of a function: skua_task_call as the function sees it. */
@@ -193,6 +194,7 @@ struct skua_pool {
     skua_exec *exec;
     skua_pool_options options; /* with the defaults filled in */
     uint32_t fork_generation;
+    bool serves;          /* peers' tasks; constant */
     skua__remote *remote; /* NULL: no peers */
     skua__server *server; /* NULL: peers see nothing */
 

@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: MPL-2.0
+// The inside of the pool that peers see: its receiving thread (serve.c) and its runners and results (serve_run.c).
+#ifndef SKUA_INT_SERVE_INT_H
+#define SKUA_INT_SERVE_INT_H
+
+#include <skua-int/handle.h>
+#include <skua-int/pool_int.h>
+#include <skua/msg.h>
+
+/*
+ * One thread receives. It sorts each message's tasks under the handle's lock: those of functions that are known to be short
+ * are run at once, without the lock; the others wait in a queue per priority. Runners are jobs of the executor that
+ * take from the queues; there are at most as many as workers. Results gather in the link's stage and leave when few
+ * messages are unconfirmed, or when the stage is full. The handle's lock guards everything here but what is said to be
+ * the receiving thread's own.
+ *
+ * A task is run inline only when nothing waits in the queues, so that tasks of one submitter and priority start in the
+ * order in which they came.
+ */
+
+enum {
+    SKUA__SERVE_INLINE_AT_ONCE = 256,     /* tasks that are run between two looks at the lock */
+    SKUA__SERVE_STAGE_BYTES = 64 * 1024,  /* results that leave as one message */
+    SKUA__SERVE_STAGE_SLACK_BYTES = 4096, /* so much more is left free: a small entry always fits */
+    SKUA__SERVE_EARLY_CANCELS = 64,       /* of tasks that have not arrived yet */
+};
+
+/* A received message, shared by the tasks whose inputs lie in it. */
+typedef struct skua__served_batch {
+    uint32_t refs;
+    skua_msg *msg;
+} skua__served_batch;
+
+/* One task of a peer's that waits or runs. */
+typedef struct skua__served {
+    skua__list link; /* in a queue, or in running */
+    skua__served_batch *batch;
+    uint64_t link_id; /* of its submitter */
+    skua__uuid submitter;
+    uint64_t id, epoch;
+    uint8_t priority;
+    bool closing_cancelled; /* it was cancelled because we close, not because its submitter asked */
+    int64_t came_ns;
+    skua__function *function;
+    struct skua_task_call call;
+} skua__served;
+
+/* What a submitter's link has of ours: set as the link's user. */
+typedef struct skua__stage {
+    skua__list node; /* in server->stages */
+    skua__link *link;
+    uint32_t lease_ms;
+    uint16_t entries;
+    size_t used; /* of bytes, head included */
+    uint8_t bytes[SKUA__SERVE_STAGE_BYTES + SKUA__SERVE_STAGE_SLACK_BYTES];
+} skua__stage;
+
+typedef struct skua__runner {
+    skua_job job;
+    skua__server *server;
+    bool active;
+} skua__runner;
+
+typedef struct skua__inline_run {
+    uint64_t id, epoch;
+    skua__function *function;
+    uint8_t outcome;
+    int code;
+    int64_t run_ns;
+    skua__task_request request; /* for when it has to wait for a worker after all */
+    struct skua_task_call call;
+} skua__inline_run;
+
+typedef struct skua__early_cancel {
+    skua__uuid submitter;
+    uint64_t id, epoch;
+} skua__early_cancel;
+
+struct skua__server {
+    skua__handle handle;
+    skua_pool *pool;
+    pthread_t thread;
+    bool thread_started, open, draining, receiving;
+
+    skua__list queue[SKUA__POOL_PRIORITIES];
+    uint32_t passed[SKUA__POOL_PRIORITIES];
+    uint32_t waiting;
+    uint64_t waiting_bytes;
+    skua__list running;
+    uint32_t running_count;
+    skua__runner *runners;
+    uint32_t runner_count, runners_active;
+    skua__list stages;
+    int64_t renew_ns; /* when leases are renewed next; SKUA_NEVER_NS */
+    skua__early_cancel cancels[SKUA__SERVE_EARLY_CANCELS];
+    uint32_t cancel_count; /* ever: the newest stand in the ring */
+
+    uint64_t count_served, count_inline, count_handed_back, count_malformed, busy_ns;
+
+    /* the receiving thread's own */
+    skua__inline_run *inlines;
+    uint32_t inline_count;
+};
+
+/* ---- serve_run.c; all with the handle's lock held ---- */
+skua__stage *skua__stage_of(skua__server *server,
+                            uint64_t link_id); /* NULL: that submitter is gone */
+void skua__stage_reset(skua__stage *stage);
+void skua__stage_send(skua__server *server, skua__stage *stage);
+/* Sends what is staged, unless so much is on its way that it had better gather. */
+void skua__stage_flush(skua__server *server, skua__stage *stage);
+void skua__stage_result(skua__server *server, skua__stage *stage, const skua__task_result *result);
+void skua__stage_call(skua__server *server, skua__stage *stage, uint64_t id, uint64_t epoch,
+                      uint8_t outcome, int code, int64_t run_ns, const struct skua_task_call *call);
+/* A task that never started here goes back: SKUA__TASK_HANDED_BACK or _NOT_OFFERED. */
+void skua__stage_back(skua__server *server, skua__stage *stage, uint64_t id, uint64_t epoch,
+                      uint8_t status);
+skua__task_head skua__server_head(const skua__server *server, skua__task_frame frame,
+                                  uint16_t entries);
+/* Sends two pieces as one message. */
+void skua__server_send(skua__server *server, skua__link *link, const uint8_t *head,
+                       size_t head_size, const uint8_t *body, size_t body_size);
+uint8_t skua__server_call(const skua__function *function, struct skua_task_call *call,
+                          int *ret_code, int64_t *ret_run_ns);
+void skua__served_free(skua__server *server, skua__served *task);
+void skua__server_start_runners(skua__server *server);
+skua_status skua__server_make_runners(skua__server *server);
+/* Takes the handle's lock; it cannot fail while runners or the receiving thread are alive. */
+void skua__server_lock(skua__server *server);
+
+#endif

@@ -1,0 +1,289 @@
+// SPDX-License-Identifier: MPL-2.0
+// Worker processes, submitters and the file in which tasks leave their marks.
+#include "crew.h"
+#include "test_fleet.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <skua-int/clock.h>
+#include <skua-int/thread.h>
+#include <string.h>
+#include <sys/inotify.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+void
+must(skua_status status, const skua_error *err) {
+    if (status) {
+        fail_msg("%s in %s: %s", err->code, err->where, err->message);
+    }
+}
+
+/* ---- Tasks ---- */
+
+int
+crew_noop(skua_task_call *call, void *arg) {
+    (void)call, (void)arg;
+    return 0;
+}
+
+int
+crew_upper(skua_task_call *call, void *arg) {
+    (void)arg;
+    size_t size;
+    const char *input = skua_task_input(call, &size);
+    void *room;
+    if (skua_task_output(call, size, &room)) {
+        return skua_task_fail(call, 9, "no room");
+    }
+    for (size_t i = 0; i < size; i++) {
+        ((char *)room)[i] = (char)(input[i] & ~0x20);
+    }
+    return 0;
+}
+
+static void
+leave_mark(const char *word, const char *text, size_t size) {
+    char line[80];
+    int length = snprintf(line, sizeof line, "%s%.*s %d\n", word, (int)size, text, (int)getpid());
+    int fd = open(getenv("SKUA_TEST_MARKS"), O_WRONLY | O_APPEND | O_CLOEXEC);
+    if (fd >= 0) {
+        ssize_t written = write(fd, line, (size_t)length);
+        (void)written;
+        close(fd);
+    }
+}
+
+static int
+crew_mark(skua_task_call *call, void *arg) {
+    (void)arg;
+    size_t size;
+    const char *input = skua_task_input(call, &size);
+    leave_mark("", input, size);
+    int64_t until_ns = skua__clock_ns() + 100 * SKUA_NS_PER_US;
+    while (skua__clock_ns() < until_ns) { /* work of a known length */
+    }
+    return skua_task_reply(call, input, size) ? 9 : 0;
+}
+
+static int
+crew_stall(skua_task_call *call, void *arg) {
+    (void)arg;
+    skua__mutex lock;
+    skua__cond never;
+    skua__mutex_init(&lock);
+    skua__cond_init(&never);
+    leave_mark("begin", "", 0);
+    skua__mutex_lock(&lock);
+    while (!skua_task_cancelled(call)) {
+        skua__cond_wait_until(&never, &lock, skua__clock_ns() + 2 * SKUA_NS_PER_MS);
+    }
+    skua__mutex_unlock(&lock);
+    leave_mark("end", "", 0);
+    skua__cond_fini(&never);
+    skua__mutex_fini(&lock);
+    return 1;
+}
+
+static int
+crew_fail(skua_task_call *call, void *arg) {
+    (void)arg;
+    return skua_task_fail(call, 7, "it was not to be");
+}
+
+static int
+crew_die(skua_task_call *call, void *arg) {
+    (void)call, (void)arg;
+    kill(getpid(), SIGKILL);
+    return 0;
+}
+
+/* ---- Workers ---- */
+
+static int
+say(const skua_error *err) {
+    fprintf(stderr, "worker: %s in %s: %s\n", err->code, err->where, err->message);
+    return 1;
+}
+
+static int
+run_worker(const char *name, int stop) {
+    static const struct {
+        const char *name;
+        skua_task_fn fn;
+    } tasks[] = {{"noop", crew_noop},   {"upper", crew_upper}, {"mark", crew_mark},
+                 {"stall", crew_stall}, {"fail", crew_fail},   {"die", crew_die}};
+    skua_error err = {0};
+    skua_node *node = NULL;
+    skua_exec *exec = NULL;
+    skua_pool *pool = NULL;
+    uint16_t port = test_fleet_beacon_port();
+    if (skua_node_open(&node, SKUA_NODE_OPTIONS(.name = name, .beacon_port = port), &err) ||
+        skua_exec_open(&exec, SKUA_EXEC_OPTIONS(.workers = 2), &err) ||
+        skua_pool_open(&pool, SKUA_POOL_OPTIONS(.node = node, .exec = exec), &err)) {
+        return say(&err);
+    }
+    for (size_t i = 0; i < sizeof tasks / sizeof tasks[0]; i++) {
+        if (skua_pool_register(pool, tasks[i].name, 1, tasks[i].fn, NULL, &err)) {
+            return say(&err);
+        }
+    }
+    char byte;
+    while (read(stop, &byte, 1) < 0 && errno == EINTR) {
+    }
+    skua_pool_close(pool);
+    skua_exec_close(exec);
+    skua_node_close(node);
+    return 0;
+}
+
+bool
+crew_main(int argc, char **argv, int *ret_exit) {
+    if (argc != 4 || strcmp(argv[1], "worker") != 0) {
+        return false;
+    }
+    *ret_exit = run_worker(argv[2], atoi(argv[3]));
+    return true;
+}
+
+void
+crew_start(crew *self, int count) {
+    memset(self, 0, sizeof *self);
+    test_fleet_begin();
+    for (int i = 0; i < count; i++) {
+        int ends[2];
+        assert_int_equal(pipe(ends), 0);
+        fcntl(ends[1], F_SETFD, FD_CLOEXEC);
+        char name[8], stop[16];
+        snprintf(name, sizeof name, "w%d", i);
+        snprintf(stop, sizeof stop, "%d", ends[0]);
+        pid_t pid = fork();
+        assert_true(pid >= 0);
+        if (pid == 0) {
+            char *const args[] = {(char[]){"crew"}, (char[]){"worker"}, name, stop, NULL};
+            execv("/proc/self/exe", args);
+            _exit(127);
+        }
+        close(ends[0]);
+        self->pids[i] = pid;
+        self->stops[i] = ends[1];
+        self->count++;
+    }
+}
+
+void
+crew_kill(crew *self, int worker, int signal) {
+    assert_int_equal(kill(self->pids[worker], signal), 0);
+    if (signal == SIGKILL) {
+        waitpid(self->pids[worker], NULL, 0);
+        close(self->stops[worker]);
+        self->pids[worker] = 0;
+    }
+}
+
+void
+crew_stop(crew *self) {
+    for (int i = 0; i < self->count; i++) {
+        if (self->pids[i]) {
+            close(self->stops[i]);
+        }
+    }
+    for (int i = 0; i < self->count; i++) {
+        int status = 0;
+        if (self->pids[i]) {
+            assert_int_equal(waitpid(self->pids[i], &status, 0), self->pids[i]);
+            assert_true(WIFEXITED(status) || WTERMSIG(status) == SIGKILL);
+            assert_true(!WIFEXITED(status) || WEXITSTATUS(status) == 0);
+        }
+    }
+    self->count = 0;
+}
+
+/* ---- Submitters ---- */
+
+void
+bench_open(bench *self, const char *name, int workers) {
+    skua_error err = {0};
+    memset(self, 0, sizeof *self);
+    self->node = test_node_open(name);
+    if (workers) {
+        must(skua_exec_open(&self->exec, SKUA_EXEC_OPTIONS(.workers = workers), &err), &err);
+    }
+    must(skua_pool_open(&self->pool, SKUA_POOL_OPTIONS(.node = self->node, .exec = self->exec),
+                        &err),
+         &err);
+}
+
+void
+bench_close(bench *self) {
+    skua_pool_close(self->pool);
+    skua_exec_close(self->exec);
+    skua_node_close(self->node);
+}
+
+skua_pool_future *
+bench_submit(bench *self, const skua_task *task) {
+    skua_error err = {0};
+    skua_pool_future *future = NULL;
+    must(skua_pool_submit_wait(self->pool, task, 30000, &future, &err), &err);
+    return future;
+}
+
+skua_task_result
+bench_result(skua_pool_future *future) {
+    skua_error err = {0};
+    skua_task_result result = {.size = sizeof result};
+    must(skua_pool_wait(future, 30000, &err), &err);
+    must(skua_pool_result(future, &result, &err), &err);
+    return result;
+}
+
+skua_pool_counters
+bench_counters(bench *self) {
+    skua_error err = {0};
+    skua_pool_counters counters = {.size = sizeof counters};
+    must(skua_pool_stats(self->pool, &counters, &err), &err);
+    return counters;
+}
+
+/* ---- Marks ---- */
+
+void
+marks_begin(void) {
+    char path[300];
+    snprintf(path, sizeof path, "%s/marks", test_fleet_begin());
+    setenv("SKUA_TEST_MARKS", path, 1);
+    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    assert_true(fd >= 0);
+    close(fd);
+}
+
+int
+marks_count(const char *text) {
+    FILE *file = fopen(getenv("SKUA_TEST_MARKS"), "re");
+    assert_non_null(file);
+    char line[128];
+    int count = 0;
+    while (fgets(line, sizeof line, file)) {
+        count += strncmp(line, text, strlen(text)) == 0;
+    }
+    fclose(file);
+    return count;
+}
+
+void
+marks_await(const char *text, int count) {
+    int64_t deadline_ns = skua__deadline_ns(20000);
+    int watch = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+    assert_true(inotify_add_watch(watch, getenv("SKUA_TEST_MARKS"), IN_MODIFY) >= 0);
+    while (marks_count(text) < count) {
+        struct pollfd fd = {.fd = watch, .events = POLLIN};
+        assert_true(poll(&fd, 1, skua__deadline_left_ms(deadline_ns)) > 0);
+        char events[1024];
+        ssize_t got = read(watch, events, sizeof events);
+        (void)got;
+    }
+    close(watch);
+}

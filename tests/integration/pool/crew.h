@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: MPL-2.0
+// Worker processes for the pool's tests: the test program itself, run again as "worker NAME", with a node, an executor
+// and the tasks that the tests submit.
+#ifndef CREW_H
+#define CREW_H
+
+#include "test.h"
+
+#include <skua/exec.h>
+#include <skua/node.h>
+#include <skua/pool.h>
+#include <sys/types.h>
+
+enum { CREW_MAX = 8 };
+
+typedef struct crew {
+    pid_t pids[CREW_MAX];
+    int stops[CREW_MAX]; /* closing one ends its worker in good order */
+    int count;
+} crew;
+
+/* The program's main: runs a worker and returns true when argv asks for one. */
+bool crew_main(int argc, char **argv, int *ret_exit);
+
+/* Starts count workers "w0", "w1", …; each has two threads. */
+void crew_start(crew *self, int count);
+void crew_kill(crew *self, int worker, int signal);
+void crew_stop(crew *self); /* in good order; fails the test when one does not exit with 0 */
+
+/*
+ * The tasks. noop: nothing. upper: its input in capitals. mark: one line with its input in the file named by SKUA_TEST_MARKS, then
+ * a little work. stall: until it is cancelled, with one line in the same file before and after. fail: returns 7 and says why.
+ */
+int crew_noop(skua_task_call *call, void *arg);
+int crew_upper(skua_task_call *call, void *arg);
+
+void must(skua_status status, const skua_error *err);
+
+/* A submitter's end: a node and a pool without an executor. */
+typedef struct bench {
+    skua_node *node;
+    skua_exec *exec;
+    skua_pool *pool;
+} bench;
+
+void bench_open(bench *self, const char *name, int workers); /* workers 0: no executor */
+void bench_close(bench *self);
+skua_pool_future *bench_submit(bench *self, const skua_task *task);
+skua_task_result bench_result(skua_pool_future *future); /* waits; fails the test after 30 s */
+skua_pool_counters bench_counters(bench *self);
+
+/* The lines of the marks file: how many of them begin with text. */
+int marks_count(const char *text);
+void marks_begin(void);
+/* Waits until that many lines begin with text, without sleeping on the side; fails the test after 20 s. */
+void marks_await(const char *text, int count);
+
+#endif
