@@ -116,6 +116,23 @@ keep_hello(skua__remote *remote, uint64_t link_id, const uint8_t *bytes, size_t 
     return true;
 }
 
+/* The peer offers nothing any more: tells it that nothing follows what was sent before, so that it may go. */
+static void
+send_barrier(skua_pool *pool, skua__link *link) {
+    uint8_t bytes[SKUA__TASK_BATCH_HEAD_BYTES];
+    void *room = NULL;
+    skua__writer writer = skua__writer_of(bytes, sizeof bytes);
+    skua__task_write_head(&writer, &(skua__task_head){.frame = SKUA__TASK_REQUESTS});
+    skua_msg *msg = skua_msg_new(pool->hook);
+    if (msg && !skua_msg_append_room(msg, sizeof bytes, &room)) {
+        memcpy(room, bytes, sizeof bytes);
+        (void)!skua__link_send(link, NULL, 0, msg,
+                               false); /* no memory: the peer waits a moment in vain */
+        skua__link_flush(link);
+    }
+    skua_msg_free(msg);
+}
+
 static bool
 on_peer_hello(skua__handle *handle, skua__link *link, const uint8_t *bytes, size_t size) {
     skua__remote *remote = remote_of(handle);
@@ -124,11 +141,18 @@ on_peer_hello(skua__handle *handle, skua__link *link, const uint8_t *bytes, size
         return false;
     }
     skua__site *site = skua__link_user(link);
+    bool leaves = size == SKUA__TASK_BATCH_HEAD_BYTES; /* a list of nothing */
+    if (leaves) {
+        send_barrier(pool, link);
+    }
     if (!site) {
         return keep_hello(remote, skua__link_id(link), bytes, size);
     }
     skua__mutex_lock(&pool->lock);
     read_offers(pool, site, bytes, size);
+    if (leaves) {
+        skua__site_take_back_locked(pool, site);
+    }
     offers_changed_locked(pool);
     skua__mutex_unlock(&pool->lock);
     return true;

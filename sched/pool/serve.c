@@ -11,6 +11,7 @@ enum {
     LEARNED_SAMPLES = 4,    /* runs before a function may be called short */
     RENEWALS_PER_LEASE = 3, /* so many chances before a lease runs out */
     RESULTS_WAIT_MS = 500,  /* that a close waits for its last results to be confirmed */
+    BARRIER_WAIT_MS = 300,  /* that it waits for submitters to say that nothing follows */
     OFFERS_TEXT_BYTES = 4096,
 };
 
@@ -215,6 +216,10 @@ take_message(skua__server *server, skua__stage *stage, skua_msg *msg) {
                 head.frame == SKUA__TASK_REQUESTS;
     if (good && head.workers) {
         stage->lease_ms = head.workers;
+    }
+    if (good && head.entries == 0 && server->draining) {
+        stage->nothing_follows = true;
+        skua__handle_wake_locked(&server->handle);
     }
     for (uint16_t i = 0; good && i < head.entries && sorting.stage; i++) {
         skua__task_request request;
@@ -621,6 +626,30 @@ skua__server_drain(skua_pool *pool, int64_t deadline_ns) {
     return quiet;
 }
 
+static bool
+all_said_their_last(const skua__server *server) {
+    SKUA_LIST_EACH(node, &server->stages) {
+        if (!SKUA_CONTAINER_OF(node, skua__stage, node)->nothing_follows) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Tasks may still be on their way here: they are handed back as they come, until each submitter has said its last. */
+static void
+await_last_words(skua__server *server) {
+    int64_t deadline_ns = skua__deadline_ns(BARRIER_WAIT_MS);
+    if (skua__handle_enter(&server->handle, NULL)) {
+        return;
+    }
+    skua_status status = SKUA_OK;
+    while (!all_said_their_last(server) && !status) {
+        status = skua__handle_wait_locked(&server->handle, deadline_ns);
+    }
+    skua__handle_leave(&server->handle);
+}
+
 /* Asks the functions that run to give up. */
 static void
 cancel_running(skua__server *server) {
@@ -649,6 +678,7 @@ skua__server_close(skua_pool *pool) {
         skua__server_drain(pool, 0);
         cancel_running(server);
         skua__server_drain(pool, SKUA_NEVER_NS);
+        await_last_words(server);
         skua__handle_close(&server->handle, skua__deadline_ns(RESULTS_WAIT_MS));
         if (server->thread_started) {
             skua__thread_join(server->thread);

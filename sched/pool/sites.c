@@ -78,6 +78,11 @@ give_up_all(skua_pool *pool, skua__site *site, skua__list *tasks, bool started, 
 }
 
 void
+skua__site_take_back_locked(skua_pool *pool, skua__site *site) {
+    give_up_all(pool, site, &site->outbox, false, skua__clock_ns());
+}
+
+void
 skua__site_down_locked(skua_pool *pool, skua__site *site) {
     int64_t now_ns = skua__clock_ns();
     site->alive = false;

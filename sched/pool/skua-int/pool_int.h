@@ -302,6 +302,8 @@ skua__function *skua__function_find_locked(const skua_pool *pool, const char *na
 /* The living site of a node, a new one or a dead one of the same name that lives again; NULL: no memory, or too many. */
 skua__site *skua__site_get_locked(skua_pool *pool, skua_backend_kind backend, const char *name,
                                   const skua__uuid *uuid);
+/* What has not been sent to the site goes back to its queue. */
+void skua__site_take_back_locked(skua_pool *pool, skua__site *site);
 /* The site is gone: what it held is given up, by the rules of its lease. */
 void skua__site_down_locked(skua_pool *pool, skua__site *site);
 /* The figures of a candidate. */

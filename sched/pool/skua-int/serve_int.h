@@ -50,6 +50,7 @@ typedef struct skua__stage {
     skua__list node; /* in server->stages */
     skua__link *link;
     uint32_t lease_ms;
+    bool nothing_follows; /* it heard that we go, and has sent its last */
     uint16_t entries;
     size_t used; /* of bytes, head included */
     uint8_t bytes[SKUA__SERVE_STAGE_BYTES + SKUA__SERVE_STAGE_SLACK_BYTES];

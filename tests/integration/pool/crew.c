@@ -149,7 +149,7 @@ crew_main(int argc, char **argv, int *ret_exit) {
 }
 
 void
-crew_start(crew *self, int count) {
+crew_start(crew_team *self, int count) {
     memset(self, 0, sizeof *self);
     test_fleet_begin();
     for (int i = 0; i < count; i++) {
@@ -174,7 +174,7 @@ crew_start(crew *self, int count) {
 }
 
 void
-crew_kill(crew *self, int worker, int signal) {
+crew_kill(crew_team *self, int worker, int signal) {
     assert_int_equal(kill(self->pids[worker], signal), 0);
     if (signal == SIGKILL) {
         waitpid(self->pids[worker], NULL, 0);
@@ -184,7 +184,7 @@ crew_kill(crew *self, int worker, int signal) {
 }
 
 void
-crew_stop(crew *self) {
+crew_stop(crew_team *self) {
     for (int i = 0; i < self->count; i++) {
         if (self->pids[i]) {
             close(self->stops[i]);
@@ -204,7 +204,7 @@ crew_stop(crew *self) {
 /* ---- Submitters ---- */
 
 void
-bench_open(bench *self, const char *name, int workers) {
+bench_open(crew_bench *self, const char *name, int workers) {
     skua_error err = {0};
     memset(self, 0, sizeof *self);
     self->node = test_node_open(name);
@@ -217,14 +217,14 @@ bench_open(bench *self, const char *name, int workers) {
 }
 
 void
-bench_close(bench *self) {
+bench_close(crew_bench *self) {
     skua_pool_close(self->pool);
     skua_exec_close(self->exec);
     skua_node_close(self->node);
 }
 
 skua_pool_future *
-bench_submit(bench *self, const skua_task *task) {
+bench_submit(crew_bench *self, const skua_task *task) {
     skua_error err = {0};
     skua_pool_future *future = NULL;
     must(skua_pool_submit_wait(self->pool, task, 30000, &future, &err), &err);
@@ -241,7 +241,7 @@ bench_result(skua_pool_future *future) {
 }
 
 skua_pool_counters
-bench_counters(bench *self) {
+bench_counters(crew_bench *self) {
     skua_error err = {0};
     skua_pool_counters counters = {.size = sizeof counters};
     must(skua_pool_stats(self->pool, &counters, &err), &err);

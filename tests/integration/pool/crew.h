@@ -13,19 +13,19 @@
 
 enum { CREW_MAX = 8 };
 
-typedef struct crew {
+typedef struct crew_team {
     pid_t pids[CREW_MAX];
     int stops[CREW_MAX]; /* closing one ends its worker in good order */
     int count;
-} crew;
+} crew_team;
 
 /* The program's main: runs a worker and returns true when argv asks for one. */
 bool crew_main(int argc, char **argv, int *ret_exit);
 
 /* Starts count workers "w0", "w1", …; each has two threads. */
-void crew_start(crew *self, int count);
-void crew_kill(crew *self, int worker, int signal);
-void crew_stop(crew *self); /* in good order; fails the test when one does not exit with 0 */
+void crew_start(crew_team *self, int count);
+void crew_kill(crew_team *self, int worker, int signal);
+void crew_stop(crew_team *self); /* in good order; fails the test when one does not exit with 0 */
 
 /*
  * The tasks. noop: nothing. upper: its input in capitals. mark: one line with its input in the file named by SKUA_TEST_MARKS, then
@@ -37,17 +37,17 @@ int crew_upper(skua_task_call *call, void *arg);
 void must(skua_status status, const skua_error *err);
 
 /* A submitter's end: a node and a pool without an executor. */
-typedef struct bench {
+typedef struct crew_bench {
     skua_node *node;
     skua_exec *exec;
     skua_pool *pool;
-} bench;
+} crew_bench;
 
-void bench_open(bench *self, const char *name, int workers); /* workers 0: no executor */
-void bench_close(bench *self);
-skua_pool_future *bench_submit(bench *self, const skua_task *task);
+void bench_open(crew_bench *self, const char *name, int workers); /* workers 0: no executor */
+void bench_close(crew_bench *self);
+skua_pool_future *bench_submit(crew_bench *self, const skua_task *task);
 skua_task_result bench_result(skua_pool_future *future); /* waits; fails the test after 30 s */
-skua_pool_counters bench_counters(bench *self);
+skua_pool_counters bench_counters(crew_bench *self);
 
 /* The lines of the marks file: how many of them begin with text. */
 int marks_count(const char *text);

@@ -8,7 +8,7 @@
 #include <string.h>
 
 static void
-await_nodes(bench *bench, const char *name, size_t count) {
+await_nodes(crew_bench *bench, const char *name, size_t count) {
     skua_error err = {0};
     must(skua_pool_await_nodes(bench->pool, name, count, 20000, &err), &err);
 }
@@ -17,8 +17,8 @@ await_nodes(bench *bench, const char *name, size_t count) {
 static void
 test_remote_runs_a_task_elsewhere(void **state) {
     (void)state;
-    crew crew;
-    bench bench;
+    crew_team crew;
+    crew_bench bench;
     crew_start(&crew, 1);
     bench_open(&bench, "submitter", 0);
     await_nodes(&bench, "upper", 1);
@@ -59,8 +59,8 @@ test_remote_runs_a_task_elsewhere(void **state) {
 static void
 test_remote_unknown_task_is_refused(void **state) {
     (void)state;
-    crew crew;
-    bench bench;
+    crew_team crew;
+    crew_bench bench;
     crew_start(&crew, 2);
     bench_open(&bench, "submitter", 0);
     await_nodes(&bench, "noop", 2);
@@ -85,8 +85,8 @@ test_remote_unknown_task_is_refused(void **state) {
 static void
 test_remote_cancel_and_deadline_reach_the_worker(void **state) {
     (void)state;
-    crew crew;
-    bench bench;
+    crew_team crew;
+    crew_bench bench;
     marks_begin();
     crew_start(&crew, 1);
     bench_open(&bench, "submitter", 0);
@@ -113,7 +113,7 @@ struct job {
 };
 
 static struct job *
-submit_marks(bench *bench, int count, bool idempotent) {
+submit_marks(crew_bench *bench, int count, bool idempotent) {
     struct job *jobs = calloc((size_t)count, sizeof *jobs);
     assert_non_null(jobs);
     for (int i = 0; i < count; i++) {
@@ -149,8 +149,8 @@ read_runs(int count) {
 static void
 test_remote_kill_loses_no_idempotent_task(void **state) {
     (void)state;
-    crew crew;
-    bench bench;
+    crew_team crew;
+    crew_bench bench;
     marks_begin();
     crew_start(&crew, 3);
     bench_open(&bench, "submitter", 0);
@@ -183,8 +183,8 @@ test_remote_kill_loses_no_idempotent_task(void **state) {
 static void
 test_remote_kill_never_runs_a_task_twice(void **state) {
     (void)state;
-    crew crew;
-    bench bench;
+    crew_team crew;
+    crew_bench bench;
     marks_begin();
     crew_start(&crew, 3);
     bench_open(&bench, "submitter", 0);
@@ -221,8 +221,8 @@ test_remote_kill_never_runs_a_task_twice(void **state) {
 static void
 test_remote_poisoned_task_spares_the_last_node(void **state) {
     (void)state;
-    crew crew;
-    bench bench;
+    crew_team crew;
+    crew_bench bench;
     crew_start(&crew, 4);
     bench_open(&bench, "submitter", 0);
     await_nodes(&bench, "die", 4);
@@ -244,8 +244,8 @@ test_remote_poisoned_task_spares_the_last_node(void **state) {
 static void
 test_remote_orderly_end_loses_nothing(void **state) {
     (void)state;
-    crew crew;
-    bench bench;
+    crew_team crew;
+    crew_bench bench;
     marks_begin();
     crew_start(&crew, 2);
     bench_open(&bench, "submitter", 0);
@@ -272,8 +272,8 @@ test_remote_orderly_end_loses_nothing(void **state) {
 static void
 test_remote_short_tasks_run_where_they_arrive(void **state) {
     (void)state;
-    crew crew;
-    bench bench;
+    crew_team crew;
+    crew_bench bench;
     crew_start(&crew, 2);
     bench_open(&bench, "submitter", 0);
     await_nodes(&bench, "noop", 2);
@@ -298,8 +298,8 @@ test_remote_short_tasks_run_where_they_arrive(void **state) {
 static void
 test_remote_and_local_together(void **state) {
     (void)state;
-    crew crew;
-    bench bench;
+    crew_team crew;
+    crew_bench bench;
     crew_start(&crew, 1);
     bench_open(&bench, "both", 1);
     skua_error err = {0};
