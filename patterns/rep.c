@@ -95,8 +95,8 @@ skua_rep_open(skua_rep **ret_rep, skua_node *node, const char *service,
 
 skua_rep *
 skua_rep_close(skua_rep *rep) {
-    if (!rep) {
-        return NULL;
+    if (!rep || skua__node_check(rep->handle.node, NULL) == SKUA_E_FORKED) {
+        return NULL; /* the child of a fork() owns none of it */
     }
     const skua_allocator *hook = rep->handle.hook;
     if (skua__handle_enter(&rep->handle, NULL) == SKUA_OK) {
@@ -122,15 +122,18 @@ skua_rep_close(skua_rep *rep) {
 }
 
 skua_status
-skua_rep_recv(skua_rep *rep, int64_t timeout_ms, skua_request **ret_request, skua_error *err) {
+skua_rep_recv(skua_rep *rep, skua_request **ret_request, int64_t timeout_ms, skua_error *err) {
     if (!rep || !ret_request) {
         return SKUA_FAIL(err, SKUA_E_BAD_ARGUMENT, "rep and ret_request must be given");
     }
-    skua_status status = skua__handle_enter(&rep->handle, err);
+    int64_t deadline_ns;
+    skua_status status = skua__reqrep_deadline(timeout_ms, SKUA_UNLIMITED, &deadline_ns, err);
+    if (status == SKUA_OK) {
+        status = skua__handle_enter(&rep->handle, err);
+    }
     if (status != SKUA_OK) {
         return status;
     }
-    int64_t deadline_ns = timeout_ms ? skua__deadline_ns(timeout_ms) : 0;
     const char *name = rep->handle.name;
     skua_request *request = NULL;
     if (rep->fn) {
@@ -262,6 +265,9 @@ skua_request_left_ms(const skua_request *request) {
 
 int
 skua_rep_fd(const skua_rep *rep) {
+    if (skua__node_check(rep->handle.node, NULL) == SKUA_E_FORKED) {
+        return -1;
+    }
     return skua__handle_fd((skua__handle *)(uintptr_t)&rep->handle);
 }
 

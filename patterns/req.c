@@ -137,8 +137,8 @@ fail_memory:
 
 skua_req *
 skua_req_close(skua_req *req) {
-    if (!req) {
-        return NULL;
+    if (!req || skua__node_check(req->handle.node, NULL) == SKUA_E_FORKED) {
+        return NULL; /* the child of a fork() owns none of it */
     }
     const skua_allocator *hook = req->handle.hook;
     uint32_t position = 0;
@@ -268,8 +268,7 @@ skua_req_send(skua_req *req, skua_msg **msg, int64_t timeout_ms, uint64_t *ret_i
 
 /* Waits until a result is there; entered. */
 static skua_status
-await_result(skua_req *req, int64_t timeout_ms, skua_error *err) {
-    int64_t deadline_ns = timeout_ms ? skua__deadline_ns(timeout_ms) : 0;
+await_result(skua_req *req, int64_t deadline_ns, int64_t timeout_ms, skua_error *err) {
     while (skua__list_empty(&req->results)) {
         if (skua__handle_pump_locked(&req->handle)) {
             continue;
@@ -294,16 +293,20 @@ await_result(skua_req *req, int64_t timeout_ms, skua_error *err) {
 }
 
 skua_status
-skua_req_recv(skua_req *req, int64_t timeout_ms, skua_req_result *ret_result, skua_error *err) {
+skua_req_recv(skua_req *req, skua_req_result *ret_result, int64_t timeout_ms, skua_error *err) {
     if (!req || !ret_result || ret_result->size < sizeof *ret_result) {
         return SKUA_FAIL(err, SKUA_E_BAD_ARGUMENT,
                          "req must be given, and ret_result->size set to the size of the struct");
     }
-    skua_status status = skua__handle_enter(&req->handle, err);
+    int64_t deadline_ns;
+    skua_status status = skua__reqrep_deadline(timeout_ms, SKUA_UNLIMITED, &deadline_ns, err);
+    if (status == SKUA_OK) {
+        status = skua__handle_enter(&req->handle, err);
+    }
     if (status != SKUA_OK) {
         return status;
     }
-    status = await_result(req, timeout_ms, err);
+    status = await_result(req, deadline_ns, timeout_ms, err);
     if (status == SKUA_OK) {
         skua__list *node = skua__list_pop_front(&req->results);
         skua__ask *ask = SKUA_CONTAINER_OF(node, skua__ask, node);
@@ -348,12 +351,16 @@ skua_req_await_provider(skua_req *req, int64_t timeout_ms, skua_error *err) {
     if (!req) {
         return SKUA_FAIL(err, SKUA_E_BAD_ARGUMENT, "req must be given");
     }
-    skua_status status = skua__handle_enter(&req->handle, err);
+    int64_t deadline_ns;
+    skua_status status =
+        skua__reqrep_deadline(timeout_ms, req->options.timeout_ms, &deadline_ns, err);
+    if (status == SKUA_OK) {
+        status = skua__handle_enter(&req->handle, err);
+    }
     if (status != SKUA_OK) {
         return status;
     }
     if (skua__list_empty(&req->providers)) {
-        int64_t deadline_ns = skua__deadline_ns(timeout_ms ? timeout_ms : SKUA_NONE);
         status = skua__handle_await_links_locked(&req->handle, 1, deadline_ns);
         if (status == SKUA_E_TIMEOUT) {
             status = skua__req_no_provider(req, err);
@@ -367,6 +374,9 @@ skua_req_await_provider(skua_req *req, int64_t timeout_ms, skua_error *err) {
 
 int
 skua_req_fd(const skua_req *req) {
+    if (skua__node_check(req->handle.node, NULL) == SKUA_E_FORKED) {
+        return -1;
+    }
     return skua__handle_fd((skua__handle *)(uintptr_t)&req->handle);
 }
 

@@ -24,7 +24,7 @@ serve(perf_run *run) {
     perf_ready(run);
     for (;;) {
         skua_request *request;
-        if (skua_rep_recv(rep, SKUA_UNLIMITED, &request, &err)) {
+        if (skua_rep_recv(rep, &request, SKUA_UNLIMITED, &err)) {
             return skua_side_failed("rep", &err);
         }
         skua_msg *msg = skua_request_take_msg(request);

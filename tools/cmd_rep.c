@@ -53,7 +53,7 @@ serve(cli *self, skua_rep *rep, uint64_t *answered) {
             return status == SKUA_E_TIMEOUT && !self->count ? SKUA_OK : status;
         }
         skua_request *request = NULL;
-        status = skua_rep_recv(rep, 0, &request, &self->err);
+        status = skua_rep_recv(rep, &request, SKUA_NONE, &self->err);
         if (status == SKUA_E_AGAIN) {
             continue;
         }

@@ -14,7 +14,7 @@ await_reply(cli *self, skua_req *req) {
         skua_status status = cli_wait(self, skua_req_fd(req), SKUA_NEVER_NS);
         skua_req_result result = {.size = sizeof result};
         if (!status) {
-            status = skua_req_recv(req, 0, &result, &self->err);
+            status = skua_req_recv(req, &result, SKUA_NONE, &self->err);
         }
         if (status == SKUA_E_AGAIN) {
             continue;

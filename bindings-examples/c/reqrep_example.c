@@ -22,7 +22,7 @@ main(void) {
     }
     for (int i = 0; i < REQUESTS; i++) {
         skua_request *request;
-        must(skua_rep_recv(rep, 10000, &request, &err), &err);
+        must(skua_rep_recv(rep, &request, 10000, &err), &err);
         int number = *(const unsigned char *)skua_msg_data(skua_request_msg(request), 0);
         char text[32];
         snprintf(text, sizeof text, "%d times %d is %d", number, number, number * number);
@@ -31,7 +31,7 @@ main(void) {
     }
     for (int i = 0; i < REQUESTS; i++) {
         skua_req_result result = {.size = sizeof result};
-        must(skua_req_recv(req, 10000, &result, &err), &err);
+        must(skua_req_recv(req, &result, 10000, &err), &err);
         must(result.status, &result.error);
         printf("%.*s\n", (int)skua_msg_size(result.reply, 0),
                (const char *)skua_msg_data(result.reply, 0));

@@ -112,6 +112,7 @@ SKUA_API SKUA_MUST_CHECK skua_status skua_req_open(skua_req **ret_req, skua_node
 
 /**
  * Closes the handle: requests in flight end as cancelled, calls in other threads return SKUA_E_CLOSED. Takes NULL.
+ * In the child of a fork() it does nothing.
  *
  * Returns: NULL.
  * Threads: any, once; nobody may begin another call with this handle. Blocks: for 100 ms at most. Since 0.1.
@@ -157,14 +158,15 @@ typedef struct skua_req_result {
 } skua_req_result;
 
 /**
- * Waits for the end of any request that skua_req_send() made. timeout_ms 0: does not wait; SKUA_UNLIMITED: for ever.
+ * Waits for the end of any request that skua_req_send() made. timeout_ms 0 or SKUA_UNLIMITED: for ever; SKUA_NONE: does
+ * not wait.
  *
- * Returns: 0 with the result (which may be a failure of the request), or SKUA_E_AGAIN (timeout_ms was 0),
- * SKUA_E_TIMEOUT, SKUA_E_BAD_ARGUMENT (ret_result->size), SKUA_E_CLOSED, SKUA_E_FORKED.
+ * Returns: 0 with the result (which may be a failure of the request), or SKUA_E_AGAIN (with SKUA_NONE),
+ * SKUA_E_TIMEOUT, SKUA_E_BAD_ARGUMENT (also for ret_result->size), SKUA_E_CLOSED, SKUA_E_FORKED.
  * Threads: any. Blocks: until a request ends, timeout_ms at most. Since 0.1.
  */
-SKUA_API SKUA_MUST_CHECK skua_status skua_req_recv(skua_req *req, int64_t timeout_ms,
-                                                   skua_req_result *ret_result, skua_error *err);
+SKUA_API SKUA_MUST_CHECK skua_status skua_req_recv(skua_req *req, skua_req_result *ret_result,
+                                                   int64_t timeout_ms, skua_error *err);
 
 /**
  * Ends a request that skua_req_send() made as cancelled; its result comes out of skua_req_recv(). A provider that has it
@@ -178,8 +180,8 @@ SKUA_API skua_status skua_req_cancel(skua_req *req, uint64_t id, skua_error *err
 /**
  * Waits until at least one provider is there.
  *
- * Returns: 0, or SKUA_E_NO_PROVIDER (with what is offered) after timeout_ms, SKUA_E_CLOSED, SKUA_E_FORKED.
- * Threads: any. Blocks: timeout_ms at most (0: not; SKUA_UNLIMITED: for ever). Since 0.1.
+ * Returns: 0, or SKUA_E_NO_PROVIDER (with what is offered) after timeout_ms, SKUA_E_BAD_ARGUMENT, SKUA_E_CLOSED, SKUA_E_FORKED.
+ * Threads: any. Blocks: timeout_ms at most (0: the handle's timeout_ms; SKUA_NONE: not). Since 0.1.
  */
 SKUA_API SKUA_MUST_CHECK skua_status skua_req_await_provider(skua_req *req, int64_t timeout_ms,
                                                              skua_error *err);
@@ -188,7 +190,7 @@ SKUA_API SKUA_MUST_CHECK skua_status skua_req_await_provider(skua_req *req, int6
  * A descriptor that is readable (level-triggered) while skua_req_recv() would return a result. It belongs to the
  * handle: poll it, and do nothing else with it.
  *
- * Returns: the descriptor.
+ * Returns: the descriptor; -1 in the child of a fork().
  * Threads: any. Blocks: never. Since 0.1.
  */
 SKUA_API int skua_req_fd(const skua_req *req);
@@ -248,7 +250,7 @@ SKUA_API SKUA_MUST_CHECK skua_status skua_rep_open(skua_rep **ret_rep, skua_node
 /**
  * Closes the handle: withdraws the offer, refuses what waits (so that it goes to another provider), waits for handlers
  * that run and for answers that are on their way. Takes NULL. A request that was taken and not answered must be freed by
- * its owner; the one who asked is told at once.
+ * its owner; the one who asked is told at once. In the child of a fork() it does nothing.
  *
  * Returns: NULL.
  * Threads: any, once, not from a handler; nobody may begin another call with this handle. Blocks: until the handlers
@@ -258,15 +260,15 @@ SKUA_API skua_rep *skua_rep_close(skua_rep *rep);
 
 /**
  * Waits for a request. The caller owns *ret_request, and ends it with skua_rep_reply(), _fail(), _refuse() or
- * skua_request_free(). A request whose deadline has passed is never handed out. timeout_ms 0: does not wait;
- * SKUA_UNLIMITED: for ever.
+ * skua_request_free(). A request whose deadline has passed is never handed out. timeout_ms 0 or SKUA_UNLIMITED: for
+ * ever; SKUA_NONE: does not wait.
  *
- * Returns: 0, or SKUA_E_AGAIN (timeout_ms was 0), SKUA_E_TIMEOUT, SKUA_E_BAD_ARGUMENT (a handler serves this handle),
+ * Returns: 0, or SKUA_E_AGAIN (with SKUA_NONE), SKUA_E_TIMEOUT, SKUA_E_BAD_ARGUMENT (a handler serves this handle),
  * SKUA_E_CLOSED, SKUA_E_FORKED.
  * Threads: any. Blocks: until a request comes, timeout_ms at most. Since 0.1.
  */
-SKUA_API SKUA_MUST_CHECK skua_status skua_rep_recv(skua_rep *rep, int64_t timeout_ms,
-                                                   skua_request **ret_request, skua_error *err);
+SKUA_API SKUA_MUST_CHECK skua_status skua_rep_recv(skua_rep *rep, skua_request **ret_request,
+                                                   int64_t timeout_ms, skua_error *err);
 
 /**
  * Answers. Takes *request and *msg (both are NULL afterwards). That the one who asked is gone is no error: the answer is
@@ -353,7 +355,7 @@ SKUA_API skua_request *skua_request_free(skua_request *request);
  * A descriptor that is readable (level-triggered) while skua_rep_recv() would return a request. It belongs to the
  * handle: poll it, and do nothing else with it.
  *
- * Returns: the descriptor.
+ * Returns: the descriptor; -1 in the child of a fork().
  * Threads: any. Blocks: never. Since 0.1.
  */
 SKUA_API int skua_rep_fd(const skua_rep *rep);

@@ -52,7 +52,7 @@ run_rep(program *self) {
     printf("port %u\n", skua_rep_plain_port(rep));
     for (long i = 0; i < self->count; i++) {
         skua_request *request = NULL;
-        if (skua_rep_recv(rep, 20000, &request, &self->err) != SKUA_OK) {
+        if (skua_rep_recv(rep, &request, 20000, &self->err) != SKUA_OK) {
             return failed(self);
         }
         const skua_msg *question = skua_request_msg(request);
@@ -103,7 +103,7 @@ run_req(program *self) {
     }
     for (long i = 0; i < self->count; i++) {
         skua_req_result result = {.size = sizeof result};
-        if (skua_req_recv(req, 30000, &result, &self->err) != SKUA_OK) {
+        if (skua_req_recv(req, &result, 30000, &self->err) != SKUA_OK) {
             return failed(self);
         }
         if (result.status != SKUA_OK) {

@@ -32,7 +32,7 @@ main(int argc, char **argv) {
     say("ready");
     for (;;) { /* until it is killed */
         skua_request *request = NULL;
-        if (skua_rep_recv(rep, SKUA_UNLIMITED, &request, &err) != SKUA_OK) {
+        if (skua_rep_recv(rep, &request, SKUA_UNLIMITED, &err) != SKUA_OK) {
             return 1;
         }
         if (strcmp(argv[4], "stuck") == 0) {

@@ -59,17 +59,17 @@ test_reqrep_req_first(void **state) {
     must(skua_req_send(req, &msg, 10000, &id, &err), &err);
     assert_null(msg);
     skua_req_result result = {.size = sizeof result};
-    assert_int_equal(skua_req_recv(req, 0, &result, &err), SKUA_E_AGAIN);
+    assert_int_equal(skua_req_recv(req, &result, SKUA_NONE, &err), SKUA_E_AGAIN);
     echoer echo;
     echoer_start(&echo, b, "late", NULL);
-    must(skua_req_recv(req, 10000, &result, &err), &err);
+    must(skua_req_recv(req, &result, 10000, &err), &err);
     must(result.status, &result.error);
     assert_true(result.id == id);
     assert_int_equal(result.attempts, 1);
     assert_true(skua_msg_equals(result.reply, 0, "early"));
     assert_string_equal(skua_msg_sender_name(result.reply), "b");
     skua_msg_free(result.reply);
-    must(skua_req_await_provider(req, 0, &err), &err);
+    must(skua_req_await_provider(req, SKUA_NONE, &err), &err);
     skua_req_close(req);
     echoer_stop(&echo);
     skua_node_close(a);
@@ -99,7 +99,7 @@ test_reqrep_a_thousand_in_flight(void **state) {
     skua_msg_free(one_more);
     for (int n = 0; n < COUNT; n++) {
         skua_req_result result = {.size = sizeof result};
-        must(skua_req_recv(req, 20000, &result, &err), &err);
+        must(skua_req_recv(req, &result, 20000, &err), &err);
         must(result.status, &result.error);
         int i = 0;
         while (i < COUNT && ids[i] != result.id) {
@@ -156,7 +156,7 @@ test_reqrep_nobody_answers_says_what_is_offered(void **state) {
     if (!one_order && !other) {
         fail_msg("%s", err.message);
     }
-    assert_int_equal(skua_req_await_provider(req, 0, &err), SKUA_E_NO_PROVIDER);
+    assert_int_equal(skua_req_await_provider(req, SKUA_NONE, &err), SKUA_E_NO_PROVIDER);
     assert_int_equal(skua_req_open(&req, a, "Bad Name", NULL, &err), SKUA_E_BAD_NAME);
     skua_req_close(req);
     skua_req_close(probe);
@@ -172,7 +172,7 @@ static skua_request *
 take_one(skua_rep *rep) {
     skua_error err = {0};
     skua_request *request = NULL;
-    must(skua_rep_recv(rep, 10000, &request, &err), &err);
+    must(skua_rep_recv(rep, &request, 10000, &err), &err);
     return request;
 }
 
@@ -203,7 +203,7 @@ test_reqrep_stuck_rep_ends_at_the_deadline(void **state) {
     must(skua_req_cancel(req, id, &err), &err);
     assert_int_equal(skua_req_cancel(req, id, &err), SKUA_E_NOT_FOUND);
     skua_req_result result = {.size = sizeof result};
-    must(skua_req_recv(req, 0, &result, &err), &err);
+    must(skua_req_recv(req, &result, SKUA_NONE, &err), &err);
     assert_int_equal(result.status, SKUA_E_CANCELLED);
     assert_null(result.reply);
     msg = skua_msg_of_string("late");
@@ -213,7 +213,7 @@ test_reqrep_stuck_rep_ends_at_the_deadline(void **state) {
     request = take_one(rep);
     msg = skua_msg_of_string("answer");
     must(skua_rep_reply(rep, &request, &msg, &err), &err);
-    must(skua_req_recv(req, 5000, &result, &err), &err);
+    must(skua_req_recv(req, &result, 5000, &err), &err);
     assert_true(skua_msg_equals(result.reply, 0, "answer"));
     skua_msg_free(result.reply);
     skua_reqrep_stats stats = {.size = sizeof stats};
@@ -248,7 +248,7 @@ test_reqrep_silent_provider_is_passed_over(void **state) {
     echoer echo;
     echoer_start(&echo, c, "work", NULL);
     skua_req_result result = {.size = sizeof result};
-    must(skua_req_recv(req, 10000, &result, &err), &err);
+    must(skua_req_recv(req, &result, 10000, &err), &err);
     must(result.status, &result.error);
     assert_true(result.attempts >= 2);
     assert_true(skua_msg_equals(result.reply, 0, "job"));
@@ -279,7 +279,7 @@ test_reqrep_errors_and_refusals(void **state) {
     skua_request *request = take_one(rep);
     must(skua_rep_fail(rep, &request, "out of paper", &err), &err);
     assert_null(request);
-    must(skua_req_recv(req, 5000, &result, &err), &err);
+    must(skua_req_recv(req, &result, 5000, &err), &err);
     assert_int_equal(result.status, SKUA_E_REQUEST_FAILED);
     assert_non_null(
         strstr(result.error.message, "b answered with an error to \"moody\": out of paper"));
@@ -292,7 +292,7 @@ test_reqrep_errors_and_refusals(void **state) {
         assert_false(skua_msg_redelivered(skua_request_msg(request)));
         must(skua_rep_refuse(rep, &request, "not today", &err), &err);
     }
-    must(skua_req_recv(req, 5000, &result, &err), &err);
+    must(skua_req_recv(req, &result, 5000, &err), &err);
     assert_int_equal(result.status, SKUA_E_REFUSED);
     assert_int_equal(result.attempts, 2);
     assert_non_null(strstr(result.error.message, "not today"));
@@ -333,7 +333,7 @@ test_reqrep_closing_rep_hands_over(void **state) {
     skua_request_free(taken);
     for (int i = 0; i < 3; i++) {
         skua_req_result result = {.size = sizeof result};
-        must(skua_req_recv(req, 10000, &result, &err), &err);
+        must(skua_req_recv(req, &result, 10000, &err), &err);
         must(result.status, &result.error);
         assert_string_equal(skua_msg_sender_name(result.reply), "c");
         skua_msg_free(result.reply);
@@ -396,7 +396,7 @@ test_reqrep_descriptors_are_level_triggered(void **state) {
         skua_status status;
         do {
             assert_int_equal(poll(&asked, 1, 10000), 1);
-            status = skua_rep_recv(rep, 0, &request, &err);
+            status = skua_rep_recv(rep, &request, SKUA_NONE, &err);
         } while (status == SKUA_E_AGAIN);
         must(status, &err);
         msg = skua_request_take_msg(request);
@@ -405,7 +405,7 @@ test_reqrep_descriptors_are_level_triggered(void **state) {
         skua_req_result result = {.size = sizeof result};
         do {
             assert_int_equal(poll(&answered, 1, 10000), 1);
-            status = skua_req_recv(req, 0, &result, &err);
+            status = skua_req_recv(req, &result, SKUA_NONE, &err);
         } while (status == SKUA_E_AGAIN);
         must(status, &err);
         skua_msg_free(result.reply);

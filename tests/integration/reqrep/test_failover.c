@@ -78,7 +78,7 @@ test_failover_when_the_provider_is_killed_in_mid_request(void **state) {
     double killed = seconds_now();
     child_kill(&stuck);
     skua_req_result result = {.size = sizeof result};
-    must(skua_req_recv(req, 20000, &result, &err), &err);
+    must(skua_req_recv(req, &result, 20000, &err), &err);
     double took = seconds_now() - killed;
     must(result.status, &result.error);
     assert_int_equal(result.attempts, 2);
@@ -114,7 +114,7 @@ test_failover_is_refused_when_one_attempt_is_all(void **state) {
     child_says(&stuck, "got");
     child_kill(&stuck);
     skua_req_result result = {.size = sizeof result};
-    must(skua_req_recv(req, 20000, &result, &err), &err);
+    must(skua_req_recv(req, &result, 20000, &err), &err);
     assert_int_equal(result.status, SKUA_E_PEER_LOST);
     assert_non_null(strstr(result.error.message, "stuck died with a request to \"once\""));
     skua_req_close(req);
@@ -151,7 +151,7 @@ test_failover_loses_none_of_many(void **state) {
             child_kill(&children[1]);
         }
         skua_req_result result = {.size = sizeof result};
-        must(skua_req_recv(req, 30000, &result, &err), &err);
+        must(skua_req_recv(req, &result, 30000, &err), &err);
         must(result.status, &result.error);
         skua_msg_free(result.reply);
         ended++;

@@ -176,7 +176,7 @@ test_threads_handlers_run_on_a_runner(void **state) {
     must(skua_rep_serve(rep, &runner.runner, 2, handle, &seen, &err), &err);
     assert_int_equal(skua_rep_serve(rep, &runner.runner, 2, handle, &seen, &err), SKUA_E_EXISTS);
     skua_request *request = NULL;
-    assert_int_equal(skua_rep_recv(rep, 0, &request, &err), SKUA_E_BAD_ARGUMENT);
+    assert_int_equal(skua_rep_recv(rep, &request, SKUA_NONE, &err), SKUA_E_BAD_ARGUMENT);
     must(skua_req_open(&req, a, "served", NULL, &err), &err);
     callers_run(req);
     assert_int_equal(seen.handled, CALLERS * CALLS);
@@ -218,7 +218,7 @@ test_threads_close_ends_calls_that_wait(void **state) {
     }
     skua_request *requests[CALLERS] = {0};
     for (int i = 0; i < CALLERS; i++) { /* all of them are inside */
-        must(skua_rep_recv(rep, 10000, &requests[i], &err), &err);
+        must(skua_rep_recv(rep, &requests[i], 10000, &err), &err);
         assert_int_equal(skua_request_left_ms(requests[i]), SKUA_UNLIMITED);
     }
     double before = seconds_now();

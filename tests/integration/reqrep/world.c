@@ -64,7 +64,7 @@ echo(void *arg) {
     echoer *self = arg;
     for (;;) {
         skua_request *request = NULL;
-        if (skua_rep_recv(self->rep, SKUA_UNLIMITED, &request, NULL) != SKUA_OK) {
+        if (skua_rep_recv(self->rep, &request, SKUA_UNLIMITED, NULL) != SKUA_OK) {
             return NULL;
         }
         skua_msg *msg = skua_request_take_msg(request);
