@@ -101,7 +101,7 @@ LINES_BEFORE = 6  # how far above its statement a tag may begin
 
 
 def has_atomics(path):
-    return (is_product(path) or path.startswith(('perf/', 'bindings-examples/')) and is_c(path))
+    return (is_product(path) or path.startswith('bindings-examples/') and is_c(path))
 
 
 def implicit_orders(tree):
@@ -148,7 +148,7 @@ def atomic_tags(tree):
                 paired = any(other in PARTNERS[order] for other in orders)
             else:
                 around = '\n'.join(text.split('\n')[line - 1:line + 3])
-                paired = len(sites) > 1 or 'itself' in around
+                paired = len(sites) > 1 or re.search(r'\bitself\b|\bhere\b', around)
             if not paired:
                 problems.append(f'{path}:{line}: {order} {tag} has no partner in its box')
     return problems
