@@ -497,9 +497,8 @@ skua__handle_hello_again_locked(skua__handle *handle) {
         skua__link *link = SKUA_CONTAINER_OF(node, skua__link, node);
         if (link->connected) {
             skua__link_say_hello(link, true);
-        } else if (link->greeted) {
-            skua__link_say_hello(link,
-                                 false); /* the answer may cross with it: the last one counts */
+        } else {
+            link->hello_stale = true; /* told as soon as the peer has answered */
         }
     }
 }

@@ -83,6 +83,7 @@ struct skua__link {
     bool up;           /* the pattern knows of it */
     bool gone;         /* taken down */
     bool greeted;      /* consumer: HELLO was sent on this connection, the answer is awaited */
+    bool hello_stale; /* our part of HELLO changed after it was said */
     bool fin_sent, fin_acked;
     bool
         lame; /* it missed a frame of its group for want of memory: it is taken down at the next pump */

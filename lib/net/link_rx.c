@@ -254,6 +254,10 @@ connect_link(skua__link *link, const skua__hello *hello, uint64_t next) {
     } else {
         handle->inner->counters.reconnections++;
     }
+    if (link->hello_stale && !link->gone) {
+        link->hello_stale = false;
+        skua__link_say_hello(link, true);
+    }
     skua__handle_wake_locked(handle);
 }
 

@@ -85,7 +85,7 @@ SKUA_API skua_pub *skua_pub_close(skua_pub *pub);
  * SKUA_NONE; SKUA_UNLIMITED.
  *
  * Returns: 0, also when nobody is subscribed; SKUA_E_AGAIN, SKUA_E_TIMEOUT (a subscriber's queue stayed full: nobody
- * got the message), SKUA_E_TOO_BIG, SKUA_E_BAD_ARGUMENT, SKUA_E_NO_MEMORY, SKUA_E_CLOSED, SKUA_E_FORKED.
+ * got the message), SKUA_E_TOO_BIG, SKUA_E_BAD_ARGUMENT, SKUA_E_NO_MEMORY (some may have got it), SKUA_E_CLOSED, SKUA_E_FORKED.
  * Threads: any. Blocks: with SKUA_SLOW_BLOCK up to timeout_ms, else never. Since 0.1.
  */
 SKUA_API SKUA_MUST_CHECK skua_status skua_pub_send(skua_pub *pub, const char *topic, skua_msg **msg,
