@@ -91,8 +91,10 @@ skua__stack_of(const skua_slot *slot) {
  * was forked. A frame does not change while another one leads to it. */
 typedef struct skua__frame {
     const struct skua__frame *parent;
-    skua_group *group; /* whose cancel counts here */
-    const void *job;   /* the job or future that this frame runs; NULL for a forked call */
+    const struct skua__frame *outer; /* the one below on the same worker's stack */
+    skua_group *group;               /* whose cancel counts here */
+    const void *job; /* the job or future that this frame runs; NULL for a forked call */
+    uint32_t base;   /* the index of its first slot: those under it are an outer frame's */
 } skua__frame;
 
 typedef struct skua__worker {

@@ -93,11 +93,15 @@ share(skua__worker *worker, uint32_t top) {
         return false;
     }
     uint32_t count = (top - split + 1) / 2;
-    for (uint32_t i = split; i < split + count; i++) {
+    const skua__frame *frame = worker->frame;
+    for (uint32_t i = split + count; i-- > split;) {
+        while (frame && i < frame->base) {
+            frame = frame->outer;
+        }
         skua_slot *slot = &worker->stack->slots[i];
         /* relaxed: published with the slot, by release D1 below */
         skua__a64_store(state_of(slot), 0, memory_order_relaxed);
-        slot->origin = (void *)(uintptr_t)worker->frame;
+        slot->origin = (void *)(uintptr_t)frame;
     }
     worker->split = split + count;
     /* release D1: publishes the slots; pairs with acquire D1 in skua__steal() */
@@ -183,7 +187,8 @@ skua__worker_run_stolen(skua__worker *worker, skua_slot *slot, uint32_t base) {
     void *frame = slot->frame;
     const skua__frame *origin = slot->origin;
     const skua__frame *before = worker->frame;
-    skua__frame here = {.parent = origin, .group = origin ? origin->group : NULL};
+    skua__frame here = {
+        .parent = origin, .outer = before, .group = origin ? origin->group : NULL, .base = base};
     worker->frame = &here;
     stack->trap.top = &stack->slots[base];
     /* release S2: our stack is at base now; pairs with acquire S2 in wait_stolen() */

@@ -348,10 +348,15 @@ help(skua__worker *worker, skua_future *future) {
     bool claimed = claim(first);
     if (claimed) {
         const skua__frame *before = worker->frame;
-        skua__frame here = {.parent = before, .group = first->group, .job = &first->job};
+        skua_slot *top = worker->stack->trap.top;
+        skua__frame here = {.parent = before,
+                            .outer = before,
+                            .group = first->group,
+                            .job = &first->job,
+                            .base = (uint32_t)(top - worker->stack->slots)};
         worker->frame = &here;
         skua__stat_add(worker, EXEC_STAT_TASKS, 1);
-        run_body((skua_worker){worker->stack->trap.top}, first);
+        run_body((skua_worker){top}, first);
         worker->frame = before;
     }
     skua_future_unref(first);

@@ -226,7 +226,11 @@ skua__worker_run(skua__worker *worker, skua_job *job) {
     } else {
         skua_slot *top = worker->stack->trap.top;
         const skua__frame *before = worker->frame;
-        skua__frame here = {.parent = before, .group = group, .job = job};
+        skua__frame here = {.parent = before,
+                            .outer = before,
+                            .group = group,
+                            .job = job,
+                            .base = (uint32_t)(top - worker->stack->slots)};
         worker->frame = &here;
         skua__stat_add(worker, EXEC_STAT_TASKS, 1);
         job->run((skua_worker){top}, job);
