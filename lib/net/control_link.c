@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MPL-2.0
 // Control links: one ROUTER that peers dial, one DEALER for each peer that we dial, and what their monitors see. All of
-// it runs in the node's thread.
+// it runs in the node's thread. What the frames say is control_frames.c's.
 #include "node_priv.h"
 
 #include <errno.h>
@@ -11,7 +11,6 @@
 /* ---- Links ---- */
 
 static void dial_connect(skua__clink *link);
-static void frame_in(skua__clink *link, zmq_msg_t *frame);
 
 static skua__clink *
 link_new(skua_node *node, bool outgoing) {
@@ -25,6 +24,9 @@ link_new(skua_node *node, bool outgoing) {
     link->node = node;
     link->outgoing = outgoing;
     link->number = ++node->next_link;
+    if (skua__hash_put(&node->numbers, &link->number, sizeof link->number, link)) {
+        return skua__mem_free(node->hook, link);
+    }
     skua__list_push_back(&node->links, &link->links);
     node->link_count++;
     return link;
@@ -48,6 +50,7 @@ skua__clink_free(skua__clink *link) {
     if (link->route_size) {
         skua__hash_take(&node->routes, link->route, link->route_size);
     }
+    skua__hash_take(&node->numbers, &link->number, sizeof link->number);
     skua__list_remove(&link->links);
     node->link_count--;
     skua__mem_free(node->hook, link);
@@ -55,13 +58,7 @@ skua__clink_free(skua__clink *link) {
 
 skua__clink *
 skua__clink_find(skua_node *node, uint32_t number) {
-    SKUA_LIST_EACH(at, &node->links) {
-        skua__clink *link = SKUA_CONTAINER_OF(at, skua__clink, links);
-        if (link->number == number) {
-            return link;
-        }
-    }
-    return NULL;
+    return skua__hash_get(&node->numbers, &number, sizeof number);
 }
 
 /* ---- Sending ---- */
@@ -117,8 +114,8 @@ skua__clink_send(skua__clink *link, const skua__control *control) {
     return size > 0 && send_bytes(link, link->node->scratch, size);
 }
 
-static void
-send_hello(skua__clink *link) {
+void
+skua__clink_hello(skua__clink *link) {
     skua_node *node = link->node;
     skua__control hello = {.type = SKUA__CONTROL_HELLO,
                            .hello = {.version_min = node->protocol_min,
@@ -205,8 +202,8 @@ skua__clink_send_peers(skua__clink *link) {
 
 /* ---- Dialling ---- */
 
-static void
-dial_fails(skua__clink *link, skua__peer_event_kind kind) {
+void
+skua__clink_fails(skua__clink *link, skua__peer_event_kind kind) {
     skua_node *node = link->node;
     skua__peer *peer = link->peer;
     skua__peer_event event = {.kind = link->up ? SKUA__PEER_LINK_DOWN : kind, .link = link->number};
@@ -227,17 +224,17 @@ dial_introduced(void *arg, skua__introduction_end end, const skua__intro *reply)
             link->peer->introduce = false;
             dial_connect(link);
         } else {
-            dial_fails(link, SKUA__PEER_DIAL_REFUSED); /* another node has that port now */
+            skua__clink_fails(link, SKUA__PEER_DIAL_REFUSED); /* another node has that port now */
         }
         break;
     case SKUA__INTRODUCTION_REFUSED_PORT:
-        dial_fails(link, SKUA__PEER_DIAL_REFUSED);
+        skua__clink_fails(link, SKUA__PEER_DIAL_REFUSED);
         break;
     case SKUA__INTRODUCTION_REJECTED:
-        dial_fails(link, SKUA__PEER_DIAL_REJECTED);
+        skua__clink_fails(link, SKUA__PEER_DIAL_REJECTED);
         break;
     case SKUA__INTRODUCTION_FAILED:
-        dial_fails(link, SKUA__PEER_DIAL_FAILED);
+        skua__clink_fails(link, SKUA__PEER_DIAL_FAILED);
         break;
     }
 }
@@ -258,7 +255,8 @@ dial_knocked(void *arg, skua__knock_end end, int fd) {
     if (fd >= 0) {
         close(fd);
     }
-    dial_fails(link, end == SKUA__KNOCK_REFUSED ? SKUA__PEER_DIAL_REFUSED : SKUA__PEER_DIAL_FAILED);
+    skua__clink_fails(link, end == SKUA__KNOCK_REFUSED ? SKUA__PEER_DIAL_REFUSED
+                                                       : SKUA__PEER_DIAL_FAILED);
 }
 
 /* Its socket is of no more use; what it was used for may go on. */
@@ -275,7 +273,7 @@ static void
 dial_refused_key(skua__clink *link) {
     drop_dealer(link);
     if (link->retried || !dial_introduce(link)) {
-        dial_fails(link, SKUA__PEER_DIAL_REJECTED);
+        skua__clink_fails(link, SKUA__PEER_DIAL_REJECTED);
         return;
     }
     link->retried = true;
@@ -284,7 +282,7 @@ dial_refused_key(skua__clink *link) {
 static void
 dial_broke(skua__clink *link) {
     if (link->up || link->connected) {
-        dial_fails(link, SKUA__PEER_DIAL_FAILED);
+        skua__clink_fails(link, SKUA__PEER_DIAL_FAILED);
         return;
     }
     /* libzmq does not say why a connect failed, and a port that refuses is another matter than a host that is
@@ -294,7 +292,7 @@ dial_broke(skua__clink *link) {
     link->knock = skua__knock_begin(link->node, peer->host, peer->control_port, 0,
                                     SKUA__PEER_PROBE_MS, dial_knocked, link);
     if (!link->knock) {
-        dial_fails(link, SKUA__PEER_DIAL_FAILED);
+        skua__clink_fails(link, SKUA__PEER_DIAL_FAILED);
     }
 }
 
@@ -339,7 +337,7 @@ dealer_drain(skua__clink *link) {
         if (zmq_msg_more(&frame)) {
             skua__count(node, SKUA__COUNTER(control_dropped_malformed));
         } else {
-            frame_in(link, &frame);
+            skua__clink_frame(link, &frame);
         }
         zmq_msg_close(&frame);
         link = skua__clink_find(node, number);
@@ -381,12 +379,12 @@ dial_connect(skua__clink *link) {
                  : skua__host_source_new(&node->host, socket_fd(link->monitor),
                                          dealer_monitor_ready, link, &link->monitor_source, NULL);
     if (status || zmq_connect(link->dealer, endpoint)) {
-        dial_fails(link, SKUA__PEER_DIAL_FAILED);
+        skua__clink_fails(link, SKUA__PEER_DIAL_FAILED);
         return;
     }
     watch_socket(link->dealer_source);
     watch_socket(link->monitor_source);
-    send_hello(link);
+    skua__clink_hello(link);
 }
 
 void
@@ -411,275 +409,10 @@ skua__clink_dial(skua__peer *peer) {
     }
     if (peer->introduce && peer->introduction_port) {
         if (!dial_introduce(link)) {
-            dial_fails(link, SKUA__PEER_DIAL_FAILED);
+            skua__clink_fails(link, SKUA__PEER_DIAL_FAILED);
         }
     } else {
         dial_connect(link);
-    }
-}
-
-/* ---- Frames ---- */
-
-/* Returns false when the link is refused and gone. */
-static bool
-hello_negotiate(skua__clink *link, const skua__hello *hello, const char *name) {
-    skua_node *node = link->node;
-    skua_error err;
-    skua_status status = skua__version_negotiate(node->protocol_min, node->protocol_max, hello,
-                                                 name, &link->version, &err);
-    if (!status) {
-        return true;
-    }
-    skua__count(node, SKUA__COUNTER(control_dropped_version));
-    skua__note_refusal(node, name, status, err.message);
-    skua__clink_refuse(link, status, err.message);
-    if (link->peer) {
-        dial_fails(link, SKUA__PEER_DIAL_REJECTED);
-    } else {
-        skua__clink_free(link);
-    }
-    return false;
-}
-
-static void
-refuse_identity(skua__clink *link, const char *text) {
-    skua__count(link->node, SKUA__COUNTER(control_dropped_identity));
-    skua__clink_refuse(link, SKUA_E_BAD_CERTIFICATE, text);
-    if (link->peer) {
-        dial_fails(link, SKUA__PEER_DIAL_FAILED);
-    } else {
-        skua__clink_free(link);
-    }
-}
-
-static void
-link_up(skua__clink *link, const skua__hello *hello) {
-    link->up = true;
-    skua__peer_feed(link->peer, (skua__peer_event){.kind = SKUA__PEER_LINK_UP,
-                                                   .link = link->number,
-                                                   .outgoing = link->outgoing,
-                                                   .incarnation = hello->incarnation});
-}
-
-/* The first frame of somebody who dialled us: who it is decides its certificate, not its word. */
-static void
-hello_incoming(skua__clink *link, const skua__hello *hello, zmq_msg_t *frame) {
-    skua_node *node = link->node;
-    skua__certificate certificate;
-    if (!skua__zap_lookup(&node->zap, zmq_msg_gets(frame, "User-Id"), &certificate) ||
-        certificate.serial != hello->serial || skua__uuid_equal(&hello->uuid, &node->uuid)) {
-        refuse_identity(link, "the certificate is not the one of this connection");
-        return;
-    }
-    if (!hello_negotiate(link, hello, certificate.name)) {
-        return;
-    }
-    skua__peer *peer =
-        skua__peer_meet(node, &hello->uuid, hello->incarnation, &certificate, SKUA_VIA_INCOMING);
-    if (!peer) {
-        refuse_identity(link, "that node is known with another certificate, or too many are");
-        return;
-    }
-    const char *address = zmq_msg_gets(frame, "Peer-Address");
-    skua__peer_at(peer, address ? address : "", hello->control_port, hello->introduction_port);
-    link->peer = peer;
-    send_hello(link);
-    link_up(link, hello);
-}
-
-static void
-hello_outgoing(skua__clink *link, const skua__hello *hello) {
-    if (!skua__uuid_equal(&hello->uuid, &link->peer->uuid) ||
-        hello->serial != link->peer->certificate.serial) {
-        refuse_identity(link, "you are not the node that was dialled");
-        return;
-    }
-    if (hello_negotiate(link, hello, link->peer->name)) {
-        link_up(link, hello);
-    }
-}
-
-static void
-pong_in(skua__clink *link, const skua__ping *pong) {
-    int64_t sample_ns = skua__clock_ns() - pong->sent_ns - pong->held_ns;
-    skua__mutex_lock(&link->node->lock);
-    skua__rtt_sample(&link->peer->rtt, sample_ns);
-    skua__mutex_unlock(&link->node->lock);
-}
-
-static void
-record_in(skua__clink *link, const skua__span *bytes) {
-    skua_node *node = link->node;
-    skua__peer *peer = link->peer;
-    skua__record record;
-    skua__record_result result =
-        skua__record_decode(bytes->bytes, bytes->size, node->hook, &record);
-    if (result == SKUA__RECORD_CRITICAL) {
-        skua__note_refusal(node, peer->name, SKUA_E_PROTOCOL_VERSION,
-                           "its record holds something critical that we do not know");
-        skua__clink_refuse(link, SKUA_E_PROTOCOL_VERSION, "a critical part of the record");
-        dial_fails(link, SKUA__PEER_DIAL_REJECTED);
-        return;
-    }
-    if (result != SKUA__RECORD_OK) {
-        skua__count(node, SKUA__COUNTER(control_dropped_malformed));
-        return;
-    }
-    skua__record before = peer->record;
-    bool had = peer->has_record;
-    skua__mutex_lock(&node->lock);
-    peer->record = record;
-    peer->has_record = true;
-    skua__cond_broadcast(&node->changed);
-    skua__mutex_unlock(&node->lock);
-    if (peer->joined) {
-        skua__services_changed(node, peer, peer->incarnation, had ? &before : NULL, &peer->record);
-    }
-    if (had) {
-        skua__record_fini(&before);
-    }
-}
-
-/* One peer of a peer: a reason to dial it, no sign of its life. */
-static void
-entry_in(skua__clink *link, const skua__peer_entry *entry) {
-    skua_node *node = link->node;
-    if (skua__uuid_equal(&entry->uuid, &node->uuid)) {
-        return;
-    }
-    const skua__peer *known = skua__peer_find(node, &entry->uuid);
-    if (known && known->joined) {
-        return;
-    }
-    if (skua__peer_verify(node, &entry->uuid, &entry->certificate) != SKUA__CERTIFICATE_OK) {
-        skua__count(node, SKUA__COUNTER(control_dropped_malformed));
-        return;
-    }
-    char host[SKUA_HOST_BYTES];
-    skua__address_text(&entry->address, host);
-    if (host[0] == 0 || (strncmp(host, "127.", 4) == 0 && strncmp(link->peer->host, "127.", 4))) {
-        /* What is on its own machine for the peer is on the peer's machine for us. */
-        snprintf(host, sizeof host, "%s", link->peer->host);
-    }
-    skua__peer *peer = skua__peer_meet(node, &entry->uuid, entry->incarnation, &entry->certificate,
-                                       SKUA_VIA_PEER_LIST);
-    if (!peer) {
-        return;
-    }
-    if (!known) {
-        skua__peer_at(peer, host, entry->control_port, entry->introduction_port);
-        peer->introduce = true;
-    }
-    skua__peer_feed(peer,
-                    (skua__peer_event){.kind = SKUA__PEER_TOLD, .incarnation = entry->incarnation});
-}
-
-static void
-refuse_in(skua__clink *link, const skua__control *control) {
-    char text[SKUA__CONTROL_TEXT_MAX + 1];
-    snprintf(text, sizeof text, "%.*s", (int)control->refuse.text.size,
-             (const char *)control->refuse.text.bytes);
-    skua_status status = control->refuse.status;
-    bool lasting = status == SKUA_E_PROTOCOL_VERSION || status == SKUA_E_NOT_AUTHORISED ||
-                   status == SKUA_E_EXPIRED;
-    if (lasting) {
-        skua__count(link->node, SKUA__COUNTER(control_dropped_version));
-        skua__note_refusal(link->node, link->peer->name, status, text);
-    }
-    dial_fails(link, lasting ? SKUA__PEER_DIAL_REJECTED : SKUA__PEER_DIAL_FAILED);
-}
-
-/* A frame on a link that is up. The link may be gone afterwards. */
-static void
-control_in(skua__clink *link, const skua__control *control) {
-    skua_node *node = link->node;
-    skua__peer *peer = link->peer;
-    uint32_t number = link->number;
-    switch (control->type) {
-    case SKUA__CONTROL_PING: {
-        skua__control pong = {
-            .type = SKUA__CONTROL_PONG, .version = (uint8_t)link->version, .ping = control->ping};
-        skua__clink_send(link, &pong);
-        break;
-    }
-    case SKUA__CONTROL_PONG:
-        pong_in(link, &control->ping);
-        break;
-    case SKUA__CONTROL_RECORD:
-        record_in(link, &control->record);
-        break;
-    case SKUA__CONTROL_PEERS: {
-        skua__span entries = control->peers.entries;
-        skua__peer_entry entry;
-        while (skua__peers_next(&entries, &entry)) {
-            entry_in(link, &entry);
-            /* What follows from an entry may end this very link. */
-            if (skua__clink_find(node, number) != link) {
-                return;
-            }
-        }
-        break;
-    }
-    case SKUA__CONTROL_BYE:
-        skua__peer_feed(peer, (skua__peer_event){.kind = SKUA__PEER_BYE_HEARD,
-                                                 .incarnation = control->bye.incarnation});
-        return;
-    case SKUA__CONTROL_APP:
-        if (peer->joined) {
-            skua__control_deliver(node, peer, control->app.channel, control->app.bytes.bytes,
-                                  control->app.bytes.size);
-        }
-        break;
-    case SKUA__CONTROL_REFUSE:
-        refuse_in(link, control);
-        return;
-    case SKUA__CONTROL_HELLO:
-    case SKUA__CONTROL_CRL:   /* reserved: revocation comes with its own issue */
-    case SKUA__CONTROL_PROBE: /* reserved */
-        break;
-    }
-    if (skua__clink_find(node, number) == link) {
-        skua__peer_feed(peer, (skua__peer_event){.kind = SKUA__PEER_HEARD, .link = number});
-    }
-}
-
-static void
-frame_in(skua__clink *link, zmq_msg_t *frame) {
-    skua_node *node = link->node;
-    skua__control control;
-    skua__control_result result =
-        skua__control_decode(zmq_msg_data(frame), zmq_msg_size(frame), &control);
-    if (result == SKUA__CONTROL_UNKNOWN_CRITICAL && link->peer) {
-        skua__clink_refuse(link, SKUA_E_PROTOCOL_VERSION, "a critical frame of an unknown type");
-        dial_fails(link, SKUA__PEER_DIAL_REJECTED);
-        return;
-    }
-    if (result != SKUA__CONTROL_OK) {
-        if (result != SKUA__CONTROL_UNKNOWN) {
-            skua__count(node, SKUA__COUNTER(control_dropped_malformed));
-        }
-        if (!link->up && !link->outgoing) {
-            skua__clink_free(link);
-        }
-        return;
-    }
-    skua__count(node, SKUA__COUNTER(control_received));
-    if (link->up) {
-        control_in(link, &control);
-    } else if (control.type == SKUA__CONTROL_HELLO) {
-        if (link->outgoing) {
-            hello_outgoing(link, &control.hello);
-        } else {
-            hello_incoming(link, &control.hello, frame);
-        }
-    } else if (control.type == SKUA__CONTROL_REFUSE && link->outgoing) {
-        refuse_in(link, &control);
-    } else {
-        skua__count(node, SKUA__COUNTER(control_dropped_unknown));
-        if (!link->outgoing) {
-            skua__clink_refuse(link, SKUA_E_PEER_LOST, "say hello first");
-            skua__clink_free(link);
-        }
     }
 }
 
@@ -724,7 +457,7 @@ router_receive(skua_node *node) {
     if (whole) {
         skua__clink *link = incoming(node, &route, &frame);
         if (link) {
-            frame_in(link, &frame);
+            skua__clink_frame(link, &frame);
         }
     } else if (got) {
         skua__count(node, SKUA__COUNTER(control_dropped_malformed));
@@ -782,7 +515,7 @@ router_monitor_ready(void *arg) {
                 continue;
             }
             if (link->peer) {
-                dial_fails(link, SKUA__PEER_DIAL_FAILED);
+                skua__clink_fails(link, SKUA__PEER_DIAL_FAILED);
             } else {
                 skua__clink_free(link);
             }
@@ -822,6 +555,7 @@ skua__control_close(skua_node *node) {
         skua__clink_free(SKUA_CONTAINER_OF(node->links.next, skua__clink, links));
     }
     skua__hash_fini(&node->routes);
+    skua__hash_fini(&node->numbers);
     node->router_source = skua__node_source_free(node->router_source);
     node->router_monitor_source = skua__node_source_free(node->router_monitor_source);
     node->drain = skua__node_source_free(node->drain);

@@ -147,7 +147,6 @@ beacon_in(skua_node *node, const void *bytes, size_t size, const char *from) {
                               : SKUA__COUNTER(beacons_dropped_certificate));
         return;
     }
-    bool newcomer = !peer || !peer->joined;
     peer = skua__peer_meet(node, &beacon.uuid, beacon.incarnation, &beacon.certificate,
                            SKUA_VIA_BEACON);
     if (!peer) {
@@ -158,8 +157,8 @@ beacon_in(skua_node *node, const void *bytes, size_t size, const char *from) {
     }
     skua__count(node, SKUA__COUNTER(beacons_received));
     skua__peer_at(peer, from, beacon.control_port, beacon.introduction_port);
-    if (newcomer || (beacon.flags & SKUA__BEACON_PROBE)) {
-        /* Before the dial: it must have our certificate when we knock. */
+    if (beacon.flags & SKUA__BEACON_PROBE) {
+        /* A newcomer's first beacon asks for ours; and it must have our certificate before we dial. */
         skua__beacon_soon(node, 0);
     }
     skua__peer_feed(peer,

@@ -255,6 +255,7 @@ init_empty(skua_node *node) {
     skua__cond_init(&node->changed);
     skua__hash_init(&node->peers, node->hook);
     skua__hash_init(&node->routes, node->hook);
+    skua__hash_init(&node->numbers, node->hook);
     skua__list_init(&node->ready);
     skua__list_init(&node->links);
     skua__list_init(&node->introductions);

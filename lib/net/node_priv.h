@@ -182,7 +182,8 @@ struct skua_node {
     bool stepping;
     bool stopping;
     skua__list links;
-    skua__hash routes; /* the ROUTER's name for a connection -> its link */
+    skua__hash routes;  /* the ROUTER's name for a connection -> its link */
+    skua__hash numbers; /* the machines' name for a link -> it */
     uint32_t link_count, next_link;
     void *router, *router_monitor;
     skua__node_source *router_source, *router_monitor_source;
@@ -262,6 +263,12 @@ void skua__control_close(skua_node *node);
 void skua__clink_dial(skua__peer *peer); /* the limiter let it begin: makes peer->dial */
 void skua__clink_free(skua__clink *link);
 skua__clink *skua__clink_find(skua_node *node, uint32_t number);
+void skua__clink_hello(skua__clink *link);
+/*
+ * The link is over, for the machine as LINK_DOWN when it was up, else as that kind of event; it is freed. The link must
+ * have a peer, which may be gone afterwards.
+ */
+void skua__clink_fails(skua__clink *link, skua__peer_event_kind kind);
 /* Sends one frame; false when the link cannot take it. */
 bool skua__clink_send(skua__clink *link, const skua__control *control);
 void skua__clink_send_record(skua__clink *link);
@@ -270,6 +277,10 @@ void skua__clink_ping(skua__clink *link);
 void skua__clink_refuse(skua__clink *link, skua_status status, const char *text);
 void skua__control_probe(skua__peer *peer);
 void skua__control_bye(skua_node *node); /* to every peer */
+
+/* ---- control_frames.c ---- */
+/* Takes one frame that came on the link, which may be gone afterwards. */
+void skua__clink_frame(skua__clink *link, zmq_msg_t *frame);
 
 /* ---- knock.c: is there a listener at that address? ---- */
 typedef enum skua__knock_end {

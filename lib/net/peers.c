@@ -189,7 +189,6 @@ use_link(skua__peer *peer, uint32_t number) {
         peer->protocol = link->version;
         skua__mutex_unlock(&peer->node->lock);
         skua__clink_send_record(link);
-        skua__clink_ping(link);
     }
 }
 

@@ -96,7 +96,8 @@ tell_stats(skua_node *node) {
     }
     printf("STATS zap_unknown=%llu zap_expired=%llu beacon_bad=%llu beacon_fleet=%llu "
            "beacon_mac=%llu intro_bad=%llu intro_certificate=%llu control_bad=%llu "
-           "version=%llu identity=%llu\n",
+           "version=%llu identity=%llu dials=%llu failed=%llu beacons=%llu sent=%llu "
+           "intros=%llu frames=%llu replay=%llu\n",
            (unsigned long long)counters.zap_refused_unknown,
            (unsigned long long)counters.zap_refused_expired,
            (unsigned long long)counters.beacons_dropped_malformed,
@@ -106,7 +107,12 @@ tell_stats(skua_node *node) {
            (unsigned long long)counters.introductions_dropped_certificate,
            (unsigned long long)counters.control_dropped_malformed,
            (unsigned long long)counters.control_dropped_version,
-           (unsigned long long)counters.control_dropped_identity);
+           (unsigned long long)counters.control_dropped_identity,
+           (unsigned long long)counters.dials, (unsigned long long)counters.dials_failed,
+           (unsigned long long)counters.beacons_received, (unsigned long long)counters.beacons_sent,
+           (unsigned long long)counters.introductions_made,
+           (unsigned long long)counters.control_received,
+           (unsigned long long)counters.beacons_dropped_replay);
 }
 
 /* CPU used by this process so far, and its private memory now. */

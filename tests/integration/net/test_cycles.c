@@ -59,7 +59,10 @@ test_cycles_leave_everything_flat(void **state) {
     assert_int_equal(entries_of("/proc/self/fd"), descriptors);
     assert_int_equal(entries_of("/proc/self/task"), threads);
     assert_int_equal(atomic_load(&hook.alive), 0);
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+    /* A sanitizer keeps what was freed for a while, to catch who still uses it. */
     assert_true(after_kb < before_kb + SLACK_KB);
+#endif
 }
 
 int
