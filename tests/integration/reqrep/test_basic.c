@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MPL-2.0
 // REQ and REP between nodes of one process: both start orders, many in flight, deadlines, errors, refusals, handlers.
+#include "failing_allocator.h"
 #include "world.h"
 
 #include <poll.h>
@@ -416,6 +417,112 @@ test_reqrep_descriptors_are_level_triggered(void **state) {
     skua_node_close(b);
 }
 
+static void
+test_reqrep_open_survives_every_allocation_that_fails(void **state) {
+    world *w = *state;
+    skua_node *a = world_node(w, "a");
+    failing_allocator memory;
+    skua_error err = {0};
+    for (long n = 1;; n++) {
+        failing_allocator_init(&memory, n);
+        skua_rep *rep = NULL;
+        skua_status status = skua_rep_open(
+            &rep, a, "walk",
+            SKUA_REP_OPTIONS(.allocator = &memory.hook, .plain_bind = "tcp://127.0.0.1:*"), &err);
+        if (status == SKUA_OK) {
+            assert_true(n > 3);
+            assert_true(skua_rep_plain_port(rep) > 0);
+            skua_rep_close(rep);
+            assert_int_equal(memory.alive, 0);
+            break;
+        }
+        assert_int_equal(status, SKUA_E_NO_MEMORY);
+        assert_null(rep);
+        assert_int_equal(memory.alive, 0);
+    }
+    for (long n = 1;; n++) {
+        failing_allocator_init(&memory, n);
+        skua_req *req = NULL;
+        skua_status status =
+            skua_req_open(&req, a, "walk",
+                          SKUA_REQ_OPTIONS(.allocator = &memory.hook, .plain_only = 1,
+                                           .plain_connect = "tcp://127.0.0.1:9"),
+                          &err);
+        if (status == SKUA_OK) {
+            assert_true(n > 3);
+            skua_req_close(req);
+            assert_int_equal(memory.alive, 0);
+            break;
+        }
+        assert_int_equal(status, SKUA_E_NO_MEMORY);
+        assert_null(req);
+        assert_int_equal(memory.alive, 0);
+    }
+    skua_node_close(a);
+}
+
+static void
+test_reqrep_bad_arguments_leave_everything_untouched(void **state) {
+    world *w = *state;
+    skua_node *a = world_node(w, "a");
+    skua_error err = {0};
+    skua_req *req = NULL;
+    skua_rep *rep = NULL;
+    struct {
+        skua_req_options options;
+        char from_the_future;
+    } newer = {.options = {.size = sizeof newer}, .from_the_future = 1};
+    assert_int_equal(skua_req_open(&req, a, "x", &newer.options, &err), SKUA_E_BAD_ARGUMENT);
+    assert_int_equal(skua_req_open(&req, a, NULL, NULL, &err), SKUA_E_BAD_ARGUMENT);
+    assert_int_equal(skua_req_open(&req, a, "x", SKUA_REQ_OPTIONS(.plain_only = 1), &err),
+                     SKUA_E_BAD_ARGUMENT);
+    assert_int_equal(
+        skua_req_open(&req, a, "x", SKUA_REQ_OPTIONS(.attempts = SKUA_REQ_MAX_ATTEMPTS + 1), &err),
+        SKUA_E_BAD_ARGUMENT);
+    assert_null(req);
+    assert_null(skua_req_close(NULL));
+    assert_null(skua_rep_close(NULL));
+    assert_null(skua_request_free(NULL));
+
+    skua_req_options by_hand;
+    skua_req_options_init(&by_hand, sizeof by_hand);
+    by_hand.timeout_ms = 100;
+    must(skua_req_open(&req, a, "x", &by_hand, &err), &err);
+    must(skua_rep_open(&rep, a, "x", NULL, &err), &err);
+    skua_msg *msg = skua_msg_of_string("x"), *none = NULL, *reply = NULL;
+    assert_int_equal(skua_req_call(req, &none, &reply, 0, &err), SKUA_E_BAD_ARGUMENT);
+    assert_int_equal(skua_req_call(req, &msg, &reply, -7, &err), SKUA_E_BAD_ARGUMENT);
+    assert_int_equal(skua_req_call(req, &msg, NULL, 0, &err), SKUA_E_BAD_ARGUMENT);
+    assert_int_equal(skua_req_send(NULL, &msg, 0, NULL, &err), SKUA_E_BAD_ARGUMENT);
+    skua_req_result result = {.size = 8};
+    assert_int_equal(skua_req_recv(req, &result, SKUA_NONE, &err), SKUA_E_BAD_ARGUMENT);
+    skua_request *request = NULL;
+    assert_int_equal(skua_rep_recv(rep, &request, -7, &err), SKUA_E_BAD_ARGUMENT);
+    assert_int_equal(skua_rep_reply(rep, &request, &msg, &err), SKUA_E_BAD_ARGUMENT);
+    assert_non_null(msg);
+    skua_msg_free(msg);
+
+    /* A node may ask itself. */
+    uint64_t id = 0;
+    msg = skua_msg_of_string("own");
+    must(skua_req_send(req, &msg, 10000, &id, &err), &err);
+    request = take_one(rep);
+    assert_string_equal(skua_msg_sender_name(skua_request_msg(request)), "a");
+    none = NULL;
+    assert_int_equal(skua_rep_reply(rep, &request, &none, &err), SKUA_E_BAD_ARGUMENT);
+    assert_non_null(request); /* untouched */
+    msg = skua_request_take_msg(request);
+    assert_null(skua_request_take_msg(request));
+    must(skua_rep_reply(rep, &request, &msg, &err), &err);
+    result.size = sizeof result;
+    must(skua_req_recv(req, &result, 10000, &err), &err);
+    must(result.status, &result.error);
+    skua_msg_free(result.reply);
+    skua_req_close(req);
+    skua_rep_close(rep);
+    skua_node_close(a);
+}
+
 int
 main(void) {
     world w;
@@ -431,6 +538,8 @@ main(void) {
         cmocka_unit_test_prestate(test_reqrep_closing_rep_hands_over, &w),
         cmocka_unit_test_prestate(test_reqrep_large_messages_with_frames_and_properties, &w),
         cmocka_unit_test_prestate(test_reqrep_descriptors_are_level_triggered, &w),
+        cmocka_unit_test_prestate(test_reqrep_open_survives_every_allocation_that_fails, &w),
+        cmocka_unit_test_prestate(test_reqrep_bad_arguments_leave_everything_untouched, &w),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     world_fini(&w);
