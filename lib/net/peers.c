@@ -188,7 +188,9 @@ use_link(skua__peer *peer, uint32_t number) {
         skua__mutex_lock(&peer->node->lock);
         peer->protocol = link->version;
         skua__mutex_unlock(&peer->node->lock);
+        /* After a change of links too: what went over the earlier one may be lost with it. */
         skua__clink_send_record(link);
+        skua__clink_send_peers(link);
     }
 }
 
@@ -203,9 +205,6 @@ do_join(skua__peer *peer, const skua__peer_action *action) {
     skua__cond_broadcast(&node->changed);
     skua__mutex_unlock(&node->lock);
     use_link(peer, action->link);
-    if (peer->link) {
-        skua__clink_send_peers(peer->link);
-    }
     skua__count(node, SKUA__COUNTER(peers_joined));
     skua__logf(node, SKUA_LOG_INFO, "\"%s\" joined from %s", skua__peer_name(peer), peer->host);
     skua__events_tell(node, SKUA_NODE_JOIN, SKUA_LEAVE_NONE, peer);
