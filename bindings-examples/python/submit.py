@@ -12,8 +12,7 @@ def struct(*fields):
     return type("Struct", (ctypes.Structure,), {"_fields_": fields})
 
 
-Error = struct(("status", c_int32), ("os_errno", c_int32), ("code", c_char * 16),
-               ("where", c_char * 64), ("message", c_char * 384), ("reserved", c_char * 40))
+Error = struct(("numbers", c_int32 * 2), ("code", c_char * 16), ("where", c_char * 64), ("message", c_char * 424))
 # Options, tasks and results begin with their size, so only the fields that are used stand here.
 NodeOptions = struct(("size", c_size_t), ("name", c_char_p))
 PoolOptions = struct(("size", c_size_t), ("node", c_void_p), ("exec", c_void_p))
@@ -39,7 +38,7 @@ def made(function, *words):
 def upper(task_call, _):
     size = c_size_t()
     text = ctypes.string_at(skua.skua_task_input(c_void_p(task_call), byref(size)), size.value)
-    return skua.skua_task_reply(c_void_p(task_call), text.upper(), c_size_t(len(text)))
+    return skua.skua_task_reply(c_void_p(task_call), text.upper(), size)
 
 
 worker, asker = (made(skua.skua_node_open, byref(NodeOptions(sizeof(NodeOptions), name)))
@@ -52,8 +51,7 @@ call(skua.skua_pool_await_nodes, here, b"upper", c_size_t(1), c_int64(10000))
 future = c_void_p()
 call(skua.skua_pool_submit, here, byref(Task(sizeof(Task), b"upper", 0, 0, b"hello", 5)), byref(future))
 call(skua.skua_pool_wait, future, c_int64(10000))
-result = Result(sizeof(Result))
-call(skua.skua_pool_result, future, byref(result))
+call(skua.skua_pool_result, future, byref(result := Result(sizeof(Result))))
 print(ctypes.string_at(result.output, result.output_bytes).decode())
 skua.skua_pool_future_free(future)
 for end, handle in ((skua.skua_pool_close, here), (skua.skua_pool_close, there), (skua.skua_exec_close, executor),
