@@ -236,15 +236,28 @@ show(demo *self) {
     return status;
 }
 
+/* How this program is called from here: from the working folder on, where it lies below it. */
+static const char *
+own_name(char *buffer, size_t size) {
+    char here[3000];
+    ssize_t length = readlink("/proc/self/exe", buffer, size - 1);
+    if (length <= 0) {
+        return "skua";
+    }
+    buffer[length] = 0;
+    size_t below = getcwd(here, sizeof here) ? strlen(here) : 0;
+    bool inside = below > 1 && strncmp(buffer, here, below) == 0 && buffer[below] == '/';
+    return inside ? buffer + below + 1 : buffer;
+}
+
 static void
 print_next(void) {
-    char program[3000] = "skua";
-    ssize_t length = readlink("/proc/self/exe", program, sizeof program - 1);
-    program[length > 0 ? length : 4] = 0;
+    char buffer[3000];
+    const char *program = own_name(buffer, sizeof buffer);
     printf("demo: ok\n"
-           "  %s node --serve      # in two terminals; then: skua nodes, skua submit echo hello\n"
-           "  %s sub weather       # and in another: skua pub weather oslo rain\n"
-           "  %s help              # every command; skua errors explains every error\n",
+           "  %s node --serve   (in two terminals; then: nodes, submit echo hello)\n"
+           "  %s sub weather    (and in another terminal: pub weather oslo rain)\n"
+           "  %s help           (all commands; errors explains every error)\n",
            program, program, program);
 }
 
