@@ -208,10 +208,11 @@ count(demo *self, size_t chunk_bytes) {
             cli_bytes_text((uint64_t)((double)self->input.read_bytes / seconds), rate));
     const char *path = cli_flag_value(tool, "--counts");
     status = path ? write_counts(self, path) : SKUA_OK;
-    if (!status && !self->killed) {
+    if (!status && !self->victim) {
         status =
             cli_fail(tool, SKUA_E_INTERNAL,
-                     "no node could be killed: none held %d chunks at a time", DEMO_VICTIM_CHUNKS);
+                     "no node could be killed: none held %d chunks at a time; give it more text",
+                     DEMO_VICTIM_CHUNKS);
     }
     if (!status && self->retries == 0) {
         status = cli_fail(tool, SKUA_E_INTERNAL, "a node was killed, and yet nothing was retried");

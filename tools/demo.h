@@ -19,6 +19,9 @@ enum {
     DEMO_LEAST_CHUNK_BYTES = 2048,
     DEMO_CHUNKS = 128,      /* at least so many, where the input is small */
     DEMO_WINDOW = 48,       /* chunks that are submitted and not merged */
+    DEMO_FIRST_WINDOW = 16, /* the same until a node was killed: enough must be left then */
+    DEMO_HUNT_CHUNKS = 18,  /* submitted at once when a victim is looked for */
+    DEMO_HUNT_ATTEMPTS = 5,
     DEMO_TOP = 20,          /* words printed */
     DEMO_FREEZE_MS = 30,    /* the victim stands still so long before it is killed */
     DEMO_VICTIM_CHUNKS = 2, /* unacknowledged ones that the victim holds at least */
@@ -49,9 +52,8 @@ typedef struct demo {
     demo_words words;
     uint64_t chunks;
     int64_t took_ns;
-    const demo_child *victim; /* NULL: not chosen yet */
+    const demo_child *victim; /* who was killed; NULL: nobody yet */
     uint32_t victim_chunks;   /* unacknowledged when it was killed */
-    bool killed;
     uint64_t retries;
 } demo;
 

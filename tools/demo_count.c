@@ -33,7 +33,10 @@ struct job {
     bool read_all;
     uint64_t in_flight; /* chunks */
     uint64_t all_bytes, merged_bytes;
-    int64_t frozen_ns; /* when the victim was stopped; 0: it was not */
+    demo_child *frozen; /* stands still now, and may be killed */
+    int64_t frozen_ns;  /* since when */
+    uint32_t attempts;  /* to find a victim */
+    uint32_t allowance; /* chunks that may be submitted while one is looked for */
 };
 
 bool
@@ -77,14 +80,55 @@ chunk_done(void *arg, skua_pool_future *future) {
     skua__mutex_unlock(&job->mutex);
 }
 
+/* The murder: from a quarter of the job on, until a node is killed or none can be. */
+static bool
+hunting(const struct job *job) {
+    return !job->demo->victim && job->attempts < DEMO_HUNT_ATTEMPTS &&
+           job->merged_bytes >= job->all_bytes / 4;
+}
+
+/* How many chunks may be under way now. Before and during the hunt work is kept back for it. */
+static uint64_t
+window(const struct job *job) {
+    if (hunting(job)) {
+        return job->in_flight + job->allowance;
+    }
+    return job->demo->victim ? DEMO_WINDOW : DEMO_FIRST_WINDOW;
+}
+
+static skua_status
+submit_one(struct job *job, skua_pool_future **ret_future) {
+    struct chunk *chunk = calloc(1, sizeof *chunk);
+    if (!chunk) {
+        return cli_fail(job->demo->cli, SKUA_E_NO_MEMORY, "no memory for a chunk");
+    }
+    chunk->job = job;
+    chunk->size = job->size;
+    skua_status status = skua_pool_submit(
+        job->demo->pool,
+        SKUA_TASK(.name = "wordcount", .input = job->bytes, .input_bytes = job->size,
+                  .free_fn = free_bytes, .idempotent = 1, .timeout_ms = DEMO_TASK_TIMEOUT_MS,
+                  .on_done = chunk_done, .on_done_arg = chunk),
+        ret_future, &job->demo->cli->err);
+    if (status) {
+        free(chunk);
+        return status;
+    }
+    job->bytes = NULL;
+    job->in_flight++;
+    job->allowance -= job->allowance > 0;
+    job->demo->chunks++;
+    return SKUA_OK;
+}
+
 /* Submits chunks while there is room. */
 static skua_status
 submit_some(struct job *job) {
     demo *self = job->demo;
-    cli *tool = self->cli;
-    while (!job->read_all && job->in_flight < DEMO_WINDOW) {
+    while (!job->read_all && job->in_flight < window(job)) {
         if (!job->bytes) {
-            skua_status status = demo_input_next(&self->input, &job->bytes, &job->size, &tool->err);
+            skua_status status =
+                demo_input_next(&self->input, &job->bytes, &job->size, &self->cli->err);
             if (status) {
                 return status;
             }
@@ -93,26 +137,11 @@ submit_some(struct job *job) {
                 return SKUA_OK;
             }
         }
-        struct chunk *chunk = calloc(1, sizeof *chunk);
-        if (!chunk) {
-            return cli_fail(tool, SKUA_E_NO_MEMORY, "no memory for a chunk");
-        }
-        chunk->job = job;
-        chunk->size = job->size;
-        skua_pool_future *future;
-        skua_status status = skua_pool_submit(
-            self->pool,
-            SKUA_TASK(.name = "wordcount", .input = job->bytes, .input_bytes = job->size,
-                      .free_fn = free_bytes, .idempotent = 1, .timeout_ms = DEMO_TASK_TIMEOUT_MS,
-                      .on_done = chunk_done, .on_done_arg = chunk),
-            &future, &tool->err);
+        skua_pool_future *future; /* chunk_done() gets it too */
+        skua_status status = submit_one(job, &future);
         if (status) {
-            free(chunk);
             return status == SKUA_E_AGAIN ? SKUA_OK : status;
         }
-        job->bytes = NULL;
-        job->in_flight++;
-        self->chunks++;
     }
     return SKUA_OK;
 }
@@ -164,63 +193,63 @@ merge_done(struct job *job) {
 
 /* ---- The murder ---- */
 
-/* The node with the most unacknowledged chunks. */
+/* The node with the most unacknowledged chunks, or another one at each attempt where nobody has any. */
 static demo_child *
-choose_victim(demo *self) {
-    demo_child *victim = NULL;
+choose(struct job *job) {
+    demo *self = job->demo;
+    demo_child *chosen = &self->children[job->attempts % DEMO_NODES];
     uint32_t most = 0;
     for (size_t i = 0; i < DEMO_NODES; i++) {
         skua_pool_backend backend;
         if (demo_backend_of(self, self->children[i].name, &backend) && backend.in_flight > most) {
             most = backend.in_flight;
-            victim = &self->children[i];
+            chosen = &self->children[i];
         }
     }
-    return victim;
+    return chosen;
 }
 
 /*
- * In the middle of the job one node is stopped, so that what it holds stays unacknowledged, and killed once it is certain
- * that it holds enough: results that it had sent before have arrived by then.
+ * A node is stopped first, and some chunks are submitted at once, so that it is given its share; it is killed a moment later, when
+ * every result that it had sent before has arrived and what it still holds is certainly unacknowledged. One that holds
+ * too little goes on, and another is tried.
  */
 static void
-maybe_kill(struct job *job) {
+hunt(struct job *job) {
     demo *self = job->demo;
-    if (self->killed || job->merged_bytes < job->all_bytes / 4) {
+    if (!hunting(job)) {
         return;
     }
-    if (!self->victim) {
-        demo_child *victim = choose_victim(self);
-        if (!victim) {
-            return;
-        }
-        demo_child_signal(victim, SIGSTOP);
-        self->victim = victim;
+    if (!job->frozen) {
+        job->frozen = choose(job);
         job->frozen_ns = skua__clock_ns();
+        job->allowance = DEMO_HUNT_CHUNKS;
+        demo_child_signal(job->frozen, SIGSTOP);
         return;
     }
+    if (skua__clock_ns() - job->frozen_ns < DEMO_FREEZE_MS * SKUA_NS_PER_MS) {
+        return;
+    }
+    demo_child *child = job->frozen;
     skua_pool_backend backend;
-    if (skua__clock_ns() - job->frozen_ns < DEMO_FREEZE_MS * SKUA_NS_PER_MS ||
-        !demo_backend_of(self, self->victim->name, &backend) ||
-        backend.in_flight < DEMO_VICTIM_CHUNKS) {
+    job->frozen = NULL;
+    job->attempts++;
+    if (!demo_backend_of(self, child->name, &backend) || backend.in_flight < DEMO_VICTIM_CHUNKS) {
+        demo_child_signal(child, SIGCONT);
         return;
     }
-    demo_child *victim = &self->children[self->victim - self->children];
-    self->victim_chunks = backend.in_flight;
-    self->killed = true;
     cli_say(self->cli, "  %s (pid %d) holds %u unacknowledged chunks: killed with SIGKILL\n",
-            victim->name, (int)victim->pid, (unsigned)backend.in_flight);
-    demo_child_signal(victim, SIGKILL);
-    demo_child_reap(victim);
+            child->name, (int)child->pid, (unsigned)backend.in_flight);
+    self->victim = child;
+    self->victim_chunks = backend.in_flight;
+    demo_child_signal(child, SIGKILL);
+    demo_child_reap(child);
 }
 
-/* How long the loop may sleep: the victim's time must be looked at. */
+/* How long the loop may sleep: a node that stands still must be looked at. */
 static int64_t
 next_look_ns(const struct job *job) {
-    if (!job->frozen_ns || job->demo->killed) {
-        return SKUA_NEVER_NS;
-    }
-    return skua__deadline_ns(DEMO_FREEZE_MS / 3);
+    return hunting(job) ? skua__deadline_ns(DEMO_FREEZE_MS / 3) : SKUA_NEVER_NS;
 }
 
 static skua_status
@@ -241,7 +270,7 @@ run_job(struct job *job) {
         if (status) {
             return status;
         }
-        maybe_kill(job);
+        hunt(job);
     }
 }
 

@@ -3,9 +3,10 @@
 #include "cli.h"
 
 const cli_command *const cli_commands[] = {
-    &cli_cmd_node, &cli_cmd_nodes, &cli_cmd_pub, &cli_cmd_sub, &cli_cmd_req, &cli_cmd_rep,
-    &cli_cmd_push, &cli_cmd_pull, &cli_cmd_submit, &cli_cmd_topo, &cli_cmd_demo, &cli_cmd_fleet,
-    &cli_cmd_doctor, &cli_cmd_errors, &cli_cmd_version, &cli_cmd_help, NULL,
+    &cli_cmd_node, &cli_cmd_nodes, &cli_cmd_pub,    &cli_cmd_sub,    &cli_cmd_req,
+    &cli_cmd_rep,  &cli_cmd_push,  &cli_cmd_pull,   &cli_cmd_submit, &cli_cmd_topo,
+    &cli_cmd_demo, &cli_cmd_fleet, &cli_cmd_doctor, &cli_cmd_errors, &cli_cmd_version,
+    &cli_cmd_help, NULL,
 };
 
 /* The library's events, one a line; several threads may speak at once, and one fprintf is one line. */
