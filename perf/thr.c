@@ -2,6 +2,7 @@
 // Throughput, one way: a stream of numbered messages to one receiver, each of which must arrive.
 #include "peers/raw.h"
 #include "perf.h"
+#include "skua_side.h"
 
 void
 perf_thr(perf_bench *bench) {
@@ -44,11 +45,11 @@ perf_thr(perf_bench *bench) {
          .placement = "cross-core",
          .size_bytes = 65536},
     };
-    static const perf_impl *const push_impls[] = {&raw_push_pull};
+    static const perf_impl *const push_impls[] = {&skua_push_pull, &raw_push_pull};
     static const perf_impl *const pub_impls[] = {&raw_pub_sub};
     for (size_t i = 0; i < sizeof push / sizeof *push; i++) {
         double ratio = push[i].size_bytes < 1024 ? 0.9 : 0.95;
-        perf_pairs(bench, &push[i], "msg/s", push_impls, 1,
+        perf_pairs(bench, &push[i], "msg/s", push_impls, 2,
                    (perf_target){.ratio = ratio, .higher_better = true});
     }
     for (size_t i = 0; i < sizeof pub / sizeof *pub; i++) {
