@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum { DEFAULT_ENTRIES = 4096, MOST_ENTRIES = 1 << 20 };
@@ -105,16 +106,19 @@ skua_node_record(skua_node *node, const char *path, skua_error *err) {
     if (!bytes) {
         return SKUA_FAIL_MEMORY(err, "the recording");
     }
-    int fd = mkostemp(draft, O_CLOEXEC);
+    /* What is there and no plain file (a device, a pipe) is written into: a rename would put a file in its place. */
+    struct stat there;
+    bool in_place = lstat(path, &there) == 0 && !S_ISREG(there.st_mode);
+    int fd = in_place ? open(path, O_WRONLY | O_CLOEXEC) : mkostemp(draft, O_CLOEXEC);
     bool written = fd >= 0 && write_all(fd, bytes, size);
     int error = errno;
     if (fd >= 0) {
         close(fd);
-        if (written && rename(draft, path)) {
+        if (written && !in_place && rename(draft, path)) {
             error = errno;
             written = false;
         }
-        if (!written) {
+        if (!written && !in_place) {
             unlink(draft);
         }
     }
