@@ -20,6 +20,7 @@
  *   UP, SUSPECT           LINK_DOWN                 LOST      probe, dial
  *   SUSPECT, LOST         PROBE_REFUSED             KNOWN     LEAVE(gone)
  *   LOST                  DIAL_REFUSED              KNOWN     LEAVE(gone)
+ *   LOST                  PROBE_OPEN, up to the 6th LOST      probe again, within 250 ms in all
  *   LOST                  LINK_UP                   UP        LINK (and ALIVE, if it was suspected)
  *   UP, SUSPECT, LOST     BYE_HEARD                 LEAVING   probe, again and again for 1.3 s
  *   LEAVING               PROBE_REFUSED             KNOWN     LEAVE(bye)
@@ -318,6 +319,8 @@ lose_link(step *s) {
     if (fsm->state == SKUA__PEER_LEAVING) {
         return SKUA__PEER_LEAVING;
     }
+    fsm->open_probes = 0;
+    fsm->probe_ns = SKUA_NEVER_NS;
     want_dial(s);
     return SKUA__PEER_LOST;
 }
@@ -346,7 +349,7 @@ begin_leaving(step *s) {
     skua__peer_fsm *fsm = s->fsm;
     if (s->event->incarnation == fsm->incarnation && fsm->state != SKUA__PEER_LEAVING) {
         act(s, SKUA__PEER_DO_PROBE, fsm->era);
-        fsm->bye_probes = 0;
+        fsm->open_probes = 0;
         fsm->probe_ns = s->now_ns + 2 * SKUA__PEER_PROBE_MS * SKUA_NS_PER_MS;
         return SKUA__PEER_LEAVING;
     }
@@ -361,22 +364,24 @@ probed_leaving(step *s) {
     if (s->event->kind == SKUA__PEER_PROBE_REFUSED || (silent && !fsm->link)) {
         return leave(s, SKUA__LEAVE_BYE);
     }
-    if (++fsm->bye_probes < SKUA__PEER_BYE_PROBES_MAX) {
-        unsigned shift = fsm->bye_probes < 5 ? fsm->bye_probes - 1 : 4;
+    if (++fsm->open_probes < SKUA__PEER_BYE_PROBES_MAX) {
+        unsigned shift = fsm->open_probes < 5 ? fsm->open_probes - 1 : 4;
         fsm->probe_ns = s->now_ns + ((int64_t)20 << shift) * SKUA_NS_PER_MS;
         return SKUA__PEER_LEAVING;
     }
     if (fsm->link) {
         return fsm->suspected ? SKUA__PEER_SUSPECT : SKUA__PEER_UP;
     }
+    fsm->probe_ns = SKUA_NEVER_NS;
     want_dial(s);
     return SKUA__PEER_LOST;
 }
 
 static skua__peer_state
 probed(step *s) {
-    skua__peer_state state = s->fsm->state;
-    if (s->event->link && s->event->link != s->fsm->era) {
+    skua__peer_fsm *fsm = s->fsm;
+    skua__peer_state state = fsm->state;
+    if (s->event->link && s->event->link != fsm->era) {
         return state;
     }
     if (state == SKUA__PEER_LEAVING) {
@@ -385,6 +390,12 @@ probed(step *s) {
     bool doubted = state == SKUA__PEER_SUSPECT || state == SKUA__PEER_LOST;
     if (doubted && s->event->kind == SKUA__PEER_PROBE_REFUSED) {
         return leave(s, SKUA__LEAVE_GONE);
+    }
+    /* The system takes a killed process apart piece by piece: its connection may be gone and its port still open. */
+    if (state == SKUA__PEER_LOST && s->event->kind == SKUA__PEER_PROBE_OPEN &&
+        fsm->open_probes < SKUA__PEER_LOST_PROBES_MAX) {
+        fsm->probe_ns =
+            s->now_ns + ((int64_t)SKUA__PEER_LOST_PROBE_MS << fsm->open_probes++) * SKUA_NS_PER_MS;
     }
     return state;
 }
@@ -403,6 +414,18 @@ ping_when_due(step *s) {
         act(s, SKUA__PEER_DO_BEACON, 0);
     }
     fsm->ping_ns = s->now_ns + fsm->config->heartbeat_ns / (fsm->suspected ? 2 : 1);
+}
+
+static void
+probe_when_due(step *s) {
+    skua__peer_fsm *fsm = s->fsm;
+    bool leaving = fsm->state == SKUA__PEER_LEAVING;
+    if ((leaving || fsm->state == SKUA__PEER_LOST) && s->now_ns >= fsm->probe_ns) {
+        act(s, SKUA__PEER_DO_PROBE, fsm->era);
+        /* While a peer is leaving an answer that never comes must not end the probing. */
+        int64_t again_ns = s->now_ns + 2 * SKUA__PEER_PROBE_MS * SKUA_NS_PER_MS;
+        fsm->probe_ns = leaving ? again_ns : SKUA_NEVER_NS;
+    }
 }
 
 static skua__peer_state
@@ -435,10 +458,7 @@ tick_member(step *s) {
     case SKUA__VERDICT_FRESH:
         break;
     }
-    if (leaving && s->now_ns >= fsm->probe_ns) {
-        act(s, SKUA__PEER_DO_PROBE, fsm->era);
-        fsm->probe_ns = s->now_ns + 2 * SKUA__PEER_PROBE_MS * SKUA_NS_PER_MS;
-    }
+    probe_when_due(s);
     ping_when_due(s);
     return next;
 }
@@ -568,7 +588,8 @@ next_wake_ns(const skua__peer_fsm *fsm, int64_t now_ns) {
     if (fsm->link || fsm->suspected) {
         wake_ns = earlier(wake_ns, fsm->ping_ns);
     }
-    return fsm->state == SKUA__PEER_LEAVING ? earlier(wake_ns, fsm->probe_ns) : wake_ns;
+    bool probing = fsm->state == SKUA__PEER_LEAVING || fsm->state == SKUA__PEER_LOST;
+    return probing ? earlier(wake_ns, fsm->probe_ns) : wake_ns;
 }
 
 void

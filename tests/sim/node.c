@@ -669,6 +669,8 @@ sim_node_kill(sim_world *world, uint32_t n, bool with_host) {
     node->running = node->paused = false;
     node->died_ns = world->now_ns;
     node->died_by_kill = !with_host;
+    node->port_closes_ns =
+        world->now_ns + (with_host ? 0 : skua__rand_below(&world->rand, 30)) * MS;
     while (node->inbox_count) {
         free(node->inbox[node->inbox_first].packet);
         node->inbox_first = (node->inbox_first + 1) % SIM_INBOX_MAX;

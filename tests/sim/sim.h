@@ -109,6 +109,8 @@ typedef struct sim_node {
     bool paused;
     bool host_down; /* packets to it vanish */
     bool stopping;  /* it has said BYE */
+    int64_t
+        port_closes_ns; /* real time; a killed process's port outlives its connections a little */
     uint32_t life;
     uint64_t incarnation;
     uint16_t port;

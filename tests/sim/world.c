@@ -288,6 +288,12 @@ answer_to_dial(sim_world *world, uint32_t id, uint32_t kind, void *payload) {
     }
 }
 
+static bool
+port_open(const sim_world *world, uint32_t n, uint16_t port) {
+    const sim_node *node = &world->nodes[n];
+    return node->port == port && (node->running || world->now_ns < node->port_closes_ns);
+}
+
 /* The listener's system answers, whatever its process does; a stopped process's port is open. */
 static void
 syn_arrives(sim_world *world, uint32_t id, uint32_t b, void *payload) {
@@ -295,7 +301,7 @@ syn_arrives(sim_world *world, uint32_t id, uint32_t b, void *payload) {
     (void)payload;
     sim_conn *conn = &world->conns[id];
     sim_node *node = &world->nodes[conn->node[1]];
-    bool listens = node->running && node->port == conn->port;
+    bool listens = port_open(world, conn->node[1], conn->port);
     if (!arrives(world, conn->node[1], conn->node[0])) {
         return; /* the SYN will come again */
     }

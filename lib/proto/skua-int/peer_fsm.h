@@ -15,6 +15,9 @@ enum {
     SKUA__PEER_PROBE_MS = 500,     /* a probe without an answer for so long is silent */
     SKUA__PEER_SETTLED_MS = 4000,  /* two dials that crossed are both up by then */
     SKUA__PEER_BYE_PROBES_MAX = 8, /* a port that is still open then means that it was no BYE */
+    SKUA__PEER_LOST_PROBES_MAX =
+        6,                        /* a dying process's port may outlive its connections a little */
+    SKUA__PEER_LOST_PROBE_MS = 4, /* so it is probed again after this time, doubled each time */
 };
 
 /* What all peers of a node share; borrowed by each machine, and unchanged while it lives. */
@@ -144,11 +147,11 @@ typedef struct skua__peer_fsm {
     uint64_t seen_incarnation; /* the newest that a beacon spoke of: a hint */
     skua__detector detector;
     skua__dialler dialler;
-    int64_t ping_ns;     /* when the next PING is due */
-    int64_t probe_ns;    /* LEAVING: when the next probe is due */
-    uint32_t bye_probes; /* LEAVING: how many were open */
-    int64_t forget_ns;   /* KNOWN: when it is forgotten */
-    int64_t wake_ns;     /* feed TICK then (lived time); SKUA_NEVER_NS: not needed */
+    int64_t ping_ns;      /* when the next PING is due */
+    int64_t probe_ns;     /* LOST, LEAVING: when the next probe is due */
+    uint32_t open_probes; /* LOST, LEAVING: how many were open */
+    int64_t forget_ns;    /* KNOWN: when it is forgotten */
+    int64_t wake_ns;      /* feed TICK then (lived time); SKUA_NEVER_NS: not needed */
 } skua__peer_fsm;
 
 /* Starts in KNOWN, with no wish to dial until SEEN or TOLD. uuid must not be config->self. */
