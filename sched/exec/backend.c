@@ -60,13 +60,12 @@ static int64_t
 estimate_local(void *ctx, const skua__backend_work *work) {
     (void)work;
     const skua_exec *exec = ctx;
-    /* relaxed: an estimate */
-    uint64_t queued = skua__a64_load(&exec->queued, memory_order_relaxed);
-    uint64_t pending = skua__a64_load(&exec->pending, memory_order_relaxed); /* relaxed: same */
-    if (queued == 0 && pending < exec->worker_count) {
+    uint64_t queued = skua__inject_count(exec);
+    if (skua__jobs_under_way(exec) < exec->worker_count) {
         return 0;
     }
-    uint64_t job_ns = skua__a64_load(&exec->job_ns, memory_order_relaxed); /* relaxed: same */
+    uint64_t job_ns =
+        skua__a64_load(&exec->job_ns, memory_order_relaxed); /* relaxed: an estimate */
     job_ns = job_ns ? job_ns : LOCAL_FIRST_NS;
     /* Those that run are half done on average. */
     return (int64_t)((queued * job_ns + job_ns / 2) / exec->worker_count);

@@ -133,6 +133,7 @@ enum skua__stat {
     EXEC_STAT_PARKS,
     EXEC_STAT_WAKES,
     EXEC_STAT_IDLE_NS,
+    EXEC_STAT_ENDED, /* jobs that ended here, run or dropped */
 };
 
 /* One thread that waits for a group or a future, on its own stack. */
@@ -167,10 +168,14 @@ struct skua_exec {
     char name[10];
     skua__worker *workers; /* worker_places of them */
 
-    skua__mutex queue_lock; /* guards queues */
+    alignas(EXEC_CACHE_LINE) skua__aptr inbox[EXEC_PRIORITIES]; /* newest first; see inject.c */
+    skua__a64 submitted;                                        /* jobs ever submitted */
+
+    alignas(EXEC_CACHE_LINE)
+        skua__mutex queue_lock; /* guards queues, and what changes the next two */
     skua__queue queues[EXEC_PRIORITIES];
-    skua__a64 queued;  /* jobs in queues; changed under queue_lock */
-    skua__a64 pending; /* jobs submitted and not ended */
+    skua__a64 listed;  /* jobs in queues */
+    skua__a64 popped;  /* jobs ever taken out */
     skua__a32 closing; /* outsiders are refused */
 
     alignas(EXEC_CACHE_LINE) skua__a32 searching; /* workers that look around */
@@ -197,6 +202,8 @@ void skua__worker_run_stolen(skua__worker *worker, skua_slot *slot, uint32_t bas
 /* Tells sleepers and leapers that there is more work, unless somebody looks around already. */
 void skua__wake_for_work(skua_exec *exec, skua__worker *by);
 void skua__wake_all(skua_exec *exec);
+/* Jobs that wait or run. */
+uint64_t skua__jobs_under_way(const skua_exec *exec);
 /* Gives this worker's place to a spare, and takes it back. */
 void skua__block_begin(skua__worker *worker);
 void skua__block_end(skua__worker *worker);
@@ -215,6 +222,8 @@ skua_job *skua__inject_pop(skua_exec *exec);
 /* Takes the oldest queued job of a group, or NULL. */
 skua_job *skua__inject_pop_of(skua_exec *exec, const skua_group *group);
 bool skua__inject_any(const skua_exec *exec);
+/* How many jobs wait, about. */
+uint64_t skua__inject_count(const skua_exec *exec);
 
 /* exec.c */
 /* SKUA_OK, or what an outsider's (or a worker's) call on exec fails with now. */

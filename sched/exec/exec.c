@@ -334,8 +334,7 @@ skua_exec_stats_get(skua_exec *exec, skua_exec_stats *ret_stats) {
     for (uint32_t i = 0; i < places; i++) {
         add_stats(&stats, &exec->workers[i]);
     }
-    stats.queued_tasks =
-        skua__a64_load(&exec->queued, memory_order_relaxed); /* relaxed: a figure */
+    stats.queued_tasks = skua__inject_count(exec);
     stats.spares = places - exec->worker_count;
     return give_stats(ret_stats, &stats);
 }

@@ -151,12 +151,26 @@ run_something(skua__worker *worker) {
     return false;
 }
 
-/* Everything has ended, and nothing new may come. */
+uint64_t
+skua__jobs_under_way(const skua_exec *exec) {
+    uint64_t ended = 0;
+    uint32_t places = places_of(exec);
+    for (uint32_t i = 0; i < places; i++) {
+        /* acquire C2: what the job did; pairs with release C2 in end_job() */
+        ended += skua__a64_load(&exec->workers[i].stats[EXEC_STAT_ENDED], memory_order_acquire);
+    }
+    /* seq_cst C1: after what ended; pairs with seq_cst C1 in count_in() */
+    return skua__a64_load(&exec->submitted, memory_order_seq_cst) - ended;
+}
+
+/*
+ * Everything has ended, and nothing new may come. What ended is counted before what was submitted: if the two are equal,
+ * then no job was under way at the moment of the second count, and only jobs may submit while the executor closes.
+ */
 static bool
 is_over(const skua_exec *exec) {
-    /* seq_cst C1: closing before pending; pairs with seq_cst C1 in skua_exec_close() */
-    return skua__a32_load(&exec->closing, memory_order_seq_cst) &&
-           skua__a64_load(&exec->pending, memory_order_seq_cst) == 0; /* seq_cst C1: as above */
+    /* seq_cst C1: closing before the counts; pairs with seq_cst C1 in skua_exec_close() */
+    return skua__a32_load(&exec->closing, memory_order_seq_cst) && skua__jobs_under_way(exec) == 0;
 }
 
 static void
@@ -217,9 +231,21 @@ idle(skua__worker *worker) {
 
 /* ---- Running ---- */
 
+static void
+end_job(skua__worker *worker) {
+    skua_exec *exec = worker->exec;
+    skua__a64 *ended = &worker->stats[EXEC_STAT_ENDED];
+    uint64_t count = skua__a64_load(ended, memory_order_relaxed); /* relaxed: we alone write it */
+    /* release C2: what the job did, its submits among it; pairs with acquire C2 in skua__jobs_under_way() */
+    skua__a64_store(ended, count + 1, memory_order_release);
+    /* seq_cst C1: pairs with seq_cst C1 in skua_exec_close(), which wakes all after it closed */
+    if (skua__a32_load(&exec->closing, memory_order_seq_cst) && is_over(exec)) {
+        skua__wake_all(exec);
+    }
+}
+
 void
 skua__worker_run(skua__worker *worker, skua_job *job) {
-    skua_exec *exec = worker->exec;
     skua_group *group = job->group;
     if (group && !(job->flags & EXEC_JOB_ALWAYS) && skua_group_cancelled(group)) {
         skua__stat_add(worker, EXEC_STAT_DROPPED, 1);
@@ -241,10 +267,7 @@ skua__worker_run(skua__worker *worker, skua_job *job) {
     if (group) {
         skua__group_done(group);
     }
-    /* seq_cst C1: pairs with seq_cst C1 in skua_exec_close() */
-    if (skua__a64_sub(&exec->pending, 1, memory_order_seq_cst) == 1 && is_over(exec)) {
-        skua__wake_all(exec);
-    }
+    end_job(worker);
 }
 
 /* A spare whose place is not needed any more sleeps in the list of retired ones. */
@@ -288,6 +311,8 @@ worker_main(void *arg) {
             idle(worker);
         }
     }
+    /* Whoever sees the end tells the others: of two that ended the last jobs at once, none may have seen it. */
+    skua__wake_all(exec);
     worker_here = NULL;
     return NULL;
 }
@@ -301,13 +326,14 @@ skua__block_begin(skua__worker *worker) {
         return;
     }
     skua__mutex_lock(&exec->sleep_lock);
-    skua__a32_sub(&exec->active, 1, memory_order_relaxed); /* relaxed: under the lock */
-    skua__list *node = skua__list_pop_front(&exec->retired);
+    /* relaxed: under the lock. A spare that has not yet noticed that it could retire is as good as a new one. */
+    uint32_t active = skua__a32_sub(&exec->active, 1, memory_order_relaxed) - 1;
     uint32_t places = skua__a32_load(&exec->places, memory_order_relaxed); /* relaxed: locked */
+    skua__list *node = active < exec->worker_count ? skua__list_pop_front(&exec->retired) : NULL;
     bool stands_in = node != NULL;
     if (node) {
         skua__unpark(&SKUA_CONTAINER_OF(node, skua__worker, sleeper)->parker);
-    } else if (places < exec->worker_places) {
+    } else if (active < exec->worker_count && places < exec->worker_places) {
         stands_in = skua__worker_open(exec, places, NULL) == SKUA_OK &&
                     skua__worker_start(&exec->workers[places], NULL) == SKUA_OK;
     }

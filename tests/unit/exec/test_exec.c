@@ -35,6 +35,13 @@ run_counting(skua_worker w, skua_job *job) {
     self->order = atomic_fetch_add(self->count, 1);
 }
 
+/* The same, but it touches nothing after it has counted. */
+static void
+run_telling(skua_worker w, skua_job *job) {
+    (void)w;
+    atomic_fetch_add(((counting_job *)(void *)job)->count, 1);
+}
+
 typedef struct gate {
     skua_job job;
     pthread_mutex_t lock;
@@ -289,7 +296,7 @@ static void
 run_blocker(skua_worker w, void *frame) {
     /* The only worker blocks until a job has run that only its spare can run. */
     counting_job other = {.count = frame};
-    skua_job_init(&other.job, run_counting);
+    skua_job_init(&other.job, run_telling);
     skua_worker_block_begin(w);
     skua_worker_block_begin(w);
     assert_int_equal(skua_exec_submit(skua_worker_exec(w), &other.job), SKUA_OK);
@@ -312,7 +319,7 @@ test_exec_spare_stands_in_for_a_blocked_worker(void **state) {
     }
     skua_exec_stats stats = {.size = sizeof stats};
     assert_int_equal(skua_exec_stats_get(exec, &stats), SKUA_OK);
-    assert_in_range(stats.spares, 1, 2); /* one is used again and again */
+    assert_int_equal(stats.spares, 1); /* one is used again and again */
     skua_exec_close(exec);
 }
 
