@@ -108,7 +108,7 @@ skua_node_record(skua_node *node, const char *path, skua_error *err) {
     }
     /* What is there and no plain file (a device, a pipe) is written into: a rename would put a file in its place. */
     struct stat there;
-    bool in_place = lstat(path, &there) == 0 && !S_ISREG(there.st_mode);
+    bool in_place = stat(path, &there) == 0 && !S_ISREG(there.st_mode);
     int fd = in_place ? open(path, O_WRONLY | O_CLOEXEC) : mkostemp(draft, O_CLOEXEC);
     bool written = fd >= 0 && write_all(fd, bytes, size);
     int error = errno;
