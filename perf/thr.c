@@ -46,7 +46,7 @@ perf_thr(perf_bench *bench) {
          .size_bytes = 65536},
     };
     static const perf_impl *const push_impls[] = {&skua_push_pull, &raw_push_pull};
-    static const perf_impl *const pub_impls[] = {&raw_pub_sub};
+    static const perf_impl *const pub_impls[] = {&skua_pub_sub, &raw_pub_sub};
     for (size_t i = 0; i < sizeof push / sizeof *push; i++) {
         double ratio = push[i].size_bytes < 1024 ? 0.9 : 0.95;
         perf_pairs(bench, &push[i], "msg/s", push_impls, 2,
@@ -54,7 +54,7 @@ perf_thr(perf_bench *bench) {
     }
     for (size_t i = 0; i < sizeof pub / sizeof *pub; i++) {
         double ratio = pub[i].size_bytes < 1024 ? 0.9 : 0.95;
-        perf_pairs(bench, &pub[i], "msg/s", pub_impls, 1,
+        perf_pairs(bench, &pub[i], "msg/s", pub_impls, 2,
                    (perf_target){.ratio = ratio, .higher_better = true});
     }
 }
