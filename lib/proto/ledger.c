@@ -116,7 +116,9 @@ skua__tx_next(skua__tx *tx) {
     while (tx->sent < tx->length) {
         skua__tx_unit *unit = skua__tx_at(tx, tx->sent);
         if (unit->gap) {
-            return tx->sent_gaps < SKUA__GAPS_MAX ? unit : NULL;
+            /* Only when a message may follow: until then further drops become part of it. */
+            bool follows = skua__credit_allows(&tx->credit, tx->sent_bytes, tx->sent_msgs);
+            return follows && tx->sent_gaps < SKUA__GAPS_MAX ? unit : NULL;
         }
         if (unit->left == 0) {
             tx->sent++;
@@ -516,9 +518,20 @@ skua__rx_take_gap(skua__rx *rx) {
     return gap;
 }
 
+static bool
+in_gap(const skua__rx *rx, uint64_t seq) {
+    for (uint32_t i = 0; i < rx->gap_length; i++) {
+        if (seq >= rx->gaps[i].first && seq - rx->gaps[i].first < rx->gaps[i].count) {
+            return true;
+        }
+    }
+    return false;
+}
+
 skua_status
 skua__rx_done(skua__rx *rx, uint64_t seq) {
-    if (seq < rx->confirmed || seq >= rx->expected || (rx->done_count && bit_get(rx, seq))) {
+    if (in_gap(rx, seq) || seq < rx->confirmed || seq >= rx->expected ||
+        (rx->done_count && bit_get(rx, seq))) {
         return SKUA_E_NOT_FOUND;
     }
     if (seq == rx->confirmed) {

@@ -88,7 +88,7 @@ void skua__tx_fini(skua__tx *tx, skua__drop_cause cause);
  */
 skua__tx_unit *skua__tx_append(skua__tx *tx, uint32_t count, uint32_t bytes);
 /*
- * The next unit to be sent, when credit allows (gaps always); NULL: none. After it was handed to the socket call
+ * The next unit to be sent, when credit allows; NULL: none. After it was handed to the socket call
  * skua__tx_mark_sent(); not calling it means that the socket was full.
  */
 skua__tx_unit *skua__tx_next(skua__tx *tx);

@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: MPL-2.0
+// Credit: two messages always, then the windows; and how the receiver's windows adapt.
+#include "test.h"
+
+#include <skua-int/clock.h>
+#include <skua-int/credit.h>
+
+static void
+test_credit_allows_two_and_the_window(void **state) {
+    (void)state;
+    skua__credit credit = {.window_bytes = 100, .window_msgs = 10};
+    assert_true(skua__credit_allows(&credit, 1 << 30, 0));
+    assert_true(skua__credit_allows(&credit, 1 << 30, 1));
+    assert_false(skua__credit_allows(&credit, 100, 2));
+    assert_true(skua__credit_allows(&credit, 99, 9));
+    assert_false(skua__credit_allows(&credit, 99, 10));
+}
+
+static void
+test_credit_grows_while_the_reader_starves(void **state) {
+    (void)state;
+    skua__grant grant;
+    skua__grant_init(&grant, 0, 2, true);
+    assert_int_equal(grant.window_bytes, SKUA__WINDOW_FIRST_BYTES);
+    skua__grant_on_receive(&grant, 10, true);
+    skua__grant_adapt(&grant, false); /* not starved: no need */
+    assert_int_equal(grant.window_msgs, 2);
+    skua__grant_on_receive(&grant, 10, true);
+    skua__grant_adapt(&grant, true);
+    assert_int_equal(grant.window_msgs, 4);
+    skua__grant_adapt(&grant, true); /* the sender did not say that it could use more */
+    assert_int_equal(grant.window_msgs, 4);
+    for (int i = 0; i < 64; i++) {
+        skua__grant_on_receive(&grant, 10, true);
+        skua__grant_adapt(&grant, true);
+    }
+    assert_int_equal(grant.window_msgs, SKUA__WINDOW_MAX_MSGS);
+    assert_int_equal(grant.window_bytes, SKUA__WINDOW_MAX_BYTES);
+}
+
+static void
+test_credit_shrinks_when_messages_wait(void **state) {
+    (void)state;
+    skua__grant grant;
+    skua__grant_init(&grant, 0, 64, true);
+    for (int i = 0; i < 10; i++) {
+        skua__grant_on_pop(&grant, 5 * SKUA_NS_PER_MS);
+        skua__grant_on_receive(&grant, 10, true);
+        skua__grant_adapt(&grant, true);
+    }
+    assert_int_equal(grant.window_msgs, SKUA__WINDOW_MIN_MSGS);
+}
+
+static void
+test_credit_bytes_grow_without_the_senders_word(void **state) {
+    (void)state;
+    skua__grant grant;
+    skua__grant_init(&grant, 1000, 0, false);
+    skua__grant_on_receive(&grant, 749, false);
+    skua__grant_adapt(&grant, true);
+    assert_int_equal(grant.window_bytes, 1000);
+    skua__grant_on_receive(&grant, 750, false);
+    skua__grant_adapt(&grant, true);
+    assert_int_equal(grant.window_bytes, 2000);
+    assert_int_equal(grant.window_msgs, SKUA__WINDOW_MAX_MSGS);
+}
+
+int
+main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_credit_allows_two_and_the_window),
+        cmocka_unit_test(test_credit_grows_while_the_reader_starves),
+        cmocka_unit_test(test_credit_shrinks_when_messages_wait),
+        cmocka_unit_test(test_credit_bytes_grow_without_the_senders_word),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
