@@ -52,7 +52,7 @@ test_fleet_begin(void) {
 uint16_t
 test_fleet_beacon_port(void) {
     const char *given = getenv("SKUA_TEST_BEACON_PORT");
-    return given ? (uint16_t)atoi(given) : (uint16_t)(20000 + getpid() % 12000);
+    return (uint16_t)(given ? atoi(given) : 20000 + getpid() % 12000);
 }
 
 skua_node *

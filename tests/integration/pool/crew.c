@@ -156,7 +156,7 @@ crew_start(crew_team *self, int count) {
         int ends[2];
         assert_int_equal(pipe(ends), 0);
         fcntl(ends[1], F_SETFD, FD_CLOEXEC);
-        char name[8], stop[16];
+        char name[16], stop[16];
         snprintf(name, sizeof name, "w%d", i);
         snprintf(stop, sizeof stop, "%d", ends[0]);
         pid_t pid = fork();
