@@ -349,5 +349,6 @@ main(int argc, char **argv) {
         cmocka_unit_test(test_remote_short_tasks_run_where_they_arrive),
         cmocka_unit_test(test_remote_and_local_together),
     };
+    cmocka_set_test_filter(getenv("SKUA_TEST_FILTER"));
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
