@@ -115,6 +115,13 @@ skua__pattern_stats(skua__handle *handle, const uint64_t *accepted, const uint64
         .frames_received = counters.frames_received,
         .bytes_sent = counters.bytes_sent,
     };
+    const skua__plain *plain = skua__handle_plain(handle);
+    if (plain) {
+        const skua__plain_counts *counts = skua__plain_counts_of(plain);
+        stats.handed_to_zmq = counts->handed_to_zmq;
+        stats.plain_received = counts->received;
+        stats.plain_dropped = counts->dropped_in + counts->dropped_out;
+    }
     copy_sized(ret_stats, ret_stats->size, &stats, sizeof stats);
     skua__handle_leave(handle);
     return SKUA_OK;
@@ -217,6 +224,12 @@ skua__pattern_await(skua__handle *handle, size_t count, int64_t deadline_ns, sku
     }
     skua__handle_leave(handle);
     return status;
+}
+
+uint16_t
+skua__pattern_plain_port(const skua__handle *handle) {
+    const skua__plain *plain = skua__handle_plain(handle);
+    return plain ? skua__plain_port(plain) : 0;
 }
 
 int

@@ -36,6 +36,8 @@ skua_status skua__pattern_drain(skua__handle *handle, const uint64_t *waiting, i
 /* Waits until count links are up; SKUA_E_NO_PROVIDER when there is none at all. Enters and leaves. */
 skua_status skua__pattern_await(skua__handle *handle, size_t count, int64_t deadline_ns,
                                 skua_error *err);
+/* The port of the plain endpoint; 0: there is none. */
+uint16_t skua__pattern_plain_port(const skua__handle *handle);
 int skua__pattern_fd(skua__handle *handle); /* -1 in the child of a fork() */
 
 /* ---- Handlers: messages of the handle's queue go to a function on a runner's threads ---- */

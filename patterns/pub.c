@@ -213,6 +213,10 @@ skua_pub_open(skua_pub **ret_pub, skua_node *node, const char *service,
     skua__handle_options link_options = {
         .allocator = hook,
         .version = options.version,
+        .plain = {.kind = SKUA__PLAIN_PUB,
+                  .endpoint = options.plain_bind,
+                  .bind = true,
+                  .insecure = options.plain_insecure != 0},
         .batch_msgs = share < 1 ? 1
                       : share > 256 && pub->policy == SKUA_SLOW_DROP_OLDEST
                           ? 256
@@ -301,6 +305,11 @@ publish(skua_pub *pub, const char *topic, skua_msg *msg) {
     }
     if (pub->policy == SKUA_SLOW_DROP_OLDEST) {
         drop_oldest(pub);
+    }
+    skua__plain *plain = skua__handle_plain(&pub->handle);
+    if (plain) {
+        /* What ZeroMQ does not take is counted there; it is no reason to fail the others' message. */
+        (void)!skua__plain_send(plain, NULL, msg);
     }
     return SKUA_OK;
 }
@@ -415,6 +424,11 @@ skua_pub_drain(skua_pub *pub, int64_t timeout_ms, skua_error *err) {
         return skua__bad_timeout(timeout_ms, err);
     }
     return skua__pattern_drain(&pub->handle, NULL, deadline_ns, err);
+}
+
+uint16_t
+skua_pub_plain_port(const skua_pub *pub) {
+    return skua__pattern_plain_port(&pub->handle);
 }
 
 int

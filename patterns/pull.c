@@ -91,7 +91,12 @@ skua_pull_open(skua_pull **ret_pull, skua_node *node, const char *service,
         return status;
     }
     const skua_allocator *hook = options.allocator ? options.allocator : skua__node_hook(node);
-    skua__handle_options link_options = {.allocator = hook, .version = options.version};
+    skua__handle_options link_options = {.allocator = hook,
+                                         .version = options.version,
+                                         .plain = {.kind = SKUA__PLAIN_PULL,
+                                                   .endpoint = options.plain_bind,
+                                                   .bind = true,
+                                                   .insecure = options.plain_insecure != 0}};
     status = window_of(&options, &link_options, err);
     if (status != SKUA_OK) {
         return status;
@@ -181,17 +186,24 @@ skua_pull_done(skua_pull *pull, skua_msg **msg, skua_error *err) {
                          "manual_done");
     }
     uint64_t id = skua__msg_word(*msg);
+    bool plain = skua_msg_is_plain(*msg);
     *msg = skua_msg_free(*msg);
     skua_status status = skua__handle_enter(&pull->handle, err);
     if (status != SKUA_OK) {
         return status;
     }
-    if (!skua__handle_done_locked(&pull->handle, id)) {
+    /* A plain pusher waits for no confirmation. */
+    if (!plain && !skua__handle_done_locked(&pull->handle, id)) {
         status = SKUA_FAIL(err, SKUA_E_PEER_LOST,
                            "the pusher is gone, or has given the message to another worker");
     }
     skua__handle_leave(&pull->handle);
     return status;
+}
+
+uint16_t
+skua_pull_plain_port(const skua_pull *pull) {
+    return skua__pattern_plain_port(&pull->handle);
 }
 
 int

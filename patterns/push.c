@@ -40,6 +40,13 @@ least_busy(skua__handle *handle) {
     return best;
 }
 
+/* Plain workers get what nobody else has room for: they confirm nothing. */
+static bool
+plain_has_room(const skua__handle *handle) {
+    skua__plain *plain = skua__handle_plain(handle);
+    return plain && skua__plain_room(plain);
+}
+
 /* ---- What the handle calls ---- */
 
 static void
@@ -68,13 +75,20 @@ push_link_down(skua__handle *handle, skua__link *link, skua__down_reason reason)
     }
 }
 
+/* Sends over a link, or, where that is NULL, to a plain worker. */
+static skua_status
+give(skua__handle *handle, skua__link *link, skua_msg *msg, bool redelivered) {
+    return link ? skua__link_send(link, NULL, 0, msg, redelivered)
+                : skua__plain_send(skua__handle_plain(handle), NULL, msg);
+}
+
 static void
 push_progress(skua__handle *handle) {
     skua_push *push = push_of(handle);
     skua__link *link;
-    while (push->redo_first && (link = least_busy(handle)) != NULL) {
+    while (push->redo_first && ((link = least_busy(handle)) != NULL || plain_has_room(handle))) {
         skua_msg *msg = push->redo_first;
-        if (skua__link_send(link, NULL, 0, msg, skua_msg_redelivered(msg)) != SKUA_OK) {
+        if (give(handle, link, msg, skua_msg_redelivered(msg)) != SKUA_OK) {
             return; /* no memory: again at the next pump */
         }
         push->redo_first = skua__msg_next(msg);
@@ -93,7 +107,7 @@ push_busy(skua__handle *handle) {
 
 static bool
 push_readable(skua__handle *handle) {
-    return least_busy(handle) != NULL;
+    return least_busy(handle) != NULL || plain_has_room(handle);
 }
 
 static const skua__pattern_ops push_ops = {
@@ -134,7 +148,11 @@ skua_push_open(skua_push **ret_push, skua_node *node, const char *service,
     }
     push->timeout_ms = options.timeout_ms ? options.timeout_ms : SKUA_PUSH_DEFAULT_TIMEOUT_MS;
     push->linger_ms = options.linger_ms;
-    skua__handle_options link_options = {.allocator = hook};
+    skua__handle_options link_options = {.allocator = hook,
+                                         .local = options.plain_only != 0,
+                                         .plain = {.kind = SKUA__PLAIN_PUSH,
+                                                   .endpoint = options.plain_connect,
+                                                   .insecure = options.plain_insecure != 0}};
     status = skua__handle_open(&push->handle, node, service, &push_ops, &link_options, err);
     if (status != SKUA_OK) {
         skua__mem_free(hook, push);
@@ -162,7 +180,7 @@ skua_push_close(skua_push *push) {
     return NULL;
 }
 
-/* Waits for a link with room. Entered by the caller. Returns 0 with the link, or why there is none. */
+/* Waits for a worker with room. Entered by the caller. Returns 0 with the link, or why there is none. */
 static skua_status
 find_room(skua_push *push, int64_t deadline_ns, skua__link **ret_link, skua_error *err) {
     skua__handle *handle = &push->handle;
@@ -172,8 +190,8 @@ find_room(skua_push *push, int64_t deadline_ns, skua__link **ret_link, skua_erro
             (void)skua__handle_pump_locked(handle);
             link = push->redo_first ? NULL : least_busy(handle);
         }
-        if (link) {
-            *ret_link = link;
+        if (link || (!push->redo_first && plain_has_room(handle))) {
+            *ret_link = link; /* NULL: the plain worker */
             return SKUA_OK;
         }
         if (deadline_ns == 0) {
@@ -207,7 +225,7 @@ skua_push_send(skua_push *push, skua_msg **msg, int64_t timeout_ms, skua_error *
     skua__link *link = NULL;
     status = find_room(push, deadline_ns, &link, err);
     if (status == SKUA_OK) {
-        status = skua__link_send(link, NULL, 0, *msg, false);
+        status = give(&push->handle, link, *msg, false);
         if (status == SKUA_E_TOO_BIG) {
             status = SKUA_FAIL(err, status, "a message of %zu bytes is more than one frame holds",
                                skua_msg_total_size(*msg));

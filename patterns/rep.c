@@ -19,25 +19,6 @@ skua_rep_options_init(skua_rep_options *options, size_t size) {
     }
 }
 
-static skua_status
-open_plain(skua_rep *rep, const skua_rep_options *options, skua_error *err) {
-    skua__plain_options plain_options = {.kind = SKUA__PLAIN_REP,
-                                         .endpoint = options->plain_bind,
-                                         .bind = true,
-                                         .insecure = options->plain_insecure};
-    skua_status status =
-        skua__plain_open(&rep->plain, rep->handle.node, rep->handle.hook, &plain_options, err);
-    if (status != SKUA_OK) {
-        return status;
-    }
-    status = skua__handle_enter(&rep->handle, err);
-    if (status == SKUA_OK) {
-        status = skua__handle_attach_plain_locked(&rep->handle, rep->plain, err);
-        skua__handle_leave(&rep->handle);
-    }
-    return status;
-}
-
 static skua__rep_tally *
 tally_new(const skua_allocator *hook) {
     skua__rep_tally *tally = skua__mem_new(hook, sizeof *tally);
@@ -73,21 +54,19 @@ skua_rep_open(skua_rep **ret_rep, skua_node *node, const char *service,
     }
     skua__list_init(&rep->queue);
     rep->plain_waiting_max = options.plain_waiting ? options.plain_waiting : DEFAULT_PLAIN_WAITING;
-    skua__handle_options handle_options = {
-        .allocator = hook, .version = options.version, .window_bytes = options.window_bytes};
+    skua__handle_options handle_options = {.allocator = hook,
+                                           .version = options.version,
+                                           .window_bytes = options.window_bytes,
+                                           .plain = {.kind = SKUA__PLAIN_REP,
+                                                     .endpoint = options.plain_bind,
+                                                     .bind = true,
+                                                     .insecure = options.plain_insecure != 0}};
     skua_status status =
         skua__handle_open(&rep->handle, node, service, &skua__rep_ops, &handle_options, err);
     if (status != SKUA_OK) {
         skua__mem_free(hook, rep->tally);
         skua__mem_free(hook, rep);
         return status;
-    }
-    if (options.plain_bind) {
-        status = open_plain(rep, &options, err);
-        if (status != SKUA_OK) {
-            skua_rep_close(rep);
-            return status;
-        }
     }
     *ret_rep = rep;
     return SKUA_OK;
@@ -116,7 +95,6 @@ skua_rep_close(skua_rep *rep) {
         skua__request_end(SKUA_CONTAINER_OF(node, skua_request, node));
     }
     skua__handle_fini(&rep->handle);
-    skua__plain_close(rep->plain);
     skua__rep_tally_unref(rep->tally);
     return skua__mem_free(hook, rep);
 }
@@ -273,7 +251,8 @@ skua_rep_fd(const skua_rep *rep) {
 
 uint16_t
 skua_rep_plain_port(const skua_rep *rep) {
-    return rep->plain ? skua__plain_port(rep->plain) : 0;
+    const skua__plain *plain = skua__handle_plain(&rep->handle);
+    return plain ? skua__plain_port(plain) : 0;
 }
 
 skua_status
@@ -289,7 +268,7 @@ skua_rep_stats(skua_rep *rep, skua_reqrep_stats *ret_stats) {
     /* relaxed: a counter that is only read for statistics. */
     stats.dropped += atomic_load_explicit(&rep->tally->freed, memory_order_relaxed);
     stats.open = stats.received - stats.answered - stats.refused - stats.expired - stats.dropped;
-    skua__reqrep_fill_stats(&rep->handle, rep->plain, &stats);
+    skua__reqrep_fill_stats(&rep->handle, &stats);
     skua__handle_leave(&rep->handle);
     skua__reqrep_give_stats(&stats, ret_stats);
     return SKUA_OK;

@@ -97,7 +97,7 @@ skua__rep_answer_locked(skua_rep *rep, skua_request *request, int kind, skua_msg
     if (request->envelope) {
         /* A plain REQ understands nothing but a reply; a refusal tells it nothing that it could use. */
         if (kind != SKUA__REQREP_REFUSED) {
-            status = skua__plain_send(rep->plain, request->envelope, msg);
+            status = skua__plain_send(skua__handle_plain(&rep->handle), request->envelope, msg);
             gone = status == SKUA_E_PEER_LOST || status == SKUA_E_AGAIN;
         }
     } else {
@@ -264,7 +264,7 @@ static void
 rep_plain(skua__handle *handle) {
     skua_rep *rep = rep_of(handle);
     skua_msg *envelope, *msg;
-    while (skua__plain_recv(rep->plain, &envelope, &msg) == SKUA_OK) {
+    while (skua__plain_recv(skua__handle_plain(&rep->handle), &envelope, &msg) == SKUA_OK) {
         skua_request *request = NULL;
         if (rep->plain_waiting < rep->plain_waiting_max) {
             request = request_new(rep, &msg);

@@ -29,7 +29,6 @@ struct skua_request {
 /* Everything is guarded by the handle's lock. */
 struct skua_rep {
     skua__handle handle;
-    skua__plain *plain;
     skua__rep_tally *tally;
     uint32_t plain_waiting, plain_waiting_max; /* requests of plain peers in the queue */
     skua__list queue;                          /* skua_request: nobody took them yet */

@@ -4,7 +4,6 @@
 #include "reqrep_stats.h"
 
 #include <skua-int/clock.h>
-#include <skua-int/endpoint.h>
 #include <skua-int/fail.h>
 
 #include <assert.h>
@@ -57,27 +56,14 @@ read_options(skua_req *req, const skua_req_options *given, skua_error *err) {
     return SKUA_OK;
 }
 
-static skua_status
-open_plain(skua_req *req, skua_error *err) {
-    skua__plain_options options = {.kind = SKUA__PLAIN_REQ,
-                                   .endpoint = req->options.plain_connect,
-                                   .insecure = req->options.plain_insecure};
-    return skua__plain_open(&req->plain, req->handle.node, req->handle.hook, &options, err);
-}
-
 /* From here on the plain endpoint is one more provider. */
-static skua_status
-attach_plain(skua_req *req, skua_error *err) {
-    skua_status status = skua__handle_enter(&req->handle, err);
-    if (status != SKUA_OK) {
-        return status;
-    }
-    status = skua__handle_attach_plain_locked(&req->handle, req->plain, err);
-    if (status == SKUA_OK) {
+static void
+add_plain_provider(skua_req *req) {
+    if (skua__handle_enter(&req->handle, NULL) == SKUA_OK) {
         skua__list_push_back(&req->providers, &req->plain_provider.node);
+        skua__req_dispatch(req);
+        skua__handle_leave(&req->handle);
     }
-    skua__handle_leave(&req->handle);
-    return status;
 }
 
 skua_status
@@ -97,7 +83,7 @@ skua_req_open(skua_req **ret_req, skua_node *node, const char *service,
     }
     skua_status status = read_options(req, options, err);
     if (status != SKUA_OK) {
-        goto fail_memory;
+        goto fail;
     }
     skua__ask_table_init(&req->asks, hook, req->options.in_flight);
     skua__list_init(&req->waiting);
@@ -106,31 +92,24 @@ skua_req_open(skua_req **ret_req, skua_node *node, const char *service,
     skua__list_init(&req->plain_provider.node);
     skua__list_init(&req->plain_provider.asked);
     req->plain_provider.id = PLAIN_PROVIDER_ID;
-    skua__handle_options handle_options = {.allocator = hook,
-                                           .local = req->options.plain_only != 0};
+    skua__handle_options handle_options = {
+        .allocator = hook,
+        .local = req->options.plain_only != 0,
+        .plain = {.kind = SKUA__PLAIN_REQ,
+                  .endpoint = req->options.plain_connect,
+                  .insecure = req->options.plain_insecure != 0},
+    };
     status = skua__handle_open(&req->handle, node, service, &skua__req_ops, &handle_options, err);
     if (status != SKUA_OK) {
-        goto fail_memory;
+        goto fail;
     }
-    if (req->options.plain_connect) {
-        status = open_plain(req, err);
-        if (status != SKUA_OK) {
-            goto fail_handle;
-        }
-        status = attach_plain(req, err);
-        if (status != SKUA_OK) {
-            goto fail_handle;
-        }
+    if (skua__handle_plain(&req->handle)) {
+        add_plain_provider(req);
     }
     req->options.plain_connect = NULL; /* the caller's string may be gone soon */
     *ret_req = req;
     return SKUA_OK;
-fail_handle:
-    skua__handle_close(&req->handle, 0);
-    skua__handle_fini(&req->handle);
-    skua__plain_close(req->plain);
-    skua__ask_table_fini(&req->asks);
-fail_memory:
+fail:
     skua__mem_free(hook, req);
     return status;
 }
@@ -151,7 +130,6 @@ skua_req_close(skua_req *req) {
     }
     skua__handle_close(&req->handle, skua__deadline_ns(CLOSE_MS));
     skua__handle_fini(&req->handle);
-    skua__plain_close(req->plain);
     position = 0;
     while ((ask = skua__ask_table_next(&req->asks, &position))) {
         skua__ask_table_remove(&req->asks, ask);
@@ -390,7 +368,7 @@ skua_req_stats(skua_req *req, skua_reqrep_stats *ret_stats) {
         return status;
     }
     skua_reqrep_stats stats = req->stats;
-    skua__reqrep_fill_stats(&req->handle, req->plain, &stats);
+    skua__reqrep_fill_stats(&req->handle, &stats);
     skua__handle_leave(&req->handle);
     skua__reqrep_give_stats(&stats, ret_stats);
     return SKUA_OK;

@@ -127,7 +127,7 @@ has_room(skua_req *req, const skua__req_provider *provider) {
     if (provider->link) {
         return skua__link_room(provider->link);
     }
-    return provider->load < PLAIN_LOAD_MAX && skua__plain_room(req->plain);
+    return provider->load < PLAIN_LOAD_MAX && skua__plain_room(skua__handle_plain(&req->handle));
 }
 
 static uint64_t
@@ -169,7 +169,7 @@ send_to(skua_req *req, skua__req_provider *provider, skua__ask *ask, int64_t now
         if (!envelope) {
             return SKUA_E_NO_MEMORY;
         }
-        skua_status status = skua__plain_send(req->plain, envelope, ask->msg);
+        skua_status status = skua__plain_send(skua__handle_plain(&req->handle), envelope, ask->msg);
         skua_msg_free(envelope);
         return status;
     }
@@ -384,7 +384,7 @@ static void
 req_plain(skua__handle *handle) {
     skua_req *req = req_of(handle);
     skua_msg *envelope, *msg;
-    while (skua__plain_recv(req->plain, &envelope, &msg) == SKUA_OK) {
+    while (skua__plain_recv(skua__handle_plain(&req->handle), &envelope, &msg) == SKUA_OK) {
         uint64_t id = skua__plain_envelope_id(envelope);
         answered(req, id, SKUA__REQUEST_REPLY, &req->plain_provider, &msg);
         skua_msg_free(envelope);

@@ -29,7 +29,6 @@ struct skua_req {
     skua__list results; /* ended, for skua_req_recv() */
     skua__list providers;
     skua__req_provider plain_provider;
-    skua__plain *plain;
     skua_reqrep_stats stats; /* the counters of requests only */
 };
 

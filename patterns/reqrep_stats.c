@@ -8,7 +8,7 @@
 #include <string.h>
 
 void
-skua__reqrep_fill_stats(skua__handle *handle, const skua__plain *plain, skua_reqrep_stats *stats) {
+skua__reqrep_fill_stats(skua__handle *handle, skua_reqrep_stats *stats) {
     skua__handle_counters counters;
     skua__handle_counters_locked(handle, &counters);
     const skua__ledger_counts *sent = &counters.sent;
@@ -21,6 +21,7 @@ skua__reqrep_fill_stats(skua__handle *handle, const skua__plain *plain, skua_req
     }
     stats->moved = sent->dropped[SKUA__DROP_MOVED];
     stats->unconfirmed = sent->unconfirmed;
+    const skua__plain *plain = skua__handle_plain(handle);
     if (plain) {
         const skua__plain_counts *counts = skua__plain_counts_of(plain);
         stats->handed_to_zmq = counts->handed_to_zmq;

@@ -7,9 +7,8 @@
 #include <skua-int/plain.h>
 #include <skua/reqrep.h>
 
-/* Adds the ledger and the plain counts to *stats, which is 0 there; entered. plain may be NULL. */
-void skua__reqrep_fill_stats(skua__handle *handle, const skua__plain *plain,
-                             skua_reqrep_stats *stats);
+/* Adds the ledger and the plain counts to *stats, which is 0 there; entered. */
+void skua__reqrep_fill_stats(skua__handle *handle, skua_reqrep_stats *stats);
 /*
  * The deadline of a call that waits: timeout_ms 0 is fallback_ms; 0 for SKUA_NONE ("do not wait"), SKUA_NEVER_NS for
  * SKUA_UNLIMITED. Returns 0, or SKUA_E_BAD_ARGUMENT for any other negative number.

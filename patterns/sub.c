@@ -3,6 +3,7 @@
 #include "common.h"
 #include "topics.h"
 
+#include <skua-int/buf.h>
 #include <skua-int/clock.h>
 #include <skua-int/fail.h>
 #include <skua/pubsub.h>
@@ -95,6 +96,27 @@ read_topics(skua_sub *sub, const skua_allocator *hook, const skua_sub_options *o
     return SKUA_OK;
 }
 
+/* Asks a plain publisher for the same topics. */
+static skua_status
+follow_plain(skua_sub *sub, skua_error *err) {
+    skua__plain *plain = skua__handle_plain(&sub->handle);
+    if (!plain) {
+        return SKUA_OK;
+    }
+    skua_status status = skua__handle_enter(&sub->handle, err);
+    if (status != SKUA_OK) {
+        return status;
+    }
+    skua__reader reader = skua__reader_of(sub->topics.bytes, sub->topics.size);
+    for (uint16_t left = skua__read_u16(&reader); left > 0 && status == SKUA_OK; left--) {
+        char topic[SKUA__TOPIC_MAX_BYTES + 1] = {0};
+        skua__read_copy(&reader, topic, skua__read_u8(&reader));
+        status = skua__plain_subscribe(plain, topic, true);
+    }
+    skua__handle_leave(&sub->handle);
+    return status == SKUA_OK ? status : topic_failed(status, "", err);
+}
+
 void
 skua_sub_options_init(skua_sub_options *options, size_t size) {
     skua__options_init(options, size);
@@ -133,7 +155,12 @@ skua_sub_open(skua_sub **ret_sub, skua_node *node, const char *service,
         .handle_message = run_handler,
         .limit = options.parallel ? options.parallel : SKUA_SUB_DEFAULT_PARALLEL,
     };
-    skua__handle_options link_options = {.allocator = hook, .window_bytes = options.window_bytes};
+    skua__handle_options link_options = {.allocator = hook,
+                                         .window_bytes = options.window_bytes,
+                                         .local = options.plain_only != 0,
+                                         .plain = {.kind = SKUA__PLAIN_SUB,
+                                                   .endpoint = options.plain_connect,
+                                                   .insecure = options.plain_insecure != 0}};
     status = read_topics(sub, hook, &options, err);
     if (status == SKUA_OK) {
         status = skua__handle_open(&sub->handle, node, service, &sub_ops, &link_options, err);
@@ -141,6 +168,11 @@ skua_sub_open(skua_sub **ret_sub, skua_node *node, const char *service,
     if (status != SKUA_OK) {
         skua__topics_fini(hook, &sub->topics);
         skua__mem_free(hook, sub);
+        return status;
+    }
+    status = follow_plain(sub, err);
+    if (status != SKUA_OK) {
+        skua_sub_close(sub);
         return status;
     }
     *ret_sub = sub;
@@ -160,6 +192,14 @@ skua_sub_close(skua_sub *sub) {
     return NULL;
 }
 
+/* Entered by the caller. */
+static skua_status
+tell_plain(skua_sub *sub, const char *topic, bool on, skua_error *err) {
+    skua__plain *plain = skua__handle_plain(&sub->handle);
+    skua_status status = plain ? skua__plain_subscribe(plain, topic, on) : SKUA_OK;
+    return status == SKUA_OK ? status : topic_failed(status, topic, err);
+}
+
 skua_status
 skua_sub_subscribe(skua_sub *sub, const char *topic, skua_error *err) {
     if (!sub || !topic) {
@@ -175,6 +215,7 @@ skua_sub_subscribe(skua_sub *sub, const char *topic, skua_error *err) {
         status = topic_failed(status, topic, err);
     } else if (fresh) {
         skua__handle_hello_again_locked(&sub->handle);
+        status = tell_plain(sub, topic, true, err);
     }
     skua__handle_leave(&sub->handle);
     return status;
@@ -192,6 +233,7 @@ skua_sub_unsubscribe(skua_sub *sub, const char *topic, skua_error *err) {
     status = skua__topics_remove(&sub->topics, topic);
     if (status == SKUA_OK) {
         skua__handle_hello_again_locked(&sub->handle);
+        status = tell_plain(sub, topic, false, err);
     } else {
         status = SKUA_FAIL(err, status, "\"%.80s\" is not subscribed to", topic);
     }

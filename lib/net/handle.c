@@ -231,6 +231,9 @@ skua__handle_open(skua__handle *handle, skua_node *node, const char *name,
         status = skua__node_source_new(node, inner->epfd, skua__handle_on_source, handle,
                                        &inner->source, err);
     }
+    if (status == SKUA_OK && handle->options.plain.endpoint) {
+        status = skua__plain_attach(handle, err);
+    }
     if (status == SKUA_OK && ops->provider) {
         status = open_provider(handle, handle->options.endpoint, err);
     } else if (status == SKUA_OK && !handle->options.local) {
@@ -351,6 +354,7 @@ skua__handle_fini(skua__handle *handle) {
     while ((node = inner->ports.next) != &inner->ports) {
         skua__port_free(handle, SKUA_CONTAINER_OF(node, skua__port, node));
     }
+    inner->plain = skua__plain_close(inner->plain);
     skua__link_bury(handle);
     while ((node = skua__list_pop_front(&inner->spare)) != NULL) {
         skua__mem_free(handle->hook, SKUA_CONTAINER_OF(node, skua__rx_unit, node));

@@ -33,13 +33,13 @@ static const skua__port_ops plain_port_ops = {
 };
 
 skua_status
-skua__handle_attach_plain_locked(skua__handle *handle, skua__plain *plain, skua_error *err) {
+skua__plain_attach(skua__handle *handle, skua_error *err) {
     struct skua__handle_inner *inner = handle->inner;
-    SKUA_LIST_EACH(node, &inner->ports) {
-        if (SKUA_CONTAINER_OF(node, skua__port, node)->plain) {
-            return SKUA_FAIL(err, SKUA_E_EXISTS, "\"%s\" has a plain endpoint already",
-                             handle->name);
-        }
+    skua_status status =
+        skua__plain_open(&inner->plain, handle->node, handle->hook, &handle->options.plain, err);
+    handle->options.plain.endpoint = NULL; /* the caller's string may be gone soon */
+    if (status != SKUA_OK) {
+        return status;
     }
     skua__port *port = skua__port_new(handle);
     if (!port) {
@@ -47,18 +47,23 @@ skua__handle_attach_plain_locked(skua__handle *handle, skua__plain *plain, skua_
     }
     port->ops = &plain_port_ops;
     struct epoll_event event = {.events = EPOLLIN, .data.ptr = port};
-    if (epoll_ctl(inner->epfd, EPOLL_CTL_ADD, plain->fd, &event) != 0) {
+    if (epoll_ctl(inner->epfd, EPOLL_CTL_ADD, inner->plain->fd, &event) != 0) {
         int error = errno;
         skua__port_free(handle, port);
         return SKUA_FAIL_ERRNO(err, SKUA_E_SYSTEM, error, "cannot watch a socket's descriptor");
     }
-    port->fd = plain->fd;
-    port->plain = plain;
+    port->fd = inner->plain->fd;
+    port->plain = inner->plain;
     port->dirty = true; /* something may wait since before it was watched */
-    plain->port = port;
+    inner->plain->port = port;
     skua__list_push_back(&inner->ports, &port->node);
     inner->port_count++;
     return SKUA_OK;
+}
+
+skua__plain *
+skua__handle_plain(const skua__handle *handle) {
+    return handle->inner->plain;
 }
 
 /* For patterns that only receive: what ZeroMQ holds back while this queue is full is its own, bounded, affair. */

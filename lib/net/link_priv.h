@@ -83,7 +83,7 @@ struct skua__link {
     bool up;           /* the pattern knows of it */
     bool gone;         /* taken down */
     bool greeted;      /* consumer: HELLO was sent on this connection, the answer is awaited */
-    bool hello_stale; /* our part of HELLO changed after it was said */
+    bool hello_stale;  /* our part of HELLO changed after it was said */
     bool fin_sent, fin_acked;
     bool
         lame; /* it missed a frame of its group for want of memory: it is taken down at the next pump */
@@ -174,8 +174,9 @@ struct skua__handle_inner {
     skua__hash by_id;
     skua__route reset_route; /* the connection that was last told to say HELLO */
     skua__list acks;
-    skua__list dead;  /* links without references, freed when nothing looks at them any more */
-    skua__list queue; /* skua__rx_unit */
+    skua__list dead;    /* links without references, freed when nothing looks at them any more */
+    skua__list queue;   /* skua__rx_unit */
+    skua__plain *plain; /* owned, or NULL */
     skua_msg *plain_first, *plain_last; /* a second queue: messages of plain peers */
     uint32_t plain_count;
     skua__list spare;
@@ -231,6 +232,7 @@ skua_status skua__frame_of_message(skua__handle *handle, uint64_t seq, uint64_t 
                                    zmq_msg_t *ret_frame);
 
 /* handle_plain.c */
+skua_status skua__plain_attach(skua__handle *handle, skua_error *err); /* as the options say */
 void skua__plain_drain(skua__port *port, bool *ret_moved);
 skua_msg *skua__plain_pop(skua__handle *handle); /* NULL: none waits */
 

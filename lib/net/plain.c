@@ -130,33 +130,35 @@ skua__plain_counts_of(const skua__plain *plain) {
     return &plain->counts;
 }
 
-/* Any call on the socket may swallow the edge that its descriptor would have shown. */
-static void
-touched(skua__plain *plain) {
-    if (plain->port) {
-        plain->port->dirty = true;
-    }
-}
-
-static bool
-has_events(skua__plain *plain, int wanted) {
+/*
+ * What the socket is ready for. Any call on a socket may swallow the edge that its descriptor would have shown, so
+ * after each one this looks, and remembers when there is something to receive. (To remember it always would keep a
+ * waiter from ever sleeping.)
+ */
+static int
+look(skua__plain *plain) {
     int events = 0;
     size_t size = sizeof events;
-    return zmq_getsockopt(plain->socket, ZMQ_EVENTS, &events, &size) == 0 && (events & wanted);
+    if (zmq_getsockopt(plain->socket, ZMQ_EVENTS, &events, &size) != 0) {
+        return 0;
+    }
+    if (plain->port && (events & ZMQ_POLLIN)) {
+        plain->port->dirty = true;
+    }
+    return events;
 }
 
 bool
 skua__plain_room(skua__plain *plain) {
-    touched(plain);
-    return has_events(plain, ZMQ_POLLOUT);
+    return look(plain) & ZMQ_POLLOUT;
 }
 
 skua_status
 skua__plain_subscribe(skua__plain *plain, const char *topic, bool on) {
-    touched(plain);
     int option = on ? ZMQ_SUBSCRIBE : ZMQ_UNSUBSCRIBE;
-    return zmq_setsockopt(plain->socket, option, topic, strlen(topic)) == 0 ? SKUA_OK
-                                                                            : SKUA_E_NO_MEMORY;
+    int rc = zmq_setsockopt(plain->socket, option, topic, strlen(topic));
+    look(plain);
+    return rc == 0 ? SKUA_OK : SKUA_E_NO_MEMORY;
 }
 
 /* ---- Sending ---- */
@@ -212,7 +214,6 @@ skua__plain_send(skua__plain *plain, const skua_msg *envelope, const skua_msg *m
     zmq_msg_t parts[PARTS_MAX];
     size_t count = 0;
     skua_status status = make_parts(plain, envelope, msg, parts, &count);
-    touched(plain);
     size_t sent = 0;
     while (status == SKUA_OK && sent < count) {
         int more = sent + 1 < count ? ZMQ_SNDMORE : 0;
@@ -226,6 +227,7 @@ skua__plain_send(skua__plain *plain, const skua_msg *envelope, const skua_msg *m
     for (size_t i = sent; i < count; i++) {
         zmq_msg_close(&parts[i]);
     }
+    look(plain);
     bool kept = status == SKUA_E_AGAIN &&
                 (plain->kind == SKUA__PLAIN_PUSH || plain->kind == SKUA__PLAIN_REQ);
     plain->counts.handed_to_zmq += status == SKUA_OK;
@@ -289,10 +291,10 @@ skua_status
 skua__plain_recv(skua__plain *plain, skua_msg **ret_envelope, skua_msg **ret_msg) {
     for (;;) { /* ends: each round takes from the budget */
         if (plain->budget == 0) {
-            touched(plain); /* more may wait: the other sockets first */
+            look(plain); /* more may wait: the other sockets first */
             return SKUA_E_AGAIN;
         }
-        if (!has_events(plain, ZMQ_POLLIN)) {
+        if (!(look(plain) & ZMQ_POLLIN)) {
             return SKUA_E_AGAIN;
         }
         gathering all = {.in_envelope = has_envelope(plain)};
@@ -301,8 +303,7 @@ skua__plain_recv(skua__plain *plain, skua_msg **ret_envelope, skua_msg **ret_msg
         if (!all.msg || (all.in_envelope && !all.envelope)) {
             skua_msg_free(all.msg);
             skua_msg_free(all.envelope);
-            touched(plain);
-            return SKUA_E_NO_MEMORY; /* what waits is still there */
+            return SKUA_E_NO_MEMORY; /* what waits is still there, and the next pump looks again */
         }
         bool taken = take_message(plain, &all);
         plain->budget -= taken;

@@ -44,6 +44,10 @@ typedef struct skua_pattern_stats {
         unknown; /* frames of connections that had not said HELLO, or out of sequence: dropped */
     uint64_t refused; /* peers: another version, service or role */
     uint64_t frames_sent, frames_received, bytes_sent;
+    /* Plain ZeroMQ peers, which are no links: nothing is known of a message once ZeroMQ has it. */
+    uint64_t handed_to_zmq;
+    uint64_t plain_received; /* they are in `received` too */
+    uint64_t plain_dropped;  /* too many frames, a malformed topic, or no room */
 } skua_pattern_stats;
 
 /* The ledger of one link that is up. The library fills at most `size` bytes of each. */

@@ -44,6 +44,11 @@ typedef struct skua_pub_options {
     int64_t queue_bytes;
     int64_t timeout_ms; /* of calls that name none. 0: 5,000 */
     int64_t linger_ms;  /* how long closing waits for subscribers. 0: 1,000; SKUA_NONE */
+    /* Also publish to plain ZeroMQ SUB sockets that connect here: "tcp://127.0.0.1:5999". They get the topic as a frame of
+     * its own, in front; a slow one loses messages, and nobody can tell how many. */
+    const char *plain_bind;
+    uint8_t plain_insecure; /* 1: other machines may reach it, unencrypted and unauthenticated */
+    uint8_t reserved_flags[7];
 } skua_pub_options;
 
 #define SKUA_PUB_OPTIONS(...)                                                                      \
@@ -62,7 +67,7 @@ SKUA_API void skua_pub_options_init(skua_pub_options *options, size_t size);
  * *ret_pub: skua_pub_close().
  *
  * Returns: 0, or SKUA_E_BAD_NAME, SKUA_E_BAD_ARGUMENT, SKUA_E_NOT_AUTHORISED (role publish), SKUA_E_ADDRESS_IN_USE,
- * SKUA_E_LIMIT, SKUA_E_DESCRIPTORS, SKUA_E_NO_MEMORY, SKUA_E_CLOSED, SKUA_E_FORKED, SKUA_E_SYSTEM.
+ * SKUA_E_BAD_TRANSPORT, SKUA_E_BAD_ENDPOINT, SKUA_E_LOOPBACK_ONLY (a plain endpoint off this machine), SKUA_E_LIMIT, SKUA_E_DESCRIPTORS, SKUA_E_NO_MEMORY, SKUA_E_CLOSED, SKUA_E_FORKED, SKUA_E_SYSTEM.
  * Threads: any. Blocks: never. Since 0.1.
  */
 SKUA_API SKUA_MUST_CHECK skua_status skua_pub_open(skua_pub **ret_pub, skua_node *node,
@@ -131,6 +136,14 @@ SKUA_API SKUA_MUST_CHECK skua_status skua_pub_drain(skua_pub *pub, int64_t timeo
 SKUA_API int skua_pub_fd(skua_pub *pub);
 
 /**
+ * The TCP port of the plain endpoint, for when the system picked it (plain_bind = "tcp://127.0.0.1:*").
+ *
+ * Returns: the port; 0 when there is none.
+ * Threads: any. Blocks: never. Since 0.1.
+ */
+SKUA_API uint16_t skua_pub_plain_port(const skua_pub *pub);
+
+/**
  * Copies the counters out. Set ret_stats->size to sizeof *ret_stats before.
  *
  * Returns: 0, or SKUA_E_BAD_ARGUMENT, SKUA_E_CLOSED, SKUA_E_FORKED.
@@ -172,6 +185,11 @@ typedef struct skua_sub_options {
     const skua_runner *runner;
     void (*handler)(void *handler_ctx, skua_sub *sub, skua_msg *msg);
     void *handler_ctx;
+    /* Also follow the plain ZeroMQ PUB socket at this endpoint: the first of several frames is taken as the topic. */
+    const char *plain_connect;
+    uint8_t plain_insecure; /* 1: it may lead off this machine, unencrypted and unauthenticated */
+    uint8_t plain_only;     /* 1: nothing else is followed */
+    uint8_t reserved_flags[6];
 } skua_sub_options;
 
 #define SKUA_SUB_OPTIONS(...)                                                                      \
@@ -190,7 +208,8 @@ SKUA_API void skua_sub_options_init(skua_sub_options *options, size_t size);
  * NULL. The caller owns *ret_sub: skua_sub_close().
  *
  * Returns: 0, or SKUA_E_BAD_NAME, SKUA_E_BAD_ARGUMENT, SKUA_E_TOO_BIG (a topic), SKUA_E_LIMIT (topics),
- * SKUA_E_NOT_AUTHORISED (role subscribe), SKUA_E_DESCRIPTORS, SKUA_E_NO_MEMORY, SKUA_E_CLOSED, SKUA_E_FORKED,
+ * SKUA_E_NOT_AUTHORISED (role subscribe), SKUA_E_BAD_TRANSPORT, SKUA_E_BAD_ENDPOINT, SKUA_E_LOOPBACK_ONLY (a plain
+ * endpoint off this machine), SKUA_E_DESCRIPTORS, SKUA_E_NO_MEMORY, SKUA_E_CLOSED, SKUA_E_FORKED,
  * SKUA_E_SYSTEM.
  * Threads: any. Blocks: never. Since 0.1.
  */

@@ -31,6 +31,12 @@ typedef struct skua_push_options {
     const skua_allocator *allocator; /* NULL: the node's */
     int64_t timeout_ms;              /* of sends that name none. 0: 5,000 */
     int64_t linger_ms; /* how long closing waits for workers to be done. 0: 1,000; SKUA_NONE */
+    /* Also give work to the plain ZeroMQ PULL socket at this endpoint, when no worker of the fleet has room: it
+     * acknowledges nothing, so what it has is gone with it. */
+    const char *plain_connect;
+    uint8_t plain_insecure; /* 1: it may lead off this machine, unencrypted and unauthenticated */
+    uint8_t plain_only;     /* 1: it gets everything */
+    uint8_t reserved_flags[6];
 } skua_push_options;
 
 #define SKUA_PUSH_OPTIONS(...)                                                                     \
@@ -48,7 +54,8 @@ SKUA_API void skua_push_options_init(skua_push_options *options, size_t size);
  * Opens a handle that gives work to whoever pulls the service of this name, now or later. Borrows node, copies the rest;
  * options may be NULL. The caller owns *ret_push: skua_push_close().
  *
- * Returns: 0, or SKUA_E_BAD_NAME, SKUA_E_BAD_ARGUMENT, SKUA_E_NOT_AUTHORISED (role push), SKUA_E_DESCRIPTORS,
+ * Returns: 0, or SKUA_E_BAD_NAME, SKUA_E_BAD_ARGUMENT, SKUA_E_NOT_AUTHORISED (role push), SKUA_E_BAD_TRANSPORT,
+ * SKUA_E_BAD_ENDPOINT, SKUA_E_LOOPBACK_ONLY (a plain endpoint off this machine), SKUA_E_DESCRIPTORS,
  * SKUA_E_NO_MEMORY, SKUA_E_CLOSED, SKUA_E_FORKED, SKUA_E_SYSTEM.
  * Threads: any. Blocks: never. Since 0.1.
  */
@@ -161,6 +168,11 @@ typedef struct skua_pull_options {
     void (*handler)(void *handler_ctx, skua_pull *pull, skua_msg *msg);
     void *handler_ctx;
     uint32_t parallel;
+    uint32_t reserved;
+    /* Also take work from plain ZeroMQ PUSH sockets that connect here: "tcp://127.0.0.1:5999". */
+    const char *plain_bind;
+    uint8_t plain_insecure; /* 1: other machines may reach it, unencrypted and unauthenticated */
+    uint8_t reserved_plain[7];
 } skua_pull_options;
 
 #define SKUA_PULL_OPTIONS(...)                                                                     \
@@ -227,6 +239,14 @@ SKUA_API SKUA_MUST_CHECK skua_status skua_pull_done(skua_pull *pull, skua_msg **
  * Threads: any. Blocks: never. Since 0.1.
  */
 SKUA_API int skua_pull_fd(skua_pull *pull);
+
+/**
+ * The TCP port of the plain endpoint, for when the system picked it (plain_bind = "tcp://127.0.0.1:*").
+ *
+ * Returns: the port; 0 when there is none.
+ * Threads: any. Blocks: never. Since 0.1.
+ */
+SKUA_API uint16_t skua_pull_plain_port(const skua_pull *pull);
 
 /**
  * Copies the counters out. Set ret_stats->size to sizeof *ret_stats before.

@@ -10,6 +10,7 @@
 #include <skua-int/list.h>
 #include <skua-int/msg_int.h>
 #include <skua-int/node_int.h>
+#include <skua-int/plain.h>
 #include <skua-int/thread.h>
 #include <skua/msg.h>
 
@@ -36,7 +37,6 @@
 typedef struct skua__handle skua__handle;
 typedef struct skua__link skua__link;
 typedef struct skua__group skua__group;
-typedef struct skua__plain skua__plain; /* skua-int/plain.h */
 
 enum {
     SKUA__TAG_MAX_BYTES = 64,              /* of a pattern's own header on a message */
@@ -128,8 +128,9 @@ typedef struct skua__handle_options {
     uint32_t batch_msgs;  /* in one frame at most; 0: SKUA__BATCH_RECORDS_MAX */
     bool adapt_msgs;      /* window_msgs adapts to how fast messages are done, from 2 upwards */
     const char *endpoint; /* provider: where to bind; NULL: the node's choice. Borrowed */
-    bool local;           /* consumer: no provider is looked for; a plain endpoint is all */
-    int64_t resume_ms;    /* provider: how long a consumer's link waits for its return; 0: 10,000 */
+    skua__plain_options plain; /* also plain ZeroMQ peers; endpoint NULL: none. Borrowed */
+    bool local;                /* consumer: no provider is looked for; a plain endpoint is all */
+    int64_t resume_ms; /* provider: how long a consumer's link waits for its return; 0: 10,000 */
 } skua__handle_options;
 
 /* The counters of a handle: all its links together, those that are gone included. */
@@ -208,12 +209,8 @@ bool skua__handle_done_locked(skua__handle *handle, uint64_t id);
 /* Tells all peers our part of HELLO again (a subscription has changed). */
 void skua__handle_hello_again_locked(skua__handle *handle);
 
-/*
- * Puts a plain endpoint under the handle's pump; one at most. It is let go of in skua__handle_fini(), and is then the
- * caller's to close. Returns 0, SKUA_E_EXISTS, SKUA_E_SYSTEM, SKUA_E_NO_MEMORY.
- */
-SKUA_MUST_CHECK skua_status skua__handle_attach_plain_locked(skua__handle *handle,
-                                                             skua__plain *plain, skua_error *err);
+/* The plain endpoint that the options asked for, or NULL. */
+skua__plain *skua__handle_plain(const skua__handle *handle);
 
 int skua__handle_fd(skua__handle *handle); /* the user's descriptor, level-triggered */
 void skua__handle_counters_locked(skua__handle *handle, skua__handle_counters *ret);

@@ -30,6 +30,10 @@ class Skua:
         assert word == "port", word + " " + number
         return int(number)
 
+    def go(self):
+        self.process.stdin.write("\n")
+        self.process.stdin.flush()
+
     def counts(self):
         return counts_of(self.line())
 
@@ -142,6 +146,85 @@ class Interop(unittest.TestCase):
             rep.send_multipart([rep.recv_multipart()[0]])
             self.assertEqual(skua.line(), "plain [request 0]")
 
+    # ---- PUB and SUB ----
+
+    def test_skua_pub_reaches_pyzmq_sub(self):
+        with Skua("pub", "tcp://127.0.0.1:*", 500) as skua:
+            port = skua.port()
+            subs = []
+            for topics in ([b"probe", b"oslo"], [b"probe", b"oslo", b"bergen"]):
+                sub = self.socket(zmq.SUB)
+                for topic in topics:
+                    sub.setsockopt(zmq.SUBSCRIBE, topic)
+                sub.connect("tcp://127.0.0.1:%d" % port)
+                self.assertEqual(sub.recv_multipart(), [b"probe", b""])
+                subs.append(sub)
+            skua.go()
+            for sub in subs:
+                frames = sub.recv_multipart()
+                while frames[0] == b"probe":
+                    frames = sub.recv_multipart()
+                for i in range(500):
+                    self.assertEqual(frames, [b"oslo", b"message %d" % i, b"second"])
+                    frames = sub.recv_multipart() if i < 499 else None
+            self.assertEqual(subs[1].recv_multipart(), [b"bergen", b"message 500", b"second"])
+
+    def test_skua_sub_follows_pyzmq_pub(self):
+        xpub = self.socket(zmq.XPUB)  # a PUB that shows its subscriptions
+        port = xpub.bind_to_random_port("tcp://127.0.0.1")
+        with Skua("sub", "tcp://127.0.0.1:%d" % port, 302) as skua:
+            self.assertEqual(xpub.recv(), b"\x01oslo")
+            for i in range(300):
+                xpub.send_multipart([b"bergen", b"not asked for"])
+                xpub.send_multipart([b"oslo/%d" % i, b"rain", b"%d" % i])
+            xpub.send(b"oslo alone")
+            xpub.send_multipart([b"oslo"] + [b"f"] * 65)
+            xpub.send_multipart([b"oslo\0hidden", b"f"])
+            xpub.send_multipart([b"oslo" + b"t" * 252, b"f"])
+            xpub.send_multipart([b"oslo"] + [b"f"] * 64)
+            for i in range(300):
+                self.assertEqual(skua.line(), "oslo/%d [rain] [%d]" % (i, i))
+            self.assertEqual(skua.line(), " [oslo alone]")
+            self.assertEqual(skua.line(), "oslo" + " [f]" * 64)
+            self.assertEqual(skua.counts(),
+                             {"handed": 0, "received": 302, "dropped": 3, "sent": 0})
+
+    # ---- PUSH and PULL ----
+
+    def test_skua_push_feeds_pyzmq_pull(self):
+        pull = self.socket(zmq.PULL)
+        port = pull.bind_to_random_port("tcp://127.0.0.1")
+        with Skua("push", "tcp://127.0.0.1:%d" % port, 5000) as skua:
+            for i in range(5000):
+                self.assertEqual(pull.recv_multipart(), [b"task %d" % i])
+            self.assertEqual(skua.counts(),
+                             {"handed": 5000, "received": 0, "dropped": 0, "sent": 0})
+
+    def test_skua_push_waits_for_pyzmq_pull(self):
+        probe = self.socket(zmq.PULL)
+        port = probe.bind_to_random_port("tcp://127.0.0.1")
+        probe.unbind("tcp://127.0.0.1:%d" % port)
+        probe.close()
+        with Skua("push", "tcp://127.0.0.1:%d" % port, 3) as skua:
+            pull = self.socket(zmq.PULL)
+            pull.bind("tcp://127.0.0.1:%d" % port)
+            self.assertEqual([pull.recv() for _ in range(3)], [b"task 0", b"task 1", b"task 2"])
+            self.assertEqual(skua.counts()["handed"], 3)
+
+    def test_pyzmq_push_feeds_skua_pull(self):
+        with Skua("pull", "tcp://127.0.0.1:*", 5001) as skua:
+            push = self.socket(zmq.PUSH)
+            push.connect("tcp://127.0.0.1:%d" % skua.port())
+            for i in range(5000):  # five times what any queue on the way holds
+                push.send_multipart([b"task", b"%d" % i])
+            push.send_multipart([b"f"] * 65)
+            push.send_multipart([b"x" * 300000])
+            for i in range(5000):
+                self.assertEqual(skua.line(), "plain [task] [%d]" % i)
+            self.assertEqual(skua.line(), "plain (300000)")
+            self.assertEqual(skua.counts(),
+                             {"handed": 0, "received": 5001, "dropped": 1, "sent": 0})
+
     # ---- What goes wrong says how ----
 
     def test_errors_say_what_to_do(self):
@@ -157,6 +240,10 @@ class Interop(unittest.TestCase):
             ("rep", "tcp://*:*", "error SKUA-E017 tcp://*:* reaches beyond this machine"),
             ("req", "tcp://192.0.2.1:5999", "error SKUA-E017 "),
             ("rep", "inproc://x", "error SKUA-E003 "),
+            ("pub", "tcp://0.0.0.0:5999", "error SKUA-E017 "),
+            ("pull", "tcp://[::]:5999", "error SKUA-E017 "),
+            ("sub", "udp://127.0.0.1:5999", "error SKUA-E002 "),
+            ("push", "tcp://127.0.0.1", "error SKUA-E003 "),
         ]
         for mode, endpoint, words in cases:
             with Skua(mode, endpoint, 1) as skua:
