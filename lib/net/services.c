@@ -3,6 +3,8 @@
 // Records travel whole: after any change the newest one goes to every peer, however many changes it sums up.
 #include "node_priv.h"
 
+#include <skua/fleet.h>
+
 #include <stdio.h>
 
 struct skua__watch {
@@ -47,10 +49,35 @@ offers_same(const skua__record *record, const skua__service *service) {
     return false;
 }
 
+/* What a node's certificate must say for its offer to count: its own word that it may is worth nothing. */
+static uint32_t
+role_to_offer(skua__service_kind kind) {
+    switch (kind) {
+    case SKUA__SERVICE_PUB:
+        return SKUA__ROLE_PUBLISH;
+    case SKUA__SERVICE_PULL:
+        return SKUA__ROLE_PULL;
+    case SKUA__SERVICE_REP:
+        return SKUA__ROLE_SERVE;
+    case SKUA__SERVICE_TASK:
+        return SKUA__ROLE_WORK;
+    }
+    return SKUA__ROLE_ALL;
+}
+
+static bool
+may_offer(const skua__peer *peer, skua__service_kind kind) {
+    uint32_t role = role_to_offer(kind);
+    return !peer || (peer->certificate.roles & role) == role;
+}
+
 /* Calls the watch for each service of `in` that it wants and that is not in `except`. */
 static void
 tell_watch(skua__watch *watch, skua__provider_event event, const skua__peer *peer,
            uint64_t incarnation, const skua__record *in, const skua__record *except) {
+    if (!may_offer(peer, watch->kind)) {
+        return;
+    }
     for (size_t i = 0; in && i < in->service_count; i++) {
         const skua__service *service = &in->services[i];
         if (service->kind == watch->kind && strcmp(service->name, watch->name) == 0 &&
@@ -98,11 +125,13 @@ check_role(const skua_node *node, uint32_t role, skua_error *err) {
     if ((held & role) == role) {
         return SKUA_OK;
     }
+    const char *name = node->credentials.certificate.name;
+    char needed[SKUA_FLEET_ROLES_BYTES], holds[SKUA_FLEET_ROLES_BYTES];
     return SKUA_FAIL(err, SKUA_E_NOT_AUTHORISED,
-                     "the certificate of \"%s\" lacks a role (it holds 0x%x, this takes 0x%x); "
-                     "issue one with `skua fleet issue %s --roles …`",
-                     node->credentials.certificate.name, held, role,
-                     node->credentials.certificate.name);
+                     "the certificate of \"%s\" lacks the role %s (it has: %s); issue one with "
+                     "`skua fleet issue %s --roles %s`",
+                     name, skua_fleet_roles_text(role & ~held, needed, sizeof needed),
+                     skua_fleet_roles_text(held, holds, sizeof holds), name, needed);
 }
 
 skua_status
@@ -150,8 +179,8 @@ skua__node_offered_text(skua_node *node, skua__service_kind kind, char *ret, siz
                           node->joined_count == 1 ? "" : "s");
     size_t used = length > 0 ? (size_t)length : 0, names = 0, position = 0;
     for (skua__peer *peer; (peer = skua__hash_next(&node->peers, &position)) != NULL;) {
-        for (size_t i = 0; peer->joined && peer->has_record && i < peer->record.service_count;
-             i++) {
+        bool counts = peer->joined && peer->has_record && may_offer(peer, kind);
+        for (size_t i = 0; counts && i < peer->record.service_count; i++) {
             const skua__service *service = &peer->record.services[i];
             if (service->kind == kind && used + strlen(service->name) + 3 < ret_size) {
                 used += (size_t)snprintf(ret + used, ret_size - used, "%s %s", names ? "," : "",

@@ -26,8 +26,8 @@ surely_left(int source) {
 }
 
 bool
-skua__descriptors_left(void) {
-    int held[SKUA__SPARE_DESCRIPTORS];
+skua__descriptors_left(int wanted) {
+    int held[SKUA__DESCRIPTORS_MAX];
     int count = 0;
     int source = open("/dev/null", O_RDONLY | O_CLOEXEC);
     if (source < 0) {
@@ -37,11 +37,11 @@ skua__descriptors_left(void) {
         close(source);
         return true;
     }
-    while (count < SKUA__SPARE_DESCRIPTORS &&
-           (held[count] = fcntl(source, F_DUPFD_CLOEXEC, 0)) >= 0) {
+    wanted = wanted < SKUA__DESCRIPTORS_MAX ? wanted : SKUA__DESCRIPTORS_MAX;
+    while (count < wanted && (held[count] = fcntl(source, F_DUPFD_CLOEXEC, 0)) >= 0) {
         count++;
     }
-    bool enough = count == SKUA__SPARE_DESCRIPTORS;
+    bool enough = count == wanted;
     while (count > 0) {
         close(held[--count]);
     }
@@ -100,7 +100,7 @@ skua__socket_new(void *ctx, int zmq_type, const skua__socket_config *config,
     if (zmq_type < ZMQ_PAIR || zmq_type > ZMQ_STREAM) {
         return SKUA_FAIL(err, SKUA_E_BAD_ARGUMENT, "%d is no stable ZeroMQ socket type", zmq_type);
     }
-    if (!skua__descriptors_left()) {
+    if (!skua__descriptors_left(SKUA__SPARE_DESCRIPTORS)) {
         return SKUA_FAIL(err, SKUA_E_DESCRIPTORS,
                          "cannot make a socket: fewer than %d file descriptors are left; raise the "
                          "limit with `ulimit -n 4096`",

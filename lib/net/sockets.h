@@ -16,8 +16,10 @@ enum {
     SKUA__SOCKET_RECONNECT_MS = 50,
     SKUA__SOCKET_RECONNECT_MAX_MS = 1000,
     SKUA__DATA_MAX_BYTES = 1024 * 1024 * 1024, /* of one message on a data socket */
-    SKUA__SPARE_DESCRIPTORS = 12,              /* libzmq aborts the process when it runs out */
-    SKUA__BIND_HOSTS_MAX = 32,                 /* addresses that a socket is bound to */
+    SKUA__SPARE_DESCRIPTORS = 12, /* kept beyond each socket: libzmq aborts the process without */
+    SKUA__NODE_DESCRIPTORS = 48,  /* that a node takes while it opens */
+    SKUA__DESCRIPTORS_MAX = 64,
+    SKUA__BIND_HOSTS_MAX = 32, /* addresses that a socket is bound to */
 };
 
 typedef struct skua__curve_keys {
@@ -70,7 +72,7 @@ skua_status skua__socket_bind(void *socket, const skua__bind_hosts *hosts, uint1
 skua_status skua__socket_bind_endpoint(void *socket, const char *endpoint, bool personal,
                                        uint16_t *ret_port, skua_error *err);
 
-/* True when a socket may be opened without the process running out of descriptors. */
-bool skua__descriptors_left(void);
+/* True when that many descriptors may be opened (at most SKUA__DESCRIPTORS_MAX are looked for). */
+bool skua__descriptors_left(int wanted);
 
 #endif

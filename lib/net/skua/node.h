@@ -283,7 +283,6 @@ typedef struct skua_node_counters {
     uint64_t beacons_dropped_replay;  /* an old sequence number */
     uint64_t beacons_dropped_certificate;
     uint64_t beacons_dropped_expired;
-    uint64_t beacons_dropped_rate;
     uint64_t beacon_send_errors;
     uint64_t introductions_served;
     uint64_t introductions_made;

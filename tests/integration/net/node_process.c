@@ -18,6 +18,7 @@ struct settings {
     skua_node_options options;
     const char *peers[ARGUMENTS_MAX];
     const char *interfaces[ARGUMENTS_MAX];
+    uint8_t id[16];
 };
 
 /* "key=value" arguments; peer= and interface= may come several times. */
@@ -47,6 +48,9 @@ read_argument(struct settings *settings, const char *argument) {
         options->protocol_min = (uint16_t)number;
     } else if (length == 3 && !strncmp(argument, "max", length)) {
         options->protocol_max = (uint16_t)number;
+    } else if (length == 2 && !strncmp(argument, "id", length)) {
+        memset(settings->id, (int)number, sizeof settings->id);
+        options->id = settings->id;
     } else if (length == 4 && !strncmp(argument, "tape", length)) {
         options->recorder_file = value;
     } else {

@@ -5,6 +5,7 @@
 
 #include <signal.h>
 #include <skua-int/clock.h>
+#include <skua/fleet.h>
 #include <string.h>
 
 static char beacon[32];
@@ -178,6 +179,70 @@ test_life_mixed_protocol_versions(void **state) {
     child_end(&two);
 }
 
+/* One that comes back under its UUID while the old life still stands still: the old one left, the new one joined. */
+static void
+test_life_restart_under_the_same_id(void **state) {
+    (void)state;
+    child a, old, new;
+    start_named(&a, "a");
+    child_ready(&a);
+    const char *const arguments[] = {"name=b", beacon, "id=7", NULL};
+    child_start(&old, NULL, arguments);
+    child_ready(&old);
+    child_must_say(&a, "JOIN b", 3000, NULL);
+    child_kill(&old, SIGSTOP);
+    child_start(&new, NULL, arguments);
+    child_ready(&new);
+    child_must_say(&a, "LEAVE b restart", 3000, NULL);
+    child_must_say(&a, "JOIN b", 3000, NULL);
+    child_must_say(&new, "JOIN a", 3000, NULL);
+    /* The old life wakes and cannot take its place back. */
+    child_kill(&old, SIGCONT);
+    child_must_not_say(&a, "LEAVE", 1500);
+    child_tell(&a, "peers");
+    child_must_say(&a, "PEERS 1", 1000, NULL);
+    child_end(&old);
+    child_must_not_say(&a, "LEAVE", 300);
+    child_end(&new);
+    child_end(&a);
+}
+
+/* Two programs of one machine's folder hold one certificate, and are two nodes all the same. */
+static void
+test_life_two_nodes_of_one_certificate(void **state) {
+    (void)state;
+    char fleet[300], out[400], with_fleet[320], with_out[420];
+    skua_error err;
+    snprintf(fleet, sizeof fleet, "%s/shared", test_fleet_begin());
+    assert_int_equal(skua_fleet_init(fleet, &err), 0);
+    assert_int_equal(
+        skua_fleet_issue(fleet, SKUA_FLEET_ISSUE_OPTIONS(.name = "box"), out, sizeof out, &err), 0);
+    snprintf(with_fleet, sizeof with_fleet, "fleet=%s", fleet);
+    snprintf(with_out, sizeof with_out, "fleet=%s", out);
+    child a, one, two;
+    const char *const a_arguments[] = {"name=a", with_fleet, beacon, "interface=lo", NULL};
+    const char *const box_arguments[] = {with_out, beacon, "interface=lo", NULL};
+    child_start(&a, NULL, a_arguments);
+    child_start(&one, NULL, box_arguments);
+    child_start(&two, NULL, box_arguments);
+    child_ready(&a);
+    child_ready(&one);
+    child_ready(&two);
+    child *const all[] = {&a, &one, &two};
+    for (int i = 0; i < 3; i++) {
+        child_tell(all[i], "await 2 5000");
+        child_must_say(all[i], "AWAITED", 6000, NULL);
+    }
+    child_kill(&one, SIGKILL);
+    child_must_say(&a, "LEAVE box gone", 2000, NULL);
+    child_must_say(&two, "LEAVE box gone", 2000, NULL);
+    child_tell(&a, "peers");
+    child_must_say(&a, "PEERS 1", 1000, NULL);
+    child_end(&one);
+    child_end(&two);
+    child_end(&a);
+}
+
 static void
 test_life_node_is_small_quick_and_idle(void **state) {
     (void)state;
@@ -222,6 +287,8 @@ main(int argc, char **argv) {
         cmocka_unit_test_teardown(test_life_close_with_dead_peers_takes_500_ms, children_end_all),
         cmocka_unit_test_teardown(test_life_services_follow_their_node, children_end_all),
         cmocka_unit_test_teardown(test_life_mixed_protocol_versions, children_end_all),
+        cmocka_unit_test_teardown(test_life_restart_under_the_same_id, children_end_all),
+        cmocka_unit_test_teardown(test_life_two_nodes_of_one_certificate, children_end_all),
         cmocka_unit_test_teardown(test_life_node_is_small_quick_and_idle, children_end_all),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -11,6 +11,7 @@
 #include <sodium.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include <zmq.h>
@@ -316,6 +317,40 @@ test_node_recording_is_replaced_whole(void **state) {
     assert_true(skua__flight_header_decode(bytes, sizeof bytes, &header));
 }
 
+/* libzmq aborts a process that runs out of descriptors: a node says so before. */
+static void
+test_node_few_descriptors_are_an_error(void **state) {
+    (void)state;
+    test_fleet_begin();
+    int refused = 0, opened = 0;
+    for (int room = 0; room <= 80; room += 4) {
+        pid_t child = fork();
+        if (child == 0) {
+            struct rlimit limit = {.rlim_cur = (rlim_t)(open_descriptors() - 3 + room)};
+            limit.rlim_max = limit.rlim_cur;
+            setrlimit(RLIMIT_NOFILE, &limit);
+            skua_node *node = NULL;
+            skua_error err;
+            skua_status status = skua_node_open(
+                &node, SKUA_NODE_OPTIONS(.beacon_port = test_fleet_beacon_port()), &err);
+            if (status == 0) {
+                skua_node_close(node);
+                _exit(0);
+            }
+            _exit(status == SKUA_E_DESCRIPTORS ? 1 : 2);
+        }
+        int status;
+        assert_int_equal(waitpid(child, &status, 0), child);
+        if (!WIFEXITED(status) || WEXITSTATUS(status) > 1) {
+            fail_msg("with room for %d descriptors: status 0x%x", room, (unsigned)status);
+        }
+        refused += WEXITSTATUS(status) == 1;
+        opened += WEXITSTATUS(status) == 0;
+    }
+    assert_true(refused > 4);
+    assert_true(opened > 4);
+}
+
 int
 main(void) {
     const struct CMUnitTest tests[] = {
@@ -326,6 +361,7 @@ main(void) {
         cmocka_unit_test(test_node_threads_take_no_signal),
         cmocka_unit_test(test_node_open_at_exit_harms_nobody),
         cmocka_unit_test(test_node_self_test_sees_a_missing_handler),
+        cmocka_unit_test(test_node_few_descriptors_are_an_error),
         cmocka_unit_test(test_node_bounds_capabilities),
         cmocka_unit_test(test_node_waits_for_peers_with_a_reason),
         cmocka_unit_test(test_node_recording_is_replaced_whole),

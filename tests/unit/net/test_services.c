@@ -2,8 +2,10 @@
 // Two nodes of one process: offers and watches, identities behind messages, control messages, named peers.
 #include "test.h"
 
+#include "failing_allocator.h"
 #include "node_priv.h"
 #include "test_fleet.h"
+#include <skua/fleet.h>
 
 #include <string.h>
 #include <zmq.h>
@@ -143,6 +145,103 @@ test_services_need_the_role_and_a_name(void **state) {
     assert_int_equal(offered, SKUA_NODE_MAX_SERVICES);
     assert_int_equal(err.status, SKUA_E_LIMIT);
     skua_node_close(node);
+}
+
+/* A node that offers what its certificate does not allow is not believed by others. */
+static void
+test_services_of_those_without_the_role_do_not_count(void **state) {
+    (void)state;
+    char fleet[300], out[400];
+    skua_error err;
+    snprintf(fleet, sizeof fleet, "%s/roles", test_fleet_begin());
+    assert_int_equal(skua_fleet_init(fleet, &err), 0);
+    assert_int_equal(
+        skua_fleet_issue(fleet, SKUA_FLEET_ISSUE_OPTIONS(.name = "liar", .roles = SKUA_ROLE_SERVE),
+                         out, sizeof out, &err),
+        0);
+    const char *lo[] = {"lo"};
+    skua_node *honest =
+        test_node_open_with(SKUA_NODE_OPTIONS(.name = "honest", .fleet_dir = fleet,
+                                              .interfaces = lo, .interface_count = 1));
+    skua_node *liar = test_node_open_with(
+        SKUA_NODE_OPTIONS(.fleet_dir = out, .interfaces = lo, .interface_count = 1));
+    struct seen lie, truth;
+    seen_init(&lie);
+    seen_init(&truth);
+    skua__watch *watches[2];
+    assert_int_equal(
+        skua__node_watch(honest, SKUA__SERVICE_PUB, "x", 0, on_provider, &lie, &watches[0], &err),
+        0);
+    assert_int_equal(
+        skua__node_watch(honest, SKUA__SERVICE_REP, "x", 0, on_provider, &truth, &watches[1], &err),
+        0);
+    uint32_t offer;
+    /* Role 0: the liar's own check is left out, as in a library that somebody changed. */
+    assert_int_equal(skua__node_offer(liar, SKUA__SERVICE_PUB, "x", 1, 5, 0, &offer, &err), 0);
+    assert_int_equal(skua__node_offer(liar, SKUA__SERVICE_REP, "x", 1, 6, 0, &offer, &err), 0);
+    await_seen(&truth, 1, 0);
+    assert_int_equal(lie.up, 0);
+    char text[100];
+    assert_non_null(
+        strstr(skua__node_offered_text(honest, SKUA__SERVICE_PUB, text, sizeof text), "nothing"));
+    skua_node_close(liar);
+    await_seen(&truth, 1, 1);
+    assert_int_equal(lie.up + lie.down, 0);
+    skua__node_unwatch(honest, watches[0]);
+    skua__node_unwatch(honest, watches[1]);
+    skua_node_close(honest);
+}
+
+/* A spell without any memory: nothing breaks, and afterwards the view is right again. */
+static void
+test_services_survive_a_spell_without_memory(void **state) {
+    (void)state;
+    failing_allocator hook;
+    failing_allocator_init(&hook, 0);
+    skua_node *poor =
+        test_node_open_with(SKUA_NODE_OPTIONS(.name = "poor", .allocator = &hook.hook));
+    skua_node *rich = test_node_open("rich");
+    test_node_await(poor, 1);
+    test_node_await(rich, 1);
+    struct seen seen;
+    seen_init(&seen);
+    skua__watch *watch, *none = NULL;
+    skua_error err;
+    uint32_t offer, kept;
+    assert_int_equal(
+        skua__node_watch(poor, SKUA__SERVICE_PUB, "x", 0, on_provider, &seen, &watch, &err), 0);
+    assert_int_equal(skua__node_offer(rich, SKUA__SERVICE_PUB, "x", 1, 5, 0, &kept, &err), 0);
+    await_seen(&seen, 1, 0);
+
+    atomic_store(&hook.calls, 0);
+    atomic_store(&hook.fail_at, 1);
+    assert_int_equal(skua__node_offer(poor, SKUA__SERVICE_PUB, "y", 1, 5, 0, &offer, &err),
+                     SKUA_E_NO_MEMORY);
+    assert_int_equal(
+        skua__node_watch(poor, SKUA__SERVICE_PUB, "z", 0, on_provider, &seen, &none, &err),
+        SKUA_E_NO_MEMORY);
+    assert_null(none);
+    assert_int_equal(
+        skua__node_control_send(poor, skua__node_uuid(rich), SKUA__CONTROL_POOL, "x", 1),
+        SKUA_E_NO_MEMORY);
+    assert_int_equal(skua_node_set_capability(poor, "cores", "abcd", 4, &err), SKUA_E_NO_MEMORY);
+    /* A newcomer cannot be remembered now. */
+    skua_node *late = test_node_open("late");
+    test_node_await(late, 1); /* it meets the rich one */
+    test_node_await(rich, 2);
+    assert_true(atomic_load(&hook.calls) > 4);
+    atomic_store(&hook.fail_at, 0);
+
+    test_node_await(poor, 2);
+    test_node_await(late, 2);
+    assert_int_equal(skua__node_offer(late, SKUA__SERVICE_PUB, "x", 1, 6, 0, &offer, &err), 0);
+    await_seen(&seen, 2, 0);
+    skua_node_close(late);
+    await_seen(&seen, 2, 1);
+    skua__node_unwatch(poor, watch);
+    skua_node_close(rich);
+    skua_node_close(poor);
+    assert_int_equal(atomic_load(&hook.alive), 0);
 }
 
 /* Polls a socket for one message; returns its size, or -1 after the time limit. */
@@ -307,6 +406,8 @@ main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_services_are_seen_in_either_order),
         cmocka_unit_test(test_services_need_the_role_and_a_name),
+        cmocka_unit_test(test_services_of_those_without_the_role_do_not_count),
+        cmocka_unit_test(test_services_survive_a_spell_without_memory),
         cmocka_unit_test(test_services_data_sockets_know_who_speaks),
         cmocka_unit_test(test_services_control_messages_arrive),
         cmocka_unit_test(test_services_named_peers_need_no_beacon),
