@@ -233,6 +233,18 @@ begin(void *arg) {
 }
 
 static skua_status
+take_memory(skua_node *node, const skua_node_options *options, skua_error *err) {
+    node->scratch = skua__mem_new(node->hook, SKUA__CONTROL_MAX);
+    node->record_scratch = skua__mem_new(node->hook, SKUA__RECORD_MAX);
+    if (options->recorder_file) {
+        node->recorder_file = skua__mem_strdup(node->hook, options->recorder_file);
+    }
+    bool whole =
+        node->scratch && node->record_scratch && !node->recorder_file == !options->recorder_file;
+    return whole ? SKUA_OK : SKUA_FAIL_MEMORY(err, "a node");
+}
+
+static skua_status
 open_parts(skua_node *node, const skua_node_options *options, skua_error *err) {
     skua_status status = take_identity(node, options, err);
     status = status ? status : skua__recorder_init(node, options->recorder_events, err);
@@ -317,6 +329,12 @@ skua_node_open(skua_node **ret_node, const skua_node_options *given, skua_error 
                          "ret_node is missing, or the options are of a newer skua");
     }
     skua_status status = check_options(&options, err);
+    if (!status && !skua__descriptors_left(SKUA__NODE_DESCRIPTORS)) {
+        status = SKUA_FAIL(err, SKUA_E_DESCRIPTORS,
+                           "cannot open a node: fewer than %d file descriptors are left; raise the "
+                           "limit with `ulimit -n 4096`",
+                           SKUA__NODE_DESCRIPTORS);
+    }
     if (status) {
         return status;
     }
@@ -329,17 +347,7 @@ skua_node_open(skua_node **ret_node, const skua_node_options *given, skua_error 
     init_empty(node);
     set_fields(node, &options);
     status = skua__host_init(&node->host, hook, err);
-    if (!status) {
-        node->scratch = skua__mem_new(hook, SKUA__CONTROL_MAX);
-        node->record_scratch = skua__mem_new(hook, SKUA__RECORD_MAX);
-        if (options.recorder_file) {
-            node->recorder_file = skua__mem_strdup(hook, options.recorder_file);
-        }
-        if (!node->scratch || !node->record_scratch ||
-            !node->recorder_file != !options.recorder_file) {
-            status = SKUA_FAIL_MEMORY(err, "a node");
-        }
-    }
+    status = status ? status : take_memory(node, &options, err);
     status = status ? status : open_parts(node, &options, err);
     if (status) {
         node->stopping = true;

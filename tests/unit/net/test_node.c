@@ -73,7 +73,7 @@ static void
 test_node_ports_are_bounded_by_the_range(void **state) {
     (void)state;
     /* Two ports: one for introductions, one for control; a third node's would not fit. */
-    uint16_t first = (uint16_t)(33000 + 4 * (getpid() % 1000));
+    uint16_t first = (uint16_t)(14000 + 4 * (getpid() % 1000));
     const skua_node_options *options =
         SKUA_NODE_OPTIONS(.name = "ports", .port_first = first, .port_last = (uint16_t)(first + 1));
     skua_node *node = test_node_open_with(options);
@@ -285,7 +285,8 @@ test_node_waits_for_peers_with_a_reason(void **state) {
     skua_node *node = test_node_open("lonely");
     skua_error err;
     assert_int_equal(skua_node_await_peers(node, 1, 20, &err), SKUA_E_NO_PEERS);
-    assert_non_null(strstr(err.message, "no peers after 0.02 s on lo"));
+    assert_non_null(strstr(err.message, "no peers after 0.0"));
+    assert_non_null(strstr(err.message, " s on lo, UDP "));
     assert_int_equal(skua_node_await_peers(node, 0, SKUA_NONE, &err), 0);
     skua_node_event event = {.size = sizeof event};
     assert_int_equal(skua_node_next_event(node, &event, 0, &err), SKUA_E_AGAIN);
@@ -336,6 +337,9 @@ test_node_few_descriptors_are_an_error(void **state) {
             if (status == 0) {
                 skua_node_close(node);
                 _exit(0);
+            }
+            if (status != SKUA_E_DESCRIPTORS) {
+                fprintf(stderr, "%s %s\n", err.code, err.message);
             }
             _exit(status == SKUA_E_DESCRIPTORS ? 1 : 2);
         }
