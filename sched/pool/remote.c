@@ -501,6 +501,13 @@ make_hello(skua__handle *handle, uint8_t *ret, size_t size) {
     return 0; /* a submitter offers nothing on this link */
 }
 
+/* No user sees the handle's descriptor. */
+static bool
+is_readable(skua__handle *handle) {
+    (void)handle;
+    return false;
+}
+
 static const skua__pattern_ops remote_ops = {
     .name = "pool",
     .kind = SKUA__SERVICE_TASK,
@@ -513,6 +520,7 @@ static const skua__pattern_ops remote_ops = {
     .link_down = on_link_down,
     .deliver = on_deliver,
     .progress = on_progress,
+    .readable = is_readable,
 };
 
 /* ---- Cancels: over the control link, so that they never wait behind bulk ---- */

@@ -168,13 +168,13 @@ static void
 run_inlines(struct sorting *sorting, uint64_t link_id) {
     skua__server *server = sorting->server;
     uint32_t count = server->inline_count, ran = 0;
-    skua__handle_leave(&server->handle);
+    skua__handle_unlock(&server->handle);
     for (bool slow = false; ran < count && !slow; ran++) {
         skua__inline_run *run = &server->inlines[ran];
         run->outcome = skua__server_call(run->function, &run->call, &run->code, &run->run_ns);
         slow = run->run_ns > INLINE_LONG_NS;
     }
-    skua__server_lock(server);
+    skua__handle_lock(&server->handle);
     sorting->stage = skua__stage_of(server, link_id); /* its submitter may have gone meanwhile */
     for (uint32_t i = 0; i < count; i++) {
         skua__inline_run *run = &server->inlines[i];
@@ -424,6 +424,13 @@ on_progress(skua__handle *handle) {
     }
 }
 
+/* No user sees the handle's descriptor. */
+static bool
+is_readable(skua__handle *handle) {
+    (void)handle;
+    return false;
+}
+
 static const skua__pattern_ops server_ops = {
     .name = "pool",
     .kind = SKUA__SERVICE_TASK,
@@ -435,6 +442,7 @@ static const skua__pattern_ops server_ops = {
     .link_up = on_link_up,
     .link_down = on_link_down,
     .progress = on_progress,
+    .readable = is_readable,
 };
 
 /* ---- Cancels ---- */
