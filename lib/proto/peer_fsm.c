@@ -24,8 +24,7 @@
  *   LOST                  LINK_UP                   UP        LINK (and ALIVE, if it was suspected)
  *   UP, SUSPECT, LOST     BYE_HEARD                 LEAVING   probe, again and again for 1.3 s
  *   LEAVING               PROBE_REFUSED             KNOWN     LEAVE(bye)
- *   LEAVING               no link and PROBE_SILENT  KNOWN     LEAVE(bye)
- *   LEAVING               PROBE_OPEN, the 8th       UP, LOST  it was no BYE
+ *   LEAVING               no refusal, 8 times       UP, LOST  it was no BYE
  *   LEAVING               silent for 3.25 T         KNOWN     LEAVE(bye)
  *   UP, SUSPECT, LOST     silent for 3.25 T         KNOWN     LEAVE(silent); dial on
  *   UP, SUSPECT, LOST     no link works for 6 T     KNOWN     LEAVE(unreachable); dial on
@@ -316,10 +315,10 @@ lose_link(step *s) {
     skua__peer_fsm *fsm = s->fsm;
     fsm->link = 0;
     act(s, SKUA__PEER_DO_PROBE, fsm->era);
+    fsm->open_probes = 0;
     if (fsm->state == SKUA__PEER_LEAVING) {
         return SKUA__PEER_LEAVING;
     }
-    fsm->open_probes = 0;
     fsm->probe_ns = SKUA_NEVER_NS;
     want_dial(s);
     return SKUA__PEER_LOST;
@@ -360,13 +359,14 @@ begin_leaving(step *s) {
 static skua__peer_state
 probed_leaving(step *s) {
     skua__peer_fsm *fsm = s->fsm;
-    bool silent = s->event->kind == SKUA__PEER_PROBE_SILENT;
-    if (s->event->kind == SKUA__PEER_PROBE_REFUSED || (silent && !fsm->link)) {
+    if (s->event->kind == SKUA__PEER_PROBE_REFUSED) {
         return leave(s, SKUA__LEAVE_BYE);
     }
     if (++fsm->open_probes < SKUA__PEER_BYE_PROBES_MAX) {
+        /* Without a link its end is near; with one it may take its time to say farewell. */
+        int64_t first_ms = fsm->link ? 20 : SKUA__PEER_LOST_PROBE_MS;
         unsigned shift = fsm->open_probes < 5 ? fsm->open_probes - 1 : 4;
-        fsm->probe_ns = s->now_ns + ((int64_t)20 << shift) * SKUA_NS_PER_MS;
+        fsm->probe_ns = s->now_ns + (first_ms << shift) * SKUA_NS_PER_MS;
         return SKUA__PEER_LEAVING;
     }
     if (fsm->link) {

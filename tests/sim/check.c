@@ -58,7 +58,10 @@ what_is_wrong(const sim_world *world, const sim_peer *peer, uint32_t p, skua__le
     case SKUA__LEAVE_GONE:
         return alive ? "its process is alive" : NULL;
     case SKUA__LEAVE_BYE:
-        return alive && !node->stopping ? "it never said BYE" : NULL;
+        return alive && !node->stopping && lived_ns - peer->life_ns < 3 * heartbeat_ns &&
+                       lived_ns - peer->link_life_ns < 6 * heartbeat_ns
+                   ? "its process is alive and was heard"
+                   : NULL;
     case SKUA__LEAVE_RESTARTED:
         return node->incarnation <= peer->incarnation ? "it was not restarted" : NULL;
     case SKUA__LEAVE_UNREACHABLE:

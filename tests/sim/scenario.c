@@ -44,6 +44,17 @@ do_stop(sim_world *world, uint32_t n, uint32_t b, void *payload) {
     }
 }
 
+/* Says BYE and goes on: a stop that failed, or somebody's forgery. Nobody may believe it. */
+static void
+do_false_bye(sim_world *world, uint32_t n, uint32_t b, void *payload) {
+    (void)b;
+    (void)payload;
+    if (world->nodes[n].running && !world->nodes[n].paused) {
+        sim_log(world, "%u says BYE and stays", n);
+        sim_node_say_bye(world, n);
+    }
+}
+
 static void
 do_continue(sim_world *world, uint32_t n, uint32_t b, void *payload) {
     (void)b;
@@ -154,7 +165,7 @@ plan_one(sim_world *world, int64_t at_ns) {
     static const uint32_t losses[] = {0, 0, 10, 50, 100, 300};
     uint32_t count = world->node_count;
     uint32_t n = below(world, count), other = (n + 1 + below(world, count - 1)) % count;
-    switch (below(world, 12)) {
+    switch (below(world, 13)) {
     case 0:
     case 1:
     case 2:
@@ -179,6 +190,9 @@ plan_one(sim_world *world, int64_t at_ns) {
         break;
     case 10:
         sim_at(world, at_ns, do_reset, 0, 0, NULL);
+        break;
+    case 11:
+        sim_at(world, at_ns, do_false_bye, n, 0, NULL);
         break;
     default:
         sim_at(world, at_ns, do_loss, losses[below(world, 6)], 0, NULL);
@@ -220,12 +234,17 @@ sim_scenario(const sim_options *options, sim_world *ret_world) {
         sim_node_start(world, 0); /* the one that everybody knows must be there to be met */
         sim_run_until(world, world->now_ns + 6000 * MS);
     }
+    /* A last partition, of any length, ends at the healing itself. */
+    uint32_t sides = below(world, 1u << world->node_count);
+    if (below(world, 4)) {
+        do_partition(world, sides, 0, NULL);
+        sim_run_until(world, world->now_ns + random_ms(world, 100, 10000));
+    }
     mend_all(world);
-    uint64_t seen = world->leaves;
     sim_run_until(world, world->now_ns + HEAL_MS * MS);
     sim_check_one_view(world);
     sim_run_until(world, world->now_ns + 7 * world->heartbeat_ns);
-    seen = world->leaves;
+    uint64_t seen = world->leaves;
     sim_run_until(world, world->now_ns + 5 * world->heartbeat_ns);
     if (world->leaves != seen) {
         sim_fail(world, "I9: somebody left although nothing happened");

@@ -107,10 +107,9 @@ typedef struct sim_node {
     skua__certificate certificate;
     bool running; /* there is a process */
     bool paused;
-    bool host_down; /* packets to it vanish */
-    bool stopping;  /* it has said BYE */
-    int64_t
-        port_closes_ns; /* real time; a killed process's port outlives its connections a little */
+    bool host_down;         /* packets to it vanish */
+    bool stopping;          /* it has said BYE */
+    int64_t port_closes_ns; /* real time: a killed process's port outlives its connections */
     uint32_t life;
     uint64_t incarnation;
     uint16_t port;
@@ -199,6 +198,7 @@ uint32_t sim_link(const sim_world *world, uint32_t conn, uint32_t node);
 void sim_node_start(sim_world *world, uint32_t node);
 void sim_node_kill(sim_world *world, uint32_t node, bool with_host);
 void sim_node_stop(sim_world *world, uint32_t node); /* says BYE first */
+void sim_node_say_bye(sim_world *world, uint32_t node);
 void sim_node_pause(sim_world *world, uint32_t node, bool pause);
 void sim_node_deliver(sim_world *world, uint32_t node, sim_item item);
 void sim_node_introduce(sim_world *world, uint32_t node, uint32_t peer);

@@ -493,9 +493,8 @@ sim_probe(sim_world *world, uint32_t from, uint32_t to, uint16_t port, uint32_t 
     *answer = (probe_answer){.kind = SKUA__PEER_PROBE_SILENT, .number = number};
     int64_t at_ns = world->now_ns + SKUA__PEER_PROBE_MS * MS;
     if (arrives(world, from, to) && arrives(world, to, from)) {
-        const sim_node *node = &world->nodes[to];
         answer->kind =
-            node->running && node->port == port ? SKUA__PEER_PROBE_OPEN : SKUA__PEER_PROBE_REFUSED;
+            port_open(world, to, port) ? SKUA__PEER_PROBE_OPEN : SKUA__PEER_PROBE_REFUSED;
         at_ns = world->now_ns + delay_ns(world) + delay_ns(world);
     }
     sim_at(world, at_ns, probe_answered, from, to, answer);

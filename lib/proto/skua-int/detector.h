@@ -13,12 +13,12 @@ enum {
     SKUA__HEARTBEAT_MIN_MS = 20,
     SKUA__HEARTBEAT_MAX_MS = 60000,
     SKUA__SUSPECT_QUARTERS = 8, /* silent for 2 T: suspect; probe it */
-    SKUA__DEAD_QUARTERS =
-        13, /* silent for 3.25 T: dead. The promise is: never under 3 T, always by 3.5 T + 100 ms */
-    SKUA__UNREACHABLE_QUARTERS =
-        24, /* its beacons arrive but no link of ours has worked for 6 T: out of reach */
+    /* Silent for 3.25 T: dead. The promise is: never under 3 T, always by 3.5 T + 100 ms. */
+    SKUA__DEAD_QUARTERS = 13,
+    /* Its beacons arrive but no link of ours has worked for 6 T: out of reach. */
+    SKUA__UNREACHABLE_QUARTERS = 24,
     SKUA__TICK_QUARTERS = 1,  /* the loop looks at its timers at least every T/4 */
-    SKUA__STALL_QUARTERS = 2, /* a loop that comes T/2 late was stopped: that time does not count */
+    SKUA__STALL_QUARTERS = 2, /* a loop that comes T/2 late was stopped: that does not count */
 };
 
 /*

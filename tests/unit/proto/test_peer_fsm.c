@@ -294,16 +294,36 @@ test_peer_bye_is_confirmed_by_a_probe(void **state) {
 }
 
 static void
-test_peer_bye_of_a_machine_that_goes_down(void **state) {
+test_peer_bye_and_silence_is_a_bye_after_the_silence_rule(void **state) {
     (void)state;
     world w;
     join(&w, true, true);
+    int64_t joined_ns = w.now_ns;
     feed(&w, (skua__peer_event){.kind = SKUA__PEER_BYE_HEARD, .incarnation = 10});
-    feed_kind(&w, SKUA__PEER_PROBE_SILENT);
-    assert_int_equal(w.fsm.state, SKUA__PEER_LEAVING); /* its link still stands */
     on_link(&w, SKUA__PEER_LINK_DOWN, 1);
-    feed_kind(&w, SKUA__PEER_PROBE_SILENT);
+    feed_kind(&w, SKUA__PEER_PROBE_SILENT); /* a lost packet is no death, BYE or not */
+    assert_int_equal(w.fsm.state, SKUA__PEER_LEAVING);
+    assert_true(run_until(&w, joined_ns + 10 * T, SKUA__PEER_DO_LEAVE));
     assert_left(&w, SKUA__LEAVE_BYE, 10);
+    assert_true(w.now_ns - joined_ns == 13 * T / 4);
+}
+
+static void
+test_peer_lost_with_an_open_port_is_probed_again(void **state) {
+    (void)state;
+    world w;
+    join(&w, false, false);
+    on_link(&w, SKUA__PEER_LINK_DOWN, 1);
+    int64_t lost_ns = w.now_ns;
+    for (int i = 0; i < SKUA__PEER_LOST_PROBES_MAX; i++) {
+        feed_kind(&w, SKUA__PEER_PROBE_OPEN); /* its process is being taken apart */
+        assert_true(run_until(&w, w.now_ns + 150 * MS, SKUA__PEER_DO_PROBE));
+    }
+    assert_true(w.now_ns - lost_ns < 300 * MS);
+    feed_kind(&w, SKUA__PEER_PROBE_OPEN);
+    assert_false(run_until(&w, w.now_ns + 100 * MS, SKUA__PEER_DO_PROBE));
+    feed_kind(&w, SKUA__PEER_PROBE_REFUSED);
+    assert_left(&w, SKUA__LEAVE_GONE, 10);
 }
 
 static void
@@ -502,7 +522,8 @@ main(void) {
         cmocka_unit_test(test_peer_pings_every_heartbeat),
         cmocka_unit_test(test_peer_beacons_without_a_link_are_unreachable),
         cmocka_unit_test(test_peer_bye_is_confirmed_by_a_probe),
-        cmocka_unit_test(test_peer_bye_of_a_machine_that_goes_down),
+        cmocka_unit_test(test_peer_bye_and_silence_is_a_bye_after_the_silence_rule),
+        cmocka_unit_test(test_peer_lost_with_an_open_port_is_probed_again),
         cmocka_unit_test(test_peer_forged_bye_does_no_harm),
         cmocka_unit_test(test_peer_restart_is_leave_and_join),
         cmocka_unit_test(test_peer_forged_incarnation_does_not_lock_it_out),
