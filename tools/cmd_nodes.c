@@ -123,12 +123,20 @@ list(cli *self, skua_node *node, skua_peer **ret_peers, size_t *ret_count) {
 }
 
 static skua_status
-answer(cli *self, skua_node *node, const skua_peer *peers, size_t count) {
+answer(cli *self, skua_node *node, const skua_peer *peers, size_t count, int64_t looked_ns) {
     skua_status status = SKUA_OK;
     if (count == 0 || (self->count && count < (size_t)self->count)) {
-        /* The library knows where was looked, and says so. */
+        /* The library knows where was looked, and says so; how long it was is known here. */
         status = skua_node_await_peers(node, self->count ? (size_t)self->count : 1, SKUA_NONE,
                                        &self->err);
+        char where[SKUA_ERROR_MESSAGE_BYTES];
+        const char *on = strstr(self->err.message, " on ");
+        if (status == SKUA_E_NO_PEERS && on) {
+            snprintf(where, sizeof where, "%s", on);
+            status =
+                cli_fail(self, status, "%s after %.1f s%s", count ? "not enough peers" : "no peers",
+                         (double)looked_ns / 1e9, where);
+        }
     }
     if (!self->json) {
         if (count) {
@@ -154,6 +162,7 @@ static skua_status
 run_nodes(cli *self) {
     skua_node *node = NULL;
     skua_status status = cli_open_node(self, &node);
+    int64_t start_ns = skua__clock_ns();
     if (!status) {
         status = look(self, node);
     }
@@ -163,7 +172,7 @@ run_nodes(cli *self) {
         status = list(self, node, &peers, &count);
     }
     if (!status) {
-        status = answer(self, node, peers, count);
+        status = answer(self, node, peers, count, skua__clock_ns() - start_ns);
     }
     free(peers);
     skua_node_close(node);

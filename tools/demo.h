@@ -82,6 +82,8 @@ skua_status demo_topics(demo *self);
 skua_status demo_progress_start(demo *self);
 /* Publishes how far the count is. */
 void demo_progress_tell(demo *self, uint64_t done_bytes, uint64_t all_bytes);
+/* Makes room for a line of text where the bar is. */
+void demo_progress_clear(const demo *self);
 void demo_progress_stop(demo *self);
 
 #endif

@@ -238,6 +238,7 @@ hunt(struct job *job) {
         demo_child_signal(child, SIGCONT);
         return;
     }
+    demo_progress_clear(self);
     cli_say(self->cli, "  %s (pid %d) holds %u unacknowledged chunks: killed with SIGKILL\n",
             child->name, (int)child->pid, (unsigned)backend.in_flight);
     self->victim = child;

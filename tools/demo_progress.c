@@ -115,6 +115,13 @@ demo_progress_tell(demo *self, uint64_t done_bytes, uint64_t all_bytes) {
 }
 
 void
+demo_progress_clear(const demo *self) {
+    if (self->progress && self->progress->drawing) {
+        fputs("\r\033[K", stderr);
+    }
+}
+
+void
 demo_progress_stop(demo *self) {
     struct demo_progress *progress = self->progress;
     if (!progress) {
