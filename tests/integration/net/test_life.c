@@ -5,6 +5,7 @@
 
 #include <signal.h>
 #include <skua-int/clock.h>
+#include <skua-int/flight.h>
 #include <skua/fleet.h>
 #include <string.h>
 
@@ -243,6 +244,47 @@ test_life_two_nodes_of_one_certificate(void **state) {
     child_end(&a);
 }
 
+/* What the flight recorder kept of a real run replays to the very same decisions. */
+static void
+test_life_recording_replays_exactly(void **state) {
+    (void)state;
+    char path[300], tape[320];
+    snprintf(path, sizeof path, "%s/tape", test_fleet_begin());
+    snprintf(tape, sizeof tape, "tape=%s", path);
+    child a, b, c;
+    const char *const arguments[] = {"name=a", beacon, tape, "hb=200", NULL};
+    child_start(&a, NULL, arguments);
+    child_ready(&a);
+    start_named(&b, "b");
+    start_named(&c, "c");
+    child_ready(&b);
+    child_ready(&c);
+    child_tell(&a, "await 2 5000");
+    child_must_say(&a, "AWAITED", 6000, NULL);
+    child_kill(&b, SIGKILL);
+    child_must_say(&a, "LEAVE b gone", 3000, NULL);
+    child_tell(&c, "close");
+    child_must_say(&a, "LEAVE c bye", 3000, NULL);
+    child_tell(&a, "close");
+    child_must_say(&a, "CLOSED", 3000, NULL);
+    static uint8_t bytes[1 << 20];
+    FILE *file = fopen(path, "re");
+    assert_non_null(file);
+    size_t size = fread(bytes, 1, sizeof bytes, file);
+    fclose(file);
+    skua__flight_result result;
+    assert_int_equal(skua__flight_replay(bytes, size, NULL, NULL, NULL, &result), 0);
+    print_message("replayed %llu steps of %llu peers\n", (unsigned long long)result.steps,
+                  (unsigned long long)result.peers);
+    assert_int_equal(result.peers, 2);
+    assert_true(result.steps > 20);
+    assert_int_equal(result.skipped, 0);
+    assert_int_equal(result.divergences, 0);
+    child_end(&a);
+    child_end(&b);
+    child_end(&c);
+}
+
 static void
 test_life_node_is_small_quick_and_idle(void **state) {
     (void)state;
@@ -287,6 +329,7 @@ main(int argc, char **argv) {
         cmocka_unit_test_teardown(test_life_close_with_dead_peers_takes_500_ms, children_end_all),
         cmocka_unit_test_teardown(test_life_services_follow_their_node, children_end_all),
         cmocka_unit_test_teardown(test_life_mixed_protocol_versions, children_end_all),
+        cmocka_unit_test_teardown(test_life_recording_replays_exactly, children_end_all),
         cmocka_unit_test_teardown(test_life_restart_under_the_same_id, children_end_all),
         cmocka_unit_test_teardown(test_life_two_nodes_of_one_certificate, children_end_all),
         cmocka_unit_test_teardown(test_life_node_is_small_quick_and_idle, children_end_all),
