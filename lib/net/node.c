@@ -21,10 +21,57 @@ enum {
     DATA_SOCKETS_MAX = 65535,
 };
 
+/* The registered metric that sums a counter up, or -1. */
+static int
+metric_of(size_t counter) {
+    switch (counter) {
+    case SKUA__COUNTER(beacons_sent):
+        return SKUA_M_NODE_BEACONS_SENT;
+    case SKUA__COUNTER(beacons_received):
+        return SKUA_M_NODE_BEACONS_RECEIVED;
+    case SKUA__COUNTER(beacons_dropped_malformed):
+    case SKUA__COUNTER(beacons_dropped_fleet):
+    case SKUA__COUNTER(beacons_dropped_mac):
+    case SKUA__COUNTER(beacons_dropped_version):
+    case SKUA__COUNTER(beacons_dropped_replay):
+    case SKUA__COUNTER(beacons_dropped_certificate):
+    case SKUA__COUNTER(beacons_dropped_expired):
+        return SKUA_M_NODE_BEACONS_DROPPED;
+    case SKUA__COUNTER(control_dropped_malformed):
+    case SKUA__COUNTER(control_dropped_identity):
+    case SKUA__COUNTER(control_dropped_version):
+    case SKUA__COUNTER(control_dropped_unknown):
+    case SKUA__COUNTER(control_dropped_full):
+        return SKUA_M_NODE_CONTROL_DROPPED;
+    case SKUA__COUNTER(introductions_served):
+    case SKUA__COUNTER(introductions_made):
+        return SKUA_M_NODE_INTRODUCTIONS;
+    case SKUA__COUNTER(introductions_dropped_malformed):
+    case SKUA__COUNTER(introductions_dropped_certificate):
+    case SKUA__COUNTER(introductions_dropped_rate):
+    case SKUA__COUNTER(introductions_dropped_slow):
+        return SKUA_M_NODE_INTRODUCTIONS_REFUSED;
+    case SKUA__COUNTER(dials):
+        return SKUA_M_NODE_DIALS;
+    case SKUA__COUNTER(peers_joined):
+        return SKUA_M_NODE_JOINS;
+    case SKUA__COUNTER(peers_left):
+        return SKUA_M_NODE_LEAVES;
+    case SKUA__COUNTER(peers_suspected):
+        return SKUA_M_NODE_SUSPECTS;
+    default:
+        return -1;
+    }
+}
+
 void
 skua__count(skua_node *node, size_t counter) {
     /* relaxed: a statistic; nothing is ordered by it */
     atomic_fetch_add_explicit(&node->counters[counter], 1, memory_order_relaxed);
+    int metric = metric_of(counter);
+    if (metric >= 0) {
+        skua__metric_add(&node->metrics, (enum skua_metric_id)metric, 1);
+    }
 }
 
 void
@@ -263,6 +310,7 @@ open_parts(skua_node *node, const skua_node_options *options, skua_error *err) {
 /* What must stand before anything can fail, so that the end of a half-built node needs no questions. */
 static void
 init_empty(skua_node *node) {
+    skua__metrics_init(&node->metrics, SKUA_METRIC_NODE);
     skua__mutex_init(&node->lock);
     skua__cond_init(&node->changed);
     skua__hash_init(&node->peers, node->hook);

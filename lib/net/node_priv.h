@@ -20,6 +20,7 @@
 #include <skua-int/flight.h>
 #include <skua-int/hash.h>
 #include <skua-int/intro.h>
+#include <skua-int/metrics.h>
 #include <skua-int/node_int.h>
 #include <skua-int/peer_fsm.h>
 #include <skua-int/record.h>
@@ -172,6 +173,7 @@ struct skua_node {
     skua__zap zap;
     bool zap_running;
     _Atomic uint64_t counters[SKUA__COUNTERS];
+    skua_metrics metrics; /* the registry's sums of them */
     _Atomic bool closed;
 
     /* The node's thread only. */

@@ -212,6 +212,21 @@ skua_node_stats(skua_node *node, skua_node_counters *ret_counters, skua_error *e
     return SKUA_OK;
 }
 
+const skua_metrics *
+skua_node_metrics(skua_node *node) {
+    if (!node) {
+        return NULL;
+    }
+    /* The ZAP thread counts for itself, so its sum is brought up to date when somebody asks. */
+    const skua__zap_counters *zap = &node->zap.counters;
+    uint64_t refused =
+        atomic_load_explicit(&zap->refused_unknown, memory_order_relaxed) + /* relaxed: statistic */
+        atomic_load_explicit(&zap->refused_expired, memory_order_relaxed) + /* relaxed: as above */
+        atomic_load_explicit(&zap->refused_malformed, memory_order_relaxed); /* relaxed: as above */
+    skua__metric_set(&node->metrics, SKUA_M_NODE_AUTH_REFUSED, (int64_t)refused);
+    return &node->metrics;
+}
+
 /* ---- Who is behind a message ---- */
 
 static bool

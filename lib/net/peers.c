@@ -197,15 +197,16 @@ use_link(skua__peer *peer, uint32_t number) {
 static void
 do_join(skua__peer *peer, const skua__peer_action *action) {
     skua_node *node = peer->node;
+    skua__count(node, SKUA__COUNTER(peers_joined));
     skua__mutex_lock(&node->lock);
     peer->joined = true;
     peer->incarnation = action->incarnation;
     peer->state = peer->fsm.state;
     node->joined_count++;
+    skua__metric_set(&node->metrics, SKUA_M_NODE_PEERS, (int64_t)node->joined_count);
     skua__cond_broadcast(&node->changed);
     skua__mutex_unlock(&node->lock);
     use_link(peer, action->link);
-    skua__count(node, SKUA__COUNTER(peers_joined));
     skua__logf(node, SKUA_LOG_INFO, "\"%s\" joined from %s", skua__peer_name(peer), peer->host);
     skua__events_tell(node, SKUA_NODE_JOIN, SKUA_LEAVE_NONE, peer);
     if (peer->has_record) {
@@ -224,6 +225,7 @@ do_leave(skua__peer *peer, const skua__peer_action *action) {
     peer->joined = false;
     peer->state = peer->fsm.state;
     node->joined_count--;
+    skua__metric_set(&node->metrics, SKUA_M_NODE_PEERS, (int64_t)node->joined_count);
     skua__cond_broadcast(&node->changed);
     skua__mutex_unlock(&node->lock);
     skua_leave_reason reason = public_reason(action->reason);

@@ -7,6 +7,7 @@
 #include <skua/alloc.h>
 #include <skua/common.h>
 #include <skua/error.h>
+#include <skua/metrics.h>
 #include <stdbool.h>
 
 #ifdef __cplusplus
@@ -320,6 +321,15 @@ typedef struct skua_node_counters {
 SKUA_API SKUA_MUST_CHECK skua_status skua_node_stats(skua_node *node,
                                                      skua_node_counters *ret_counters,
                                                      skua_error *err);
+
+/**
+ * The node's table of metrics, for skua_metrics_snapshot(): the sums that are worth watching, by registered names
+ * ("node.joins"); skua_node_stats() has each cause by itself.
+ *
+ * Returns: a table that lives until skua_node_close(), or NULL when node is NULL.
+ * Threads: any. Blocks: never. Since 0.1.
+ */
+SKUA_API const skua_metrics *skua_node_metrics(skua_node *node);
 
 /**
  * Writes what the flight recorder holds (the last recorder_events inputs of the state machines, with their times) to

@@ -386,6 +386,17 @@ test_services_named_peers_need_no_beacon(void **state) {
             assert_int_equal(peers[i].via, SKUA_VIA_STATIC);
         }
     }
+    skua_metric_value values[SKUA__METRICS];
+    size_t metrics = skua_metrics_snapshot(skua_node_metrics(c), values, SKUA__METRICS);
+    int64_t now = 0, joins = 0, refused = 0;
+    for (size_t i = 0; i < metrics; i++) {
+        now += values[i].info->number == SKUA_M_NODE_PEERS ? values[i].value : 0;
+        joins += values[i].info->number == SKUA_M_NODE_JOINS ? values[i].value : 0;
+        refused += values[i].info->number == SKUA_M_NODE_AUTH_REFUSED ? values[i].value : 0;
+    }
+    assert_int_equal(now, 2);
+    assert_int_equal(joins, 2);
+    assert_true(refused >= 2); /* the two self-tests */
     /* A caller with an older, shorter struct gets what fits. */
     struct older {
         size_t size;
