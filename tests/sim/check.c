@@ -29,8 +29,9 @@ sim_check_join(sim_world *world, uint32_t n, uint32_t p, uint64_t incarnation) {
     peer->joined = true;
     peer->suspected = false;
     peer->incarnation = incarnation;
-    peer->joined_real_ns = world->now_ns;
-    peer->life_ns = peer->link_life_ns = skua__lived_now(&world->nodes[n].lived, world->now_ns);
+    peer->joined_real_ns = peer->life_real_ns = world->now_ns;
+    peer->life_stopped_ns = world->nodes[n].stopped_ns;
+    peer->link_life_ns = skua__lived_now(&world->nodes[n].lived, world->now_ns);
 }
 
 void
@@ -46,19 +47,22 @@ sim_check_suspicion(sim_world *world, uint32_t n, uint32_t p, bool suspected) {
 
 /* Is the reason true? */
 static const char *
-what_is_wrong(const sim_world *world, const sim_peer *peer, uint32_t p, skua__leave_reason reason,
+what_is_wrong(const sim_world *world, uint32_t n, uint32_t p, skua__leave_reason reason,
               int64_t lived_ns) {
     const sim_node *node = &world->nodes[p];
+    const sim_peer *peer = &world->nodes[n].peers[p];
     int64_t heartbeat_ns = world->heartbeat_ns;
+    /* By our own clocks, not by that of the node: how long could it have heard, and did not? */
+    int64_t silent_ns =
+        world->now_ns - peer->life_real_ns - (world->nodes[n].stopped_ns - peer->life_stopped_ns);
     bool alive = node->running && node->incarnation == peer->incarnation;
     switch (reason) {
     case SKUA__LEAVE_SILENT:
-        return lived_ns - peer->life_ns < 3 * heartbeat_ns ? "it was silent for less than 3 T"
-                                                           : NULL;
+        return silent_ns < 3 * heartbeat_ns ? "it was silent for less than 3 T" : NULL;
     case SKUA__LEAVE_GONE:
         return alive ? "its process is alive" : NULL;
     case SKUA__LEAVE_BYE:
-        return alive && !node->stopping && lived_ns - peer->life_ns < 3 * heartbeat_ns &&
+        return alive && !node->stopping && silent_ns < 3 * heartbeat_ns &&
                        lived_ns - peer->link_life_ns < 6 * heartbeat_ns
                    ? "its process is alive and was heard"
                    : NULL;
@@ -81,7 +85,7 @@ sim_check_leave(sim_world *world, uint32_t n, uint32_t p, skua__leave_reason rea
     if (!peer->joined || peer->incarnation != incarnation) {
         sim_fail(world, "I10: node %u is told LEAVE of %u, which had not joined", n, p);
     }
-    const char *wrong = what_is_wrong(world, peer, p, reason, lived_ns);
+    const char *wrong = what_is_wrong(world, n, p, reason, lived_ns);
     if (wrong) {
         sim_fail(world, "I9: node %u is told LEAVE(%s) of %u, but %s", n,
                  skua__leave_reason_text(reason), p, wrong);

@@ -106,10 +106,10 @@ peer_of(sim_world *world, uint32_t n, uint32_t p) {
 static void
 note_life(sim_world *world, uint32_t n, uint32_t p, bool on_link) {
     sim_peer *peer = &world->nodes[n].peers[p];
-    peer->life_ns = lived(world, n);
     peer->life_real_ns = world->now_ns;
+    peer->life_stopped_ns = world->nodes[n].stopped_ns;
     if (on_link) {
-        peer->link_life_ns = peer->life_ns;
+        peer->link_life_ns = lived(world, n);
     }
 }
 
@@ -729,6 +729,11 @@ sim_node_pause(sim_world *world, uint32_t n, bool pause) {
     }
     sim_log(world, "%u is %s", n, pause ? "stopped (SIGSTOP)" : "continued (SIGCONT)");
     node->paused = pause;
+    int64_t stopped_ns = world->now_ns - node->disturbed_ns;
+    if (!pause && stopped_ns > world->heartbeat_ns) {
+        /* A shorter stop it need not notice, and of a longer one it may count the time between two ticks. */
+        node->stopped_ns += stopped_ns - world->heartbeat_ns / 4;
+    }
     node->disturbed_ns = world->now_ns;
     if (!pause) {
         run(world, n);

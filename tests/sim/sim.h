@@ -97,9 +97,9 @@ typedef struct sim_peer {
     bool joined;
     uint64_t incarnation; /* joined: of the member; else the last one */
     bool suspected;
-    int64_t life_ns;      /* lived time of the last sign of life that the process looked at */
-    int64_t link_life_ns; /* the same, on a link */
+    int64_t link_life_ns; /* lived time of the last frame on a link that the process looked at */
     int64_t life_real_ns, joined_real_ns;
+    int64_t life_stopped_ns; /* the node's stopped_ns at that moment */
 } sim_peer;
 
 typedef struct sim_node {
@@ -117,6 +117,7 @@ typedef struct sim_node {
     int64_t died_ns;      /* real time; of the last process */
     bool died_by_kill;    /* its host went on: its connections were closed */
     int64_t disturbed_ns; /* real time of its last pause or resume */
+    int64_t stopped_ns;   /* real time: in all, for how long it was stopped and could not hear */
     skua__lived lived;
     skua__peer_config config;
     skua__dial_limiter limiter;

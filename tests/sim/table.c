@@ -58,7 +58,8 @@ trial(uint64_t seed, uint32_t loss_permille, bool cut) {
     return took_ms;
 }
 
-static void
+/* Returns the worst. */
+static double
 print_detection(uint64_t seed, uint32_t loss_permille, bool cut) {
     double took[TRIALS];
     int count = 0;
@@ -69,10 +70,11 @@ print_detection(uint64_t seed, uint32_t loss_permille, bool cut) {
         }
     }
     qsort(took, (size_t)count, sizeof took[0], compare);
-    if (count) {
-        printf("%5.1f / %6.1f / %6.1f ms   ", took[count / 2], took[count * 99 / 100],
-               took[count - 1]);
+    if (count == 0) {
+        return -1; /* no trial came to an end: no promise was kept */
     }
+    printf("%6.1f / %6.1f / %6.1f ms   ", took[count / 2], took[count * 99 / 100], took[count - 1]);
+    return took[count - 1];
 }
 
 /* Leaves while all live and all wires stand; then each is a false one. Returns how many per pair and hour. */
@@ -104,14 +106,20 @@ sim_table(uint64_t seed, uint32_t hours) {
     static const uint32_t losses[] = {0, 100, 300};
     printf("T = 1 s, no indirect probes; two nodes, %d trials each; %d nodes for %u h\n", TRIALS,
            NODES, hours);
-    printf("%-6s %-34s %-34s %s\n", "loss", "kill -9 seen (p50 / p99 / max)",
+    printf("%-6s %-35s %-35s %s\n", "loss", "kill -9 seen (p50 / p99 / max)",
            "partition seen (p50 / p99 / max)", "false deaths per pair and hour");
+    bool kept = true;
     for (size_t i = 0; i < sizeof losses / sizeof losses[0]; i++) {
         printf("%3u %%  ", losses[i] / 10);
-        print_detection(seed, losses[i], false);
-        print_detection(seed, losses[i], true);
-        fflush(stdout);
-        printf("%.3f\n", false_positives(seed, losses[i], hours));
+        double killed_ms = print_detection(seed, losses[i], false);
+        double cut_ms = print_detection(seed, losses[i], true);
+        double rate = false_positives(seed, losses[i], hours);
+        printf("%.3f\n", rate);
+        /* I9; what a kill costs where packets are lost is only shown. */
+        kept = kept && cut_ms > 0 && cut_ms <= 3600;
+        kept = kept && (losses[i] > 0 || (killed_ms > 0 && killed_ms <= 200 && rate == 0));
+        kept = kept && (losses[i] > 100 || rate <= 0.25);
     }
-    return 0;
+    printf("%s\n", kept ? "I9 holds" : "I9 IS BROKEN");
+    return kept ? 0 : 1;
 }
