@@ -18,7 +18,8 @@ down() {
 in_host() {
     space=$prefix-$1
     shift
-    ip netns exec "$space" "$@"
+    # Not `ip netns exec`: that also mounts, and fails in a chroot whose / is no mount point.
+    nsenter --net="/run/netns/$space" "$@"
 }
 
 up() {

@@ -67,7 +67,11 @@ fi
 
 # What is exported is declared, and what is declared is exported.
 declared() {
-    sed -n '/^SKUA_API/,/(/p' "$@" | tr '\n' ' ' | grep -o 'skua_[a-z0-9_]* *(' | tr -d ' (' | sort -u
+    # The name of an exported function is the first one before a parenthesis after its mark.
+    awk '/^SKUA_API/ { text = ""; open = 1 }
+         open        { text = text " " $0 }
+         open && /\(/ { if (match(text, /skua_[a-z0-9_]+ *\(/)) print substr(text, RSTART, RLENGTH); open = 0 }' "$@" |
+        tr -d ' (' | sort -u
 }
 exported() {
     nm -D --defined-only "$1" | awk '{ print $NF }' | sort -u

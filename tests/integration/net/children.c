@@ -40,11 +40,12 @@ static void
 run_child(const char *net_namespace, const char *const *arguments) {
     const char *argv[ARGUMENTS_MAX];
     int count = 0;
+    char where[128];
     if (net_namespace) {
-        argv[count++] = "ip";
-        argv[count++] = "netns";
-        argv[count++] = "exec";
-        argv[count++] = net_namespace;
+        /* Not `ip netns exec`: that also mounts, and fails in a chroot whose / is no mount point. */
+        snprintf(where, sizeof where, "--net=/run/netns/%s", net_namespace);
+        argv[count++] = "nsenter";
+        argv[count++] = where;
     }
     argv[count++] = program;
     while (*arguments && count < ARGUMENTS_MAX - 1) {
