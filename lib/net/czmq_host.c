@@ -220,6 +220,9 @@ skua__node_source_free(skua__node_source *source) {
     while (host->running == source && !skua__host_is_current(host)) {
         skua__cond_wait(&host->idle, &host->lock);
     }
+    /* Again: while it ran for the last time it may have armed itself. */
+    watch_locked(source, false);
+    heap_remove_locked(host, source);
     skua__mutex_unlock(&host->lock);
     return skua__mem_free(host->hook, source);
 }

@@ -2,6 +2,7 @@
 # Plain ZeroMQ peers (pyzmq) against skua's plain endpoints, both ways, for every pattern. Usage: test_interop.py PLAIN_SKUA
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
@@ -48,6 +49,13 @@ class Skua:
             self.process.communicate()
         self.process.stdout.close()
         shutil.rmtree(self.dir, ignore_errors=True)
+
+
+def free_port():
+    """A port that was free a moment ago."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
 
 
 def counts_of(line):
@@ -136,10 +144,7 @@ class Interop(unittest.TestCase):
             self.assertEqual(lines, ["plain [request %d]" % i for i in reversed(range(50))])
 
     def test_skua_req_may_start_before_pyzmq_rep(self):
-        probe = self.socket(zmq.REP)
-        port = probe.bind_to_random_port("tcp://127.0.0.1")
-        probe.unbind("tcp://127.0.0.1:%d" % port)
-        probe.close()
+        port = free_port()
         with Skua("req", "tcp://127.0.0.1:%d" % port, 1) as skua:
             rep = self.socket(zmq.REP)
             rep.bind("tcp://127.0.0.1:%d" % port)
@@ -201,10 +206,7 @@ class Interop(unittest.TestCase):
                              {"handed": 5000, "received": 0, "dropped": 0, "sent": 0})
 
     def test_skua_push_waits_for_pyzmq_pull(self):
-        probe = self.socket(zmq.PULL)
-        port = probe.bind_to_random_port("tcp://127.0.0.1")
-        probe.unbind("tcp://127.0.0.1:%d" % port)
-        probe.close()
+        port = free_port()
         with Skua("push", "tcp://127.0.0.1:%d" % port, 3) as skua:
             pull = self.socket(zmq.PULL)
             pull.bind("tcp://127.0.0.1:%d" % port)
