@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MPL-2.0
 // Random trees of forks, groups, futures and jobs from several threads at once, on executors of every shape; each tree's
-// sum is known in advance. A seed replays what is asked (not how the threads interleave).
+// sum is known in advance, and a sync must run nothing but what it waits for. A seed replays what is asked (not how the threads interleave).
 #include "test.h"
 
 #include <pthread.h>
@@ -24,7 +24,23 @@ typedef struct node {
     uint64_t hash;
     int depth;
     uint64_t sum; /* of the hashes under it */
+    const struct node *parent;
 } node;
+
+/* The innermost call that this thread's syncs wait for. */
+static _Thread_local const node *waited_for;
+
+/* A thread that waits in a sync may run only what the call forked, directly or not. */
+static void
+check_descent(const node *n) {
+    while (waited_for && n != waited_for) {
+        n = n->parent;
+        if (!n) {
+            fprintf(stderr, "a sync ran a call that it does not wait for\n");
+            abort();
+        }
+    }
+}
 
 static uint64_t
 child_hash(const node *parent, int i) {
@@ -63,12 +79,20 @@ run_node_future(skua_worker w, void *arg, void **ret_value) {
 }
 
 static void
+sync_child(skua_worker *w, node *child) {
+    const node *before = waited_for;
+    waited_for = child;
+    skua_sync(w, run_node, child);
+    waited_for = before;
+}
+
+static void
 fork_children(skua_worker w, node *children, int count) {
     for (int i = 0; i < count; i++) {
         skua_spawn(&w, run_node, &children[i]);
     }
     while (count-- > 0) {
-        skua_sync(&w, run_node, &children[count]);
+        sync_child(&w, &children[count]);
     }
 }
 
@@ -93,7 +117,7 @@ group_children(skua_worker w, node *children, int count) {
     }
     skua_group_fini(&group);
     if (count > 0) {
-        skua_sync(&w, run_node, &children[0]);
+        sync_child(&w, &children[0]);
     }
 }
 
@@ -117,10 +141,11 @@ future_children(skua_worker w, node *children, int count) {
 static void
 run_node(skua_worker w, void *frame) {
     node *n = frame;
+    check_descent(n);
     int count = children_of(n);
     node children[CHILDREN_MAX];
     for (int i = 0; i < count; i++) {
-        children[i] = (node){.hash = child_hash(n, i), .depth = n->depth - 1};
+        children[i] = (node){.hash = child_hash(n, i), .depth = n->depth - 1, .parent = n};
     }
     switch (n->hash >> 32 & 7) {
     case 0:
