@@ -365,6 +365,26 @@ skua_pub_send_bytes(skua_pub *pub, const char *topic, const void *bytes, size_t 
     return status;
 }
 
+skua_status
+skua_pub_loan(skua_pub *pub, size_t size_bytes, skua_msg **ret_msg, void **ret_bytes,
+              skua_error *err) {
+    if (!pub || !ret_msg || !ret_bytes) {
+        return SKUA_FAIL(err, SKUA_E_BAD_ARGUMENT,
+                         "skua_pub_loan needs pub, ret_msg and ret_bytes");
+    }
+    if (size_bytes > SKUA__MESSAGE_MAX_BYTES) {
+        return SKUA_FAIL(err, SKUA_E_TOO_BIG, "a message of %zu bytes; at most %lld fit",
+                         size_bytes, (long long)SKUA__MESSAGE_MAX_BYTES);
+    }
+    /* Today every link sends from the heap; the call is there so that shared memory needs no other. */
+    skua_msg *msg = skua_msg_of_room(size_bytes, ret_bytes);
+    if (!msg) {
+        return SKUA_FAIL_MEMORY(err, "a message");
+    }
+    *ret_msg = msg;
+    return SKUA_OK;
+}
+
 static size_t
 count_subscribers(const skua_pub *pub, const char *topic) {
     size_t count = 0;

@@ -107,6 +107,17 @@ SKUA_API SKUA_MUST_CHECK skua_status skua_pub_send_bytes(skua_pub *pub, const ch
                                                          int64_t timeout_ms, skua_error *err);
 
 /**
+ * Makes a message of one frame of size_bytes uninitialised bytes at *ret_bytes, in the memory from which this handle
+ * publishes with the fewest copies: fill it and give it to skua_pub_send(), or free it. The caller owns *ret_msg.
+ *
+ * Returns: 0, or SKUA_E_NO_MEMORY, SKUA_E_BAD_ARGUMENT, SKUA_E_TOO_BIG; then the outputs are untouched.
+ * Threads: any. Blocks: never. Since 0.1.
+ */
+SKUA_API SKUA_MUST_CHECK skua_status skua_pub_loan(skua_pub *pub, size_t size_bytes,
+                                                   skua_msg **ret_msg, void **ret_bytes,
+                                                   skua_error *err);
+
+/**
  * Waits until at least `count` subscribers would get a message of this topic, so that the first one is not lost on late
  * joiners. timeout_ms: 0: the handle's; SKUA_NONE; SKUA_UNLIMITED.
  *

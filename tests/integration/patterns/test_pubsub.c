@@ -101,6 +101,34 @@ test_pubsub_topics(void **state) {
 }
 
 static void
+test_pubsub_a_loan_is_published_from_where_it_stands(void **state) {
+    struct world *world = *state;
+    enum { SIZE = 100000 };
+    skua_pub *pub = NULL;
+    skua_sub *sub = NULL;
+    MUST(skua_pub_open(&pub, world->a, "frames", NULL, err));
+    MUST(skua_sub_open(&sub, world->b, "frames", NULL, err));
+    MUST(skua_pub_await_subs(pub, "", 1, 10000, err));
+    skua_msg *msg = NULL;
+    void *room = NULL;
+    MUST(skua_pub_loan(pub, SIZE, &msg, &room, err));
+    memset(room, 'x', SIZE);
+    MUST(skua_pub_send(pub, "camera", &msg, 10000, err));
+    assert_null(msg);
+    msg = receive(sub);
+    assert_int_equal(skua_msg_size(msg, 0), SIZE);
+    assert_int_equal(((const char *)skua_msg_data(msg, 0))[SIZE - 1], 'x');
+    skua_msg_free(msg);
+
+    skua_msg *untouched = (skua_msg *)world;
+    assert_int_equal(skua_pub_loan(pub, SIZE_MAX, &untouched, &room, NULL), SKUA_E_TOO_BIG);
+    assert_int_equal(skua_pub_loan(NULL, 1, &untouched, &room, NULL), SKUA_E_BAD_ARGUMENT);
+    assert_ptr_equal(untouched, world);
+    skua_sub_close(sub);
+    skua_pub_close(pub);
+}
+
+static void
 test_pubsub_subscriptions_change(void **state) {
     struct world *world = *state;
     skua_pub *pub = NULL;
@@ -488,6 +516,7 @@ main(int argc, char **argv) {
     worker_program(argv[1]);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_pubsub_topics),
+        cmocka_unit_test(test_pubsub_a_loan_is_published_from_where_it_stands),
         cmocka_unit_test(test_pubsub_subscriptions_change),
         cmocka_unit_test(test_pubsub_bad_arguments),
         cmocka_unit_test(test_pubsub_a_stalled_subscriber_delays_no_other),
