@@ -203,11 +203,18 @@ crew_stop(crew_team *self) {
 
 /* ---- Submitters ---- */
 
+/* Who came and went, in the test's output: where a test fails, it tells whether a node was taken for dead. */
+static void
+print_event(void *ctx, const skua_node_event *event) {
+    (void)ctx;
+    fprintf(stderr, "%s: kind %d, reason %d\n", event->name, event->kind, event->reason);
+}
+
 void
 bench_open(crew_bench *self, const char *name, int workers) {
     skua_error err = {0};
     memset(self, 0, sizeof *self);
-    self->node = test_node_open(name);
+    self->node = test_node_open_with(SKUA_NODE_OPTIONS(.name = name, .on_event = print_event));
     if (workers) {
         must(skua_exec_open(&self->exec, SKUA_EXEC_OPTIONS(.workers = workers), &err), &err);
     }

@@ -284,6 +284,9 @@ test_remote_short_tasks_run_where_they_arrive(void **state) {
     }
     must(skua_pool_await_all(bench.pool, 30000, &err), &err);
     skua_pool_counters counters = bench_counters(&bench);
+    for (int i = 1; i < 8; i++) {
+        print_message("%s %llu\n", skua_outcome_text(i), (unsigned long long)counters.ended[i]);
+    }
     assert_int_equal(counters.ended[SKUA_OUTCOME_OK], COUNT);
     skua_pool_backend backends[3];
     size_t count = 0;
