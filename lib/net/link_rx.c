@@ -423,7 +423,9 @@ on_hello_to_consumer(const arrival *in, const skua__hello *hello) {
         return; /* an answer to what we said before a restart */
     }
     skua__handle *handle = link->handle;
-    bool forgotten = link->up && !hello->peer_session;
+    /* An update comes from whom knows us, also when it has not heard yet where we begin. */
+    bool update = in->header.flags & SKUA__FLAG_UPDATE;
+    bool forgotten = link->up && !hello->peer_session && !update;
     if ((link->peer_session && link->peer_session != in->header.session) || forgotten) {
         restart_link(in->port, link);
         return;
@@ -433,7 +435,7 @@ on_hello_to_consumer(const arrival *in, const skua__hello *hello) {
         counters_of(handle)->malformed_frames++;
         return;
     }
-    if (in->header.flags & SKUA__FLAG_UPDATE) {
+    if (update) {
         return;
     }
     uint64_t next;
