@@ -41,6 +41,9 @@ enum {
     SKUA__ROUTE_MAX = 255,
     SKUA__CONTROL_FRAMES_PER_WAKE = 1024,
     SKUA__PUBLIC_CAPABILITIES_MAX = 48,
+    SKUA__HOLD_NEWCOMER_MS =
+        40, /* how long the higher UUID leaves the dial to the lower, for each newcomer, */
+    SKUA__HOLD_MAX_MS = 1000,  /* and at most */
     SKUA__PROBES_OPEN_MAX = 5, /* a dying process closes its connections before its port, */
     SKUA__PROBE_AGAIN_MS =
         4, /* so an open port is knocked at again, after this time, doubled each time */
@@ -101,6 +104,7 @@ struct skua__peer {
     skua_node *node;
     skua__peer_fsm fsm;
     skua__node_source *timer; /* rings when the machine wants its TICK */
+    skua__node_source *hold;  /* a dial that waits for the other's; made when first needed */
     skua__dial_slot dial_slot;
     skua__list ready; /* in node->ready while events wait */
     skua__peer_event events[SKUA__PEER_EVENTS_WAITING];
