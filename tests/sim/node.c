@@ -4,13 +4,12 @@
 #include "sim.h"
 
 #include <skua-int/flight.h>
-#include <skua-int/record.h>
 
 #include <assert.h>
 #include <stdlib.h>
 
 static const int64_t MS = SKUA_NS_PER_MS;
-enum { BEACON_GAP_MS = 50, FRAME_MAX = 4096 };
+enum { BEACON_GAP_MS = 50 };
 
 static void run(sim_world *world, uint32_t n);
 static void feed(sim_world *world, uint32_t n, uint32_t p, skua__peer_event event);
@@ -116,115 +115,13 @@ note_life(sim_world *world, uint32_t n, uint32_t p, bool on_link) {
 /* ---- Sending ---- */
 
 static void
-send_control(sim_world *world, uint32_t n, uint32_t conn, const skua__control *control) {
-    uint8_t bytes[FRAME_MAX];
-    size_t size = skua__control_encode(control, bytes, sizeof bytes);
-    if (!size) {
-        sim_fail(world, "a control frame of type %d does not encode", control->type);
-        return;
-    }
-    sim_send(world, conn, n, bytes, size);
-}
-
-static void
-send_hello(sim_world *world, uint32_t n, uint32_t conn) {
-    const sim_node *node = &world->nodes[n];
-    int side = world->conns[conn].node[1] == n;
-    if (world->conns[conn].hello_sent[side]) {
-        return;
-    }
-    world->conns[conn].hello_sent[side] = true;
-    skua__control hello = {.type = SKUA__CONTROL_HELLO,
-                           .hello = {.version_min = node->version_min,
-                                     .version_max = node->version_max,
-                                     .uuid = node->uuid,
-                                     .incarnation = node->incarnation,
-                                     .serial = node->certificate.serial,
-                                     .control_port = node->port,
-                                     .introduction_port = 1,
-                                     .record_version = 1}};
-    send_control(world, n, conn, &hello);
-}
-
-static void
-send_ping(sim_world *world, uint32_t n, uint32_t conn) {
-    skua__control ping = {.type = SKUA__CONTROL_PING,
-                          .version = 1,
-                          .ping = {.id = world->steps, .sent_ns = world->now_ns}};
-    send_control(world, n, conn, &ping);
-}
-
-static void
-send_record(sim_world *world, uint32_t n, uint32_t conn) {
-    skua__record record;
-    skua__record_init(&record, NULL);
-    record.version = 1;
-    snprintf(record.name, sizeof record.name, "%s", world->nodes[n].certificate.name);
-    skua__service service = {.kind = SKUA__SERVICE_PUB, .name = "weather", .port = 5000};
-    uint8_t bytes[512];
-    size_t size = 0;
-    if (skua__record_add_service(&record, &service) == SKUA_OK) {
-        size = skua__record_encode(&record, bytes, sizeof bytes);
-    }
-    skua__record_fini(&record);
-    skua__control control = {.type = SKUA__CONTROL_RECORD, .version = 1, .record = {bytes, size}};
-    send_control(world, n, conn, &control);
-}
-
-/* Tells the peer at that link of one member, or of all (about == node_count). */
-static void
-send_peers(sim_world *world, uint32_t n, uint32_t conn, uint32_t about) {
-    sim_node *node = &world->nodes[n];
-    uint8_t entries[FRAME_MAX];
-    size_t used = 0;
-    uint16_t count = 0;
-    for (uint32_t p = 0; p < world->node_count; p++) {
-        bool wanted = about == world->node_count || about == p;
-        if (!wanted || !node->peers[p].exists || !skua__peer_joined(&node->peers[p].fsm)) {
-            continue;
-        }
-        skua__peer_entry entry = {.uuid = world->nodes[p].uuid,
-                                  .incarnation = node->peers[p].fsm.incarnation,
-                                  .address = {.family = 4, .bytes = {10, 0, 0, (uint8_t)p}},
-                                  .control_port = node->peers[p].port,
-                                  .introduction_port = 1,
-                                  .certificate = world->nodes[p].certificate};
-        count += skua__peers_append(entries, sizeof entries, &used, &entry);
-    }
-    skua__control control = {.type = SKUA__CONTROL_PEERS,
-                             .version = 1,
-                             .peers = {.count = count, .entries = {entries, used}}};
-    send_control(world, n, conn, &control);
-}
-
-static void
-beacon_to(sim_world *world, uint32_t n, uint32_t to, uint8_t flags) {
-    sim_node *node = &world->nodes[n];
-    skua__beacon beacon = {.flags = flags,
-                           .uuid = node->uuid,
-                           .incarnation = node->incarnation,
-                           .sequence = ++node->sequence,
-                           .control_port = node->port,
-                           .introduction_port = 1,
-                           .record_version = 1,
-                           .certificate = node->certificate};
-    uint8_t bytes[SKUA__BEACON_MAX];
-    size_t size = skua__beacon_encode(&beacon, &world->key, bytes, sizeof bytes);
-    for (uint32_t p = 0; p < world->node_count; p++) {
-        if (p != n && (to == p || to == world->node_count)) {
-            sim_datagram(world, n, p, bytes, size);
-        }
-    }
-}
-
-static void
 beacon_to_all(sim_world *world, uint32_t n, uint8_t flags) {
     sim_node *node = &world->nodes[n];
     int64_t now_ns = lived(world, n);
     if (!world->has_udp) {
         return;
     }
-    beacon_to(world, n, world->node_count, flags);
+    sim_beacon_to(world, n, world->node_count, flags);
     node->last_beacon_ns = now_ns;
     int64_t spread_us = world->heartbeat_ns / 1000 / 10;
     node->beacon_ns =
@@ -272,8 +169,8 @@ end_dial(sim_world *world, uint32_t n, uint32_t p) {
 /* What a new link begins with. */
 static void
 tell_all(sim_world *world, uint32_t n, uint32_t conn) {
-    send_record(world, n, conn);
-    send_peers(world, n, conn, world->node_count);
+    sim_send_record(world, n, conn);
+    sim_send_peers(world, n, conn, world->node_count);
 }
 
 static void
@@ -286,7 +183,7 @@ told_join(sim_world *world, uint32_t n, uint32_t p, const skua__peer_action *act
     for (uint32_t other = 0; other < world->node_count; other++) {
         const sim_peer *member = &node->peers[other];
         if (other != p && member->exists && member->fsm.link) {
-            send_peers(world, n, member->fsm.link / 2, p);
+            sim_send_peers(world, n, member->fsm.link / 2, p);
         }
     }
 }
@@ -312,14 +209,14 @@ carry_out(sim_world *world, uint32_t n, uint32_t p, const skua__peer_action *act
         sim_close(world, action->link / 2, n);
         break;
     case SKUA__PEER_DO_PING:
-        send_ping(world, n, action->link / 2);
+        sim_send_ping(world, n, action->link / 2);
         break;
     case SKUA__PEER_DO_PROBE:
         sim_probe(world, n, p, peer->port, action->link);
         break;
     case SKUA__PEER_DO_BEACON:
         if (world->has_udp) {
-            beacon_to(world, n, p, SKUA__BEACON_PROBE);
+            sim_beacon_to(world, n, p, SKUA__BEACON_PROBE);
         }
         break;
     case SKUA__PEER_DO_JOIN:
@@ -409,7 +306,7 @@ take_hello(sim_world *world, uint32_t n, uint32_t conn, const skua__hello *hello
                                 NULL) != SKUA_OK) {
         skua__control refuse = {.type = SKUA__CONTROL_REFUSE,
                                 .refuse = {.status = SKUA_E_PROTOCOL_VERSION}};
-        send_control(world, n, conn, &refuse);
+        sim_send_control(world, n, conn, &refuse);
         if (outgoing) {
             feed(world, n, p,
                  (skua__peer_event){.kind = SKUA__PEER_DIAL_REJECTED,
@@ -424,7 +321,7 @@ take_hello(sim_world *world, uint32_t n, uint32_t conn, const skua__hello *hello
     } else {
         peer->port = hello->control_port;
     }
-    send_hello(world, n, conn);
+    sim_send_hello(world, n, conn);
     if (hello->incarnation == peer->incarnation || !peer->joined) {
         note_life(world, n, p, false);
     }
@@ -483,7 +380,7 @@ take_frame(sim_world *world, uint32_t n, uint32_t conn, const sim_packet *packet
     switch (control.type) {
     case SKUA__CONTROL_PING:
         control.type = SKUA__CONTROL_PONG;
-        send_control(world, n, conn, &control);
+        sim_send_control(world, n, conn, &control);
         break;
     case SKUA__CONTROL_PONG:
         skua__rtt_sample(&world->nodes[n].peers[p].rtt, world->now_ns - control.ping.sent_ns);
@@ -516,7 +413,7 @@ take_item(sim_world *world, uint32_t n, const sim_item *item) {
         break;
     case SIM_ITEM_CONNECTED:
         feed(world, n, p, (skua__peer_event){.kind = SKUA__PEER_DIAL_CONNECTED, .link = link});
-        send_hello(world, n, item->conn);
+        sim_send_hello(world, n, item->conn);
         break;
     case SIM_ITEM_REFUSED:
         feed(world, n, p, (skua__peer_event){.kind = SKUA__PEER_DIAL_REFUSED, .link = link});
@@ -692,11 +589,11 @@ sim_node_say_bye(sim_world *world, uint32_t n) {
         .type = SKUA__CONTROL_BYE, .version = 1, .bye = {.incarnation = node->incarnation}};
     for (uint32_t p = 0; p < world->node_count; p++) {
         if (node->peers[p].exists && node->peers[p].fsm.link) {
-            send_control(world, n, node->peers[p].fsm.link / 2, &bye);
+            sim_send_control(world, n, node->peers[p].fsm.link / 2, &bye);
         }
     }
     if (world->has_udp) {
-        beacon_to(world, n, world->node_count, SKUA__BEACON_BYE);
+        sim_beacon_to(world, n, world->node_count, SKUA__BEACON_BYE);
     }
 }
 

@@ -204,6 +204,14 @@ void sim_node_pause(sim_world *world, uint32_t node, bool pause);
 void sim_node_deliver(sim_world *world, uint32_t node, sim_item item);
 void sim_node_introduce(sim_world *world, uint32_t node, uint32_t peer);
 
+/* send.c: what a node sends; peers of one (about) or of all (about == node_count), beacons likewise */
+void sim_send_control(sim_world *world, uint32_t n, uint32_t conn, const skua__control *control);
+void sim_send_hello(sim_world *world, uint32_t n, uint32_t conn);
+void sim_send_ping(sim_world *world, uint32_t n, uint32_t conn);
+void sim_send_record(sim_world *world, uint32_t n, uint32_t conn);
+void sim_send_peers(sim_world *world, uint32_t n, uint32_t conn, uint32_t about);
+void sim_beacon_to(sim_world *world, uint32_t n, uint32_t to, uint8_t flags);
+
 /* check.c: the promises */
 void sim_check_join(sim_world *world, uint32_t node, uint32_t peer, uint64_t incarnation);
 void sim_check_leave(sim_world *world, uint32_t node, uint32_t peer, skua__leave_reason reason,
