@@ -118,8 +118,12 @@ run_pub(cli *self) {
     cli_feed_init(&feed, self, self->arg_count > 2 ? self->args[2] : NULL);
     skua_status status = cli_open_node(self, &node);
     if (!status) {
-        status = skua_pub_open(&pub, node, self->args[0],
-                               SKUA_PUB_OPTIONS(.policy = SKUA_SLOW_BLOCK), &self->err);
+        status = skua_pub_open(
+            &pub, node, self->args[0],
+            SKUA_PUB_OPTIONS(.policy = SKUA_SLOW_BLOCK,
+                             .plain_bind = cli_flag_value(self, "--plain"),
+                             .plain_insecure = cli_flag_value(self, "--insecure") != NULL),
+            &self->err);
     }
     if (!status) {
         status = await_subs(self, pub, deadline_ns);
@@ -139,6 +143,8 @@ run_pub(cli *self) {
 
 static const cli_flag pub_flags[] = {
     {"--subs", "N", "wait for so many subscribers first (1); 0: do not wait"},
+    {"--plain", "ENDPOINT", "also publish to plain ZeroMQ SUB sockets there: tcp://127.0.0.1:5999"},
+    {"--insecure", NULL, "with --plain: other machines may subscribe, unencrypted"},
     {NULL, NULL, NULL},
 };
 

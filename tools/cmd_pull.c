@@ -51,9 +51,12 @@ run_pull(cli *self) {
     uint32_t prefetch = self->count > 0 && self->count < 16 ? (uint32_t)self->count : 16;
     skua_status status = cli_open_node(self, &node);
     if (!status) {
-        status = skua_pull_open(&pull, node, self->args[0],
-                                SKUA_PULL_OPTIONS(.manual_done = 1, .prefetch_msgs = prefetch),
-                                &self->err);
+        status = skua_pull_open(
+            &pull, node, self->args[0],
+            SKUA_PULL_OPTIONS(.manual_done = 1, .prefetch_msgs = prefetch,
+                              .plain_bind = cli_flag_value(self, "--plain"),
+                              .plain_insecure = cli_flag_value(self, "--insecure") != NULL),
+            &self->err);
     }
     if (!status) {
         status = take(self, pull, &taken);
@@ -73,6 +76,13 @@ run_pull(cli *self) {
     return status ? status : written;
 }
 
+static const cli_flag pull_flags[] = {
+    {"--plain", "ENDPOINT",
+     "also take it from plain ZeroMQ PUSH sockets there: tcp://127.0.0.1:5999"},
+    {"--insecure", NULL, "with --plain: other machines may push, unencrypted"},
+    {NULL, NULL, NULL},
+};
+
 const cli_command cli_cmd_pull = {
     .name = "pull",
     .form = "SERVICE",
@@ -80,6 +90,7 @@ const cli_command cli_cmd_pull = {
     .details = "A message is done when it is printed: should this command die before, another "
                "worker gets it.",
     .examples = "skua pull jobs\nskua pull jobs --count 1 --json",
+    .flags = pull_flags,
     .args_min = 1,
     .args_max = 1,
     .serves = true,

@@ -65,10 +65,15 @@ run_push(cli *self) {
     skua_push *push = NULL;
     cli_feed feed;
     uint64_t pushed = 0;
+    const char *plain = cli_flag_value(self, "--plain");
     cli_feed_init(&feed, self, self->arg_count > 1 ? self->args[1] : NULL);
     skua_status status = cli_open_node(self, &node);
     if (!status) {
-        status = skua_push_open(&push, node, self->args[0], NULL, &self->err);
+        status = skua_push_open(
+            &push, node, self->args[0],
+            SKUA_PUSH_OPTIONS(.plain_connect = plain, .plain_only = plain != NULL,
+                              .plain_insecure = cli_flag_value(self, "--insecure") != NULL),
+            &self->err);
     }
     if (!status) {
         status = push_all(self, push, &feed, &pushed);
@@ -98,6 +103,13 @@ run_push(cli *self) {
     return status ? status : written;
 }
 
+static const cli_flag push_flags[] = {
+    {"--plain", "ENDPOINT",
+     "give it to a plain ZeroMQ PULL socket there instead: tcp://127.0.0.1:5999"},
+    {"--insecure", NULL, "with --plain: it may stand on another machine, unencrypted"},
+    {NULL, NULL, NULL},
+};
+
 const cli_command cli_cmd_push = {
     .name = "push",
     .form = "SERVICE [MSG|-]",
@@ -107,6 +119,7 @@ const cli_command cli_cmd_push = {
                "--timeout (5 s) is how long each message may wait for a worker with room. Exit "
                "code 3: there is none.",
     .examples = "skua push jobs resize-17\nls *.png | skua push jobs -",
+    .flags = push_flags,
     .args_min = 1,
     .args_max = 2,
     .run = run_push,

@@ -40,11 +40,15 @@ run_sub(cli *self) {
     skua_node *node = NULL;
     skua_sub *sub = NULL;
     uint64_t received = 0, missed = 0;
+    const char *plain = cli_flag_value(self, "--plain");
     skua_status status = cli_open_node(self, &node);
     if (!status) {
         status = skua_sub_open(
             &sub, node, self->args[0],
-            SKUA_SUB_OPTIONS(.topic = self->arg_count > 1 ? self->args[1] : NULL), &self->err);
+            SKUA_SUB_OPTIONS(.topic = self->arg_count > 1 ? self->args[1] : NULL,
+                             .plain_connect = plain, .plain_only = plain != NULL,
+                             .plain_insecure = cli_flag_value(self, "--insecure") != NULL),
+            &self->err);
     }
     if (!status) {
         status = receive(self, sub, &received, &missed);
@@ -69,6 +73,12 @@ run_sub(cli *self) {
     return status ? status : written;
 }
 
+static const cli_flag sub_flags[] = {
+    {"--plain", "ENDPOINT", "follow a plain ZeroMQ PUB socket there instead: tcp://127.0.0.1:5999"},
+    {"--insecure", NULL, "with --plain: it may stand on another machine, unencrypted"},
+    {NULL, NULL, NULL},
+};
+
 const cli_command cli_cmd_sub = {
     .name = "sub",
     .form = "SERVICE [TOPIC]",
@@ -77,6 +87,7 @@ const cli_command cli_cmd_sub = {
                "tab. Publishers may come and\n"
                "go. Exit code 4: --timeout was up before --count messages came.",
     .examples = "skua sub weather\nskua sub weather oslo --count 10 --json",
+    .flags = sub_flags,
     .args_min = 1,
     .args_max = 2,
     .serves = true,

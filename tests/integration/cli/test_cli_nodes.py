@@ -2,9 +2,17 @@
 """Commands that open nodes: who is there, fleets, tasks, and the exit codes of what can go wrong."""
 import os
 import signal
+import socket
 import sys
 
 from skua_cli import (FAILURE, INTERRUPTED, NOBODY, NOT_AUTHORISED, OK, TIMEOUT, Skua, main, strict)
+
+
+def free_port():
+    """A TCP port that was free a moment ago."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
 
 
 def test_cli_nodes_lists_those_that_run():
@@ -195,6 +203,28 @@ def test_cli_push_and_pull():
         code, objects = skua.json("push", "jobs", "x", "--timeout", "300ms")
         assert code == NOBODY and objects[-1]["error"]["code"] == "SKUA-E014", objects
         assert skua.json("pull", "jobs", "--count", "1", "--timeout", "300ms")[0] == TIMEOUT
+
+
+def test_cli_plain_endpoints():
+    with Skua() as skua:
+        here = f"tcp://127.0.0.1:{free_port()}"
+        pull = skua.start("pull", "jobs", "--count", "2", "--plain", here)
+        code, objects = skua.json("push", "jobs", "-", "--plain", here, "--timeout", "20s", stdin=b"a\nb\n")
+        assert code == OK and objects[-1]["pushed"] == 2, objects
+        out, err = pull.communicate(timeout=20)
+        assert (pull.returncode, out, err) == (OK, b"a\nb\n", b"")
+        rep = skua.start("rep", "echo", "--echo", "--plain", here)
+        code, out, err = skua.run("req", "echo", "hello", "--plain", here, "--timeout", "20s")
+        assert (code, out, err) == (OK, "hello\n", ""), (code, out, err)
+        code, objects = skua.json("rep", "other", "--echo", "--plain", here)
+        assert code == FAILURE and objects[-1]["error"]["code"] == "SKUA-E001", objects
+        assert objects[-1]["error"]["message"].startswith(f"{here} is in use"), objects
+        assert skua.end(rep)[0] == OK
+        code, objects = skua.json("rep", "other", "--echo", "--plain", here.replace("tcp", "tpc"))
+        assert code == FAILURE and objects[-1]["error"]["code"] == "SKUA-E002", objects
+        assert 'unknown transport "tpc"; did you mean tcp?' in objects[-1]["error"]["message"]
+        code, objects = skua.json("pull", "jobs", "--plain", "tcp://0.0.0.0:*")
+        assert code == FAILURE and objects[-1]["error"]["code"] == "SKUA-E017", objects
 
 
 def test_cli_doctor_finds_two_nodes_meeting():
