@@ -145,9 +145,9 @@ skua_worker_trap(skua_worker w) {
 
 /** The slow path of skua_spawn(). Returns: the new top. Threads: worker. Blocks: never. Since 0.1. */
 SKUA_API skua_slot *skua_spawn_slow(skua_slot *slot, skua_fn *fn, void *frame);
-/** The slow path of skua_take_back(). Returns: the new top, or NULL: run it. Threads: worker. Since 0.1. */
+/** The slow path of skua_take_back(). Returns: the new top, or NULL: run it. Threads: worker. Blocks: as sync. Since 0.1. */
 SKUA_API skua_slot *skua_sync_slow(skua_slot *slot);
-/** Fails an assertion unless the newest fork is this call. Returns: nothing. Threads: worker. Since 0.1. */
+/** Fails an assertion unless the newest fork is this call. Returns: nothing. Threads: worker. Blocks: never. Since 0.1. */
 SKUA_API void skua_sync_check(skua_worker w, skua_fn *fn, const void *frame);
 
 /**
