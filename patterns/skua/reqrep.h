@@ -322,7 +322,7 @@ SKUA_API SKUA_MUST_CHECK skua_status skua_rep_serve(skua_rep *rep, const skua_ru
  * The question itself. It lives as long as the request, and says who sent it and whether another provider may have
  * answered it before (skua_msg_redelivered()).
  *
- * Returns: the message, which stays the request's; never NULL.
+ * Returns: the message, which stays the request's; NULL once skua_request_take_msg() took it.
  * Threads: owner. Blocks: never. Since 0.1.
  */
 SKUA_API const skua_msg *skua_request_msg(const skua_request *request);
