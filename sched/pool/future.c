@@ -99,7 +99,6 @@ new_future(skua_pool *pool, const skua_task *task, bool keep_ref) {
     future->free_hint = task->free_hint;
     future->on_done = task->on_done;
     future->on_done_arg = task->on_done_arg;
-    future->submit_ns = skua__clock_ns();
     future->input_bytes = task->input_bytes;
     future->input = task->input_bytes ? task->input : NULL;
     future->reason = "";
@@ -122,6 +121,8 @@ new_future(skua_pool *pool, const skua_task *task, bool keep_ref) {
         .poison_deaths = SKUA_TASK_POISON_WORKERS,
         .idempotent = task->idempotent != 0,
     };
+    future->submit_ns =
+        skua__clock_ns(); /* after the deadline was set: one of no time at all has passed now */
     return future;
 }
 
