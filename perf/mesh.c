@@ -18,6 +18,9 @@
 enum {
     NODES = 24,
     MESH_TIMEOUT_MS = 30000,
+    PORT_FIRST = 12000,
+    PORT_SPAN = 18000,
+    PORT_TRIES = 2000,
 };
 
 typedef struct mesh_impl {
@@ -38,24 +41,31 @@ perf_mesh_done(perf_mesh *mesh) {
     }
 }
 
-/* Finds ports that are free now; nothing else is likely to take them before the members bind. */
+/*
+ * Finds ports that are free now, below those that the system hands to connections: the members' own dials would
+ * else take one before its member binds.
+ */
 static bool
 pick_ports(perf_mesh *mesh) {
-    int sockets[PERF_MESH_NODES_MAX];
-    bool ok = true;
-    for (uint32_t i = 0; i < mesh->what->nodes; i++) {
-        struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-        socklen_t size = sizeof at;
-        sockets[i] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-        ok = ok && sockets[i] >= 0 && bind(sockets[i], (struct sockaddr *)&at, size) == 0 &&
-             getsockname(sockets[i], (struct sockaddr *)&at, &size) == 0;
-        snprintf(mesh->addresses[i].endpoint, sizeof mesh->addresses[i].endpoint,
-                 "tcp://127.0.0.1:%u", (unsigned)ntohs(at.sin_port));
+    uint32_t found = 0;
+    unsigned port = PORT_FIRST + (unsigned)getpid() % PORT_SPAN;
+    for (int tries = 0; tries < PORT_TRIES && found < mesh->what->nodes; tries++, port++) {
+        struct sockaddr_in at = {.sin_family = AF_INET,
+                                 .sin_port = htons((uint16_t)port),
+                                 .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+        int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        int one = 1;
+        if (fd >= 0 && setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one) == 0 &&
+            bind(fd, (struct sockaddr *)&at, sizeof at) == 0) {
+            snprintf(mesh->addresses[found].endpoint, sizeof mesh->addresses[found].endpoint,
+                     "tcp://127.0.0.1:%u", port);
+            found++;
+        }
+        if (fd >= 0) {
+            close(fd);
+        }
     }
-    for (uint32_t i = 0; i < mesh->what->nodes; i++) {
-        close(sockets[i]);
-    }
-    return ok;
+    return found == mesh->what->nodes;
 }
 
 /* Waits for as many bytes as there are members. */
