@@ -103,6 +103,20 @@ cause_of(skua__down_reason reason) {
     return reason == SKUA__DOWN_CLOSING ? SKUA__DROP_CLOSED : SKUA__DROP_PEER_LOST;
 }
 
+/* What waits for the user is given out again by its sender, who takes back what is not confirmed: forget it here. */
+static void
+purge_queue(skua__link *link) {
+    struct skua__handle_inner *inner = link->handle->inner;
+    SKUA_LIST_EACH(node, &inner->queue) {
+        skua__rx_unit *unit = SKUA_CONTAINER_OF(node, skua__rx_unit, node);
+        if (unit->link == link) {
+            inner->counters.queued_msgs -= unit->records.left;
+            skua__rx_unit_free(link->handle, unit);
+        }
+    }
+    link->queued_msgs = link->queued_bytes = 0;
+}
+
 void
 skua__link_down(skua__link *link, skua__down_reason reason) {
     if (link->gone) {
@@ -113,6 +127,10 @@ skua__link_down(skua__link *link, skua__down_reason reason) {
     link->gone = true;
     skua__link_close_batch(link);
     skua__link_disconnected(link);
+    if (link->handle->ops->confirm_by_done &&
+        (reason == SKUA__DOWN_RESTARTED || reason == SKUA__DOWN_PEER_LOST)) {
+        purge_queue(link);
+    }
     bool was_up = link->up;
     if (was_up) {
         link->up = false;
