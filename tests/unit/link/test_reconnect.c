@@ -135,7 +135,7 @@ test_reconnect_subscribers_get_all_or_a_gap(void **state) {
                 0);
         }
         assert_int_equal(skua_pub_await_subs(feeder.pub, "t", SUBS, 10000, NULL), 0);
-        fake_relay_cut_every(100 * 1000);
+        fake_relay_cut_every(policy == SKUA_SLOW_BLOCK ? 100 * 1000 : 10 * 1000);
         skua__thread_start(&feeder.thread, "feeder", push_numbers, &feeder, NULL);
         uint64_t last[SUBS] = {0}, gaps[SUBS] = {0};
         bool more = true;
