@@ -220,7 +220,7 @@ skua__link_say_hello(skua__link *link, bool update) {
                          .kind = (uint8_t)handle->ops->kind,
                          .window_bytes = link->grant.window_bytes,
                          .window_msgs = link->grant.window_msgs,
-                         .peer_session = link->rx.known ? link->peer_session : 0,
+                         .peer_session = link->peer_session,
                          .peer_epoch = link->epoch,
                          .pattern = pattern};
     memcpy(hello.name, handle->name, sizeof hello.name);

@@ -425,8 +425,7 @@ on_hello_to_consumer(const arrival *in, const skua__hello *hello) {
     skua__handle *handle = link->handle;
     /* An update comes from whom knows us, also when it has not heard yet where we begin. */
     bool update = in->header.flags & SKUA__FLAG_UPDATE;
-    bool forgotten = link->up && !hello->peer_session && !update;
-    if ((link->peer_session && link->peer_session != in->header.session) || forgotten) {
+    if (link->peer_session && link->peer_session != in->header.session) {
         restart_link(in->port, link);
         return;
     }

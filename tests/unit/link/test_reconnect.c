@@ -162,6 +162,7 @@ test_reconnect_subscribers_get_all_or_a_gap(void **state) {
         skua_pattern_stats stats = {.size = sizeof stats};
         assert_int_equal(skua_pub_stats(feeder.pub, &stats, NULL), 0);
         must_balance(&stats);
+        assert_int_equal(stats.links_ever, SUBS); /* each went on where it was */
         assert_int_equal(stats.sent, COUNT * SUBS);
         assert_int_equal(stats.dropped_slow, gaps[0] + gaps[1] + gaps[2]);
         assert_int_equal(stats.confirmed, stats.sent - stats.dropped_slow);
