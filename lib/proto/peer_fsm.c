@@ -564,7 +564,7 @@ transition(step *s, bool newer) {
         fsm->state = in_joined(s);
         break;
     case SKUA__PEER_STATES:
-        assert(!"a state that is none");
+        assert(false && "a state that is none");
         break;
     }
     assert((fsm->state != SKUA__PEER_UP && fsm->state != SKUA__PEER_SUSPECT) || fsm->link);

@@ -102,7 +102,7 @@ step_sent(skua__request_fsm *request, const skua__request_limits *limits, skua__
         }
         return SKUA__REQUEST_WAIT;
     default:
-        assert(!"an event that only a waiting request may get");
+        assert(false && "an event that only a waiting request may get");
         return SKUA__REQUEST_NOTHING;
     }
 }
