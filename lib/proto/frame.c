@@ -6,8 +6,6 @@
 #include <assert.h>
 
 enum {
-    /* No link lives long enough to count so far: a number beyond is an attack on our arithmetic. */
-    SEQ_LIMIT_BITS = 62,
     BATCH_COUNT_BYTES = 4,
     RECORD_SIZE_BITS = 24,
 };
@@ -47,10 +45,10 @@ skua__frame_read(const void *bytes, size_t size, skua__frame *ret_frame) {
     frame.word = skua__read_u64(&reader);
     if (reader.failed || magic != SKUA__FRAME_MAGIC || frame.session == 0 ||
         frame.type < SKUA__FRAME_DATA || frame.type > SKUA__FRAME_RESET ||
-        frame.seq >> SEQ_LIMIT_BITS) {
+        frame.seq >= SKUA__SEQ_LIMIT) {
         return false;
     }
-    if (frame.type != SKUA__FRAME_PING && frame.word >> SEQ_LIMIT_BITS) {
+    if (frame.type != SKUA__FRAME_PING && frame.word >= SKUA__SEQ_LIMIT) {
         return false;
     }
     *ret_frame = frame;

@@ -445,7 +445,8 @@ settle(skua__rx *rx) {
 /* count numbers from `expected` will never come: there is nothing to be done with them. */
 static skua__rx_verdict
 skip_numbers(skua__rx *rx, uint64_t count) {
-    if (rx->gap_length == SKUA__GAPS_MAX) {
+    /* Each GAP is below the limit, but their sum need not be. */
+    if (rx->gap_length == SKUA__GAPS_MAX || count > SKUA__SEQ_LIMIT - rx->expected) {
         return SKUA__RX_VIOLATION;
     }
     rx->gaps[rx->gap_length++] = (struct skua__rx_gap){.first = rx->expected, .count = count};
@@ -486,7 +487,8 @@ skua__rx_on_data(skua__rx *rx, uint64_t first, uint32_t count, uint32_t *ret_ski
         return SKUA__RX_DUPLICATE;
     }
     uint32_t fresh = count - (uint32_t)skip;
-    if (rx->received_msgs - rx->confirmed_msgs + fresh > SKUA__WINDOW_MAX_MSGS) {
+    if (rx->received_msgs - rx->confirmed_msgs + fresh > SKUA__WINDOW_MAX_MSGS ||
+        fresh > SKUA__SEQ_LIMIT - rx->expected) {
         return SKUA__RX_VIOLATION;
     }
     rx->duplicate_msgs += skip;

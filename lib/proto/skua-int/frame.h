@@ -22,6 +22,9 @@ enum {
     SKUA__BATCH_RECORD_BYTES_MAX = (1 << 24) - 1,
 };
 
+/* No link lives long enough to count so far: a number beyond is an attack on our arithmetic. */
+#define SKUA__SEQ_LIMIT (UINT64_C(1) << 62)
+
 typedef enum skua__frame_type {
     SKUA__FRAME_DATA =
         1, /* one message; seq: its number; word: what we confirm of yours (as in ACK), 0: nothing */

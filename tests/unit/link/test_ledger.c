@@ -281,6 +281,23 @@ test_ledger_lies_are_refused(void **state) {
 }
 
 static void
+test_ledger_numbers_do_not_wrap(void **state) {
+    (void)state;
+    skua__rx rx;
+    uint32_t skip = 0;
+    skua__rx_init(&rx, NULL);
+    assert_int_equal(skua__rx_on_resume(&rx, 1), 0);
+    /* Each of these gaps is one that a frame may tell of; together they would run past the last number. */
+    uint64_t most = SKUA__SEQ_LIMIT - 1;
+    assert_int_equal(skua__rx_on_gap(&rx, 1, most), SKUA__RX_DELIVER);
+    assert_int_equal(skua__rx_on_gap(&rx, rx.expected, most), SKUA__RX_VIOLATION);
+    assert_int_equal(skua__rx_on_data(&rx, rx.expected, 1, &skip), SKUA__RX_VIOLATION);
+    assert_true(rx.expected == SKUA__SEQ_LIMIT);
+    assert_true(rx.confirmed <= rx.expected);
+    skua__rx_fini(&rx);
+}
+
+static void
 test_ledger_receiver_verdicts(void **state) {
     (void)state;
     skua__rx rx;
@@ -375,6 +392,7 @@ main(void) {
         cmocka_unit_test(test_ledger_random_schedules_out_of_order),
         cmocka_unit_test(test_ledger_lies_are_refused),
         cmocka_unit_test(test_ledger_receiver_verdicts),
+        cmocka_unit_test(test_ledger_numbers_do_not_wrap),
         cmocka_unit_test(test_ledger_a_stalled_queue_stays_small),
         cmocka_unit_test(test_ledger_without_memory),
     };
