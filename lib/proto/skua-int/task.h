@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MPL-2.0
 // Tasks on the wire: what two pools say to each other over a task link, and over the control link. Payloads only: the
-// link's own header is wire.h's. All integers are little-endian; docs/design/wire.md has the tables.
+// link's own header is frame.h's. All integers are little-endian; docs/design/wire.md has the tables.
 #ifndef SKUA_INT_TASK_H
 #define SKUA_INT_TASK_H
 
@@ -22,10 +22,9 @@ typedef enum skua__task_frame {
     SKUA__TASK_REQUESTS =
         1, /* submitter to worker: tasks to run, first come first served within a priority */
     SKUA__TASK_RESULTS = 2, /* worker to submitter */
-    SKUA__TASK_OFFER = 3,   /* worker to submitter: what it runs; replaces what it said before */
+    SKUA__TASK_OFFER = 3,   /* in the worker's HELLO: what it runs; replaces what it said before */
     SKUA__TASK_CANCEL = 4,  /* over the control link, submitter to worker: leases given up */
-    SKUA__TASK_RENEW =
-        5, /* over the control link, worker to submitter: leases that are worked on */
+    SKUA__TASK_RENEW = 5,   /* worker to submitter: leases that are worked on */
 } skua__task_frame;
 
 /*
