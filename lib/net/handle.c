@@ -371,8 +371,8 @@ skua__handle_fini(skua__handle *handle) {
 
 /* Makes the message of one record of the unit at the queue's head. */
 static skua_status
-make_message(skua__handle *handle, skua__rx_unit *unit, const skua__record *record, uint64_t seq,
-             skua_msg **ret_msg) {
+make_message(skua__handle *handle, skua__rx_unit *unit, const skua__link_record *record,
+             uint64_t seq, skua_msg **ret_msg) {
     bool simple = !(record->flags & SKUA__FLAG_HEAD);
     skua_status status = unit->block ? skua__msg_from_block(unit->block, record->body_offset,
                                                             record->body_size, simple, ret_msg)
@@ -409,7 +409,7 @@ pop(skua__handle *handle, skua_msg **ret_msg, uint64_t *ret_id) {
         skua__rx_unit *unit = SKUA_CONTAINER_OF(inner->queue.next, skua__rx_unit, node);
         skua__link *link = unit->link;
         skua__records before = unit->records;
-        skua__record record;
+        skua__link_record record;
         uint64_t seq = unit->seq;
         if (!skua__records_next(&unit->records, &record)) {
             finish_unit(handle, unit);

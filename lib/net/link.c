@@ -214,15 +214,15 @@ skua__link_say_hello(skua__link *link, bool update) {
         return; /* the next connection, or RESET, asks again */
     }
     uint8_t *pattern = room + SKUA__HELLO_MAX_BYTES;
-    skua__hello hello = {.version_min = SKUA__LINK_VERSION_MIN,
-                         .version_max = SKUA__LINK_VERSION_MAX,
-                         .incarnation = skua__node_incarnation(handle->node),
-                         .kind = (uint8_t)handle->ops->kind,
-                         .window_bytes = link->grant.window_bytes,
-                         .window_msgs = link->grant.window_msgs,
-                         .peer_session = link->peer_session,
-                         .peer_epoch = link->epoch,
-                         .pattern = pattern};
+    skua__link_hello hello = {.version_min = SKUA__LINK_VERSION_MIN,
+                              .version_max = SKUA__LINK_VERSION_MAX,
+                              .incarnation = skua__node_incarnation(handle->node),
+                              .kind = (uint8_t)handle->ops->kind,
+                              .window_bytes = link->grant.window_bytes,
+                              .window_msgs = link->grant.window_msgs,
+                              .peer_session = link->peer_session,
+                              .peer_epoch = link->epoch,
+                              .pattern = pattern};
     memcpy(hello.name, handle->name, sizeof hello.name);
     if (handle->ops->make_hello) {
         hello.pattern_size =
@@ -642,7 +642,7 @@ take_back_unit(skua__link *link, skua__tx_unit *unit, skua__zmq_block *block,
         return 0;
     }
     uint32_t taken = 0;
-    skua__record record;
+    skua__link_record record;
     for (uint32_t i = 0; skua__records_next(&records, &record); i++) {
         skua_msg *msg = NULL;
         if (skua__tx_unit_is_done(unit, i) ||

@@ -69,7 +69,7 @@ queue_unit(skua__link *link, skua__rx_unit *unit, const arrival *in, uint32_t co
     unit->received_ns = skua__clock_ns();
     zmq_msg_t *zmq = unit->block ? skua__zmq_block_msg(unit->block) : &unit->zmq;
     skua__records_open(&unit->records, &in->header, zmq_msg_data(zmq), zmq_msg_size(zmq));
-    skua__record record;
+    skua__link_record record;
     for (uint32_t i = 0; i < skip; i++) {
         skua__records_next(&unit->records, &record);
     }
@@ -128,7 +128,7 @@ deliver_frame(skua__link *link, const arrival *in, uint32_t skip) {
     uint64_t seq = in->header.seq;
     uint32_t count =
         skua__records_open(&records, &in->header, zmq_msg_data(zmq), zmq_msg_size(zmq));
-    skua__record record;
+    skua__link_record record;
     for (uint32_t i = 0; i < count && skua__records_next(&records, &record); i++, seq++) {
         if (i < skip) {
             continue;
@@ -238,7 +238,7 @@ on_messages(skua__link *link, const arrival *in) {
 
 /* Both ends have said HELLO on this connection: say what comes next, and let messages flow. */
 static void
-connect_link(skua__link *link, const skua__hello *hello, uint64_t next) {
+connect_link(skua__link *link, const skua__link_hello *hello, uint64_t next) {
     skua__handle *handle = link->handle;
     link->tx.credit =
         (skua__credit){.window_bytes = hello->window_bytes, .window_msgs = hello->window_msgs};
@@ -263,7 +263,7 @@ connect_link(skua__link *link, const skua__hello *hello, uint64_t next) {
 
 /* Whether the peer's HELLO fits us; else the reason to refuse it for, or 0. */
 static skua__reset_reason
-refusal_of(skua__handle *handle, const skua__hello *hello) {
+refusal_of(skua__handle *handle, const skua__link_hello *hello) {
     if (hello->version_min > SKUA__LINK_VERSION_MAX ||
         hello->version_max < SKUA__LINK_VERSION_MIN) {
         return SKUA__RESET_VERSION;
@@ -276,7 +276,7 @@ refusal_of(skua__handle *handle, const skua__hello *hello) {
 
 /* The numbers that the peer has of us, or, when it knows nothing of us, the oldest that we keep. */
 static uint64_t
-peer_received(skua__link *link, const skua__hello *hello, uint64_t seq) {
+peer_received(skua__link *link, const skua__link_hello *hello, uint64_t seq) {
     /* 0: it knows of us, but we have not told it yet where we begin. */
     if (seq && hello->peer_session == link->handle->inner->session &&
         hello->peer_epoch == link->epoch) {
@@ -313,7 +313,7 @@ take_route(skua__link *link, const skua__route *route) {
 
 /* A consumer that we do not know, or no longer. */
 static void
-welcome(skua__port *port, const arrival *in, const skua__hello *hello,
+welcome(skua__port *port, const arrival *in, const skua__link_hello *hello,
         const skua__identity *identity) {
     skua__handle *handle = port->handle;
     if (hello->peer_session) {
@@ -351,7 +351,7 @@ welcome(skua__port *port, const arrival *in, const skua__hello *hello,
 }
 
 static void
-on_hello_to_provider(const arrival *in, const skua__hello *hello) {
+on_hello_to_provider(const arrival *in, const skua__link_hello *hello) {
     skua__port *port = in->port;
     skua__handle *handle = port->handle;
     const char *user_id = zmq_msg_gets(in->zmq, "User-Id");
@@ -417,7 +417,7 @@ restart_link(skua__port *port, skua__link *link) {
 }
 
 static void
-on_hello_to_consumer(const arrival *in, const skua__hello *hello) {
+on_hello_to_consumer(const arrival *in, const skua__link_hello *hello) {
     skua__link *link = in->port->link;
     if (!link || link->epoch != (uint32_t)in->header.word) {
         return; /* an answer to what we said before a restart */
@@ -452,7 +452,7 @@ on_hello_to_consumer(const arrival *in, const skua__hello *hello) {
 static void
 on_hello(const arrival *in) {
     skua__handle *handle = in->port->handle;
-    skua__hello hello;
+    skua__link_hello hello;
     if (!skua__hello_read(in->body, in->body_size, &hello)) {
         counters_of(handle)->malformed_frames++;
         if (handle->ops->provider) {

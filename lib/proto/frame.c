@@ -64,7 +64,7 @@ write_tlv(skua__writer *writer, uint16_t type, size_t size) {
 }
 
 size_t
-skua__hello_write(const skua__hello *hello, uint8_t *ret_bytes, size_t size) {
+skua__hello_write(const skua__link_hello *hello, uint8_t *ret_bytes, size_t size) {
     skua__writer writer = skua__writer_of(ret_bytes, size);
     write_tlv(&writer, TLV_VERSIONS, 4);
     skua__write_u16(&writer, hello->version_min);
@@ -97,7 +97,7 @@ skua__hello_write(const skua__hello *hello, uint8_t *ret_bytes, size_t size) {
 
 /* One part of HELLO; `value` holds exactly its bytes. */
 static bool
-read_hello_part(skua__hello *hello, uint16_t type, skua__reader *value) {
+read_hello_part(skua__link_hello *hello, uint16_t type, skua__reader *value) {
     switch (type & ~TLV_CRITICAL) {
     case TLV_VERSIONS:
         hello->version_min = skua__read_u16(value);
@@ -137,8 +137,8 @@ read_hello_part(skua__hello *hello, uint16_t type, skua__reader *value) {
 }
 
 bool
-skua__hello_read(const uint8_t *bytes, size_t size, skua__hello *ret_hello) {
-    skua__hello hello = {0};
+skua__hello_read(const uint8_t *bytes, size_t size, skua__link_hello *ret_hello) {
+    skua__link_hello hello = {0};
     skua__reader reader = skua__reader_of(bytes, size);
     if (size > SKUA__HELLO_MAX_BYTES) {
         return false;
@@ -238,8 +238,9 @@ skua__record_write(uint8_t flags, const void *tag, size_t tag_size, size_t body_
 
 /* The record whose tag and body are the `size` bytes at `at`. Returns false when the tag does not fit. */
 static bool
-read_record(const uint8_t *bytes, size_t at, size_t size, uint8_t flags, skua__record *ret_record) {
-    *ret_record = (skua__record){.flags = flags, .body_offset = at, .body_size = size};
+read_record(const uint8_t *bytes, size_t at, size_t size, uint8_t flags,
+            skua__link_record *ret_record) {
+    *ret_record = (skua__link_record){.flags = flags, .body_offset = at, .body_size = size};
     if (!(flags & SKUA__FLAG_TAG)) {
         return true;
     }
@@ -255,7 +256,7 @@ read_record(const uint8_t *bytes, size_t at, size_t size, uint8_t flags, skua__r
 }
 
 bool
-skua__records_next(skua__records *records, skua__record *ret_record) {
+skua__records_next(skua__records *records, skua__link_record *ret_record) {
     if (records->left == 0) {
         return false;
     }
@@ -300,7 +301,7 @@ skua__records_open(skua__records *records, const skua__frame *header, const void
     }
     uint32_t count = records->left;
     skua__records walk = *records;
-    skua__record record;
+    skua__link_record record;
     for (uint32_t i = 0; i < count; i++) {
         if (!skua__records_next(&walk, &record)) {
             return 0;

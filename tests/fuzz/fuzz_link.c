@@ -17,7 +17,7 @@ walk_records(const skua__frame *header, const uint8_t *bytes, size_t size) {
     skua__records records;
     uint32_t count = skua__records_open(&records, header, bytes, size);
     uint32_t seen = 0;
-    skua__record record;
+    skua__link_record record;
     while (count && skua__records_next(&records, &record)) {
         FUZZ_CHECK(record.body_offset >= SKUA__FRAME_HEADER_BYTES && record.body_offset <= size);
         FUZZ_CHECK(record.body_size <= size - record.body_offset);
@@ -31,7 +31,7 @@ walk_records(const skua__frame *header, const uint8_t *bytes, size_t size) {
 static void
 try_hello(const uint8_t *body, size_t size) {
     static uint8_t again[SKUA__HELLO_MAX_BYTES];
-    skua__hello hello, back;
+    skua__link_hello hello, back;
     if (!skua__hello_read(body, size, &hello)) {
         return;
     }

@@ -77,7 +77,7 @@ void skua__frame_write(const skua__frame *frame, uint8_t *ret_bytes);
 bool skua__frame_read(const void *bytes, size_t size, skua__frame *ret_frame);
 
 /* ---- HELLO ---- */
-typedef struct skua__hello {
+typedef struct skua__link_hello {
     uint16_t version_min, version_max;
     uint64_t features;    /* bits of what may be used besides; none yet */
     uint64_t incarnation; /* of the sender's node */
@@ -87,12 +87,12 @@ typedef struct skua__hello {
     uint32_t peer_session, peer_epoch;  /* whose numbers `seq` counts; 0: we know nothing of you */
     const uint8_t *pattern;             /* the pattern's own part; borrowed */
     size_t pattern_size;
-} skua__hello;
+} skua__link_hello;
 
 /* Writes the body (after the header). Returns its size, 0 when it does not fit. */
-size_t skua__hello_write(const skua__hello *hello, uint8_t *ret_bytes, size_t size);
+size_t skua__hello_write(const skua__link_hello *hello, uint8_t *ret_bytes, size_t size);
 /* Unknown TLVs are skipped, unless their critical bit is set: that, and anything malformed, returns false. */
-bool skua__hello_read(const uint8_t *bytes, size_t size, skua__hello *ret_hello);
+bool skua__hello_read(const uint8_t *bytes, size_t size, skua__link_hello *ret_hello);
 
 /* ---- ACK ---- */
 typedef struct skua__range {
@@ -117,13 +117,13 @@ bool skua__ack_read(const skua__frame *header, const uint8_t *bytes, size_t size
                     skua__ack *ret_ack);
 
 /* ---- Records: the messages of a DATA or a BATCH ---- */
-typedef struct skua__record {
+typedef struct skua__link_record {
     uint8_t flags;
     const uint8_t *tag; /* borrowed; NULL: none */
     uint8_t tag_size;
     size_t body_offset; /* in the frame */
     size_t body_size;
-} skua__record;
+} skua__link_record;
 
 /* The bytes that stand before a message's body inside a BATCH: 4, and the tag. */
 static inline size_t
@@ -149,6 +149,6 @@ typedef struct skua__records {
 uint32_t skua__records_open(skua__records *records, const skua__frame *header, const void *bytes,
                             size_t size);
 /* Returns false at the end. */
-bool skua__records_next(skua__records *records, skua__record *ret_record);
+bool skua__records_next(skua__records *records, skua__link_record *ret_record);
 
 #endif

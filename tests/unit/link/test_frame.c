@@ -50,26 +50,26 @@ test_frame_header_malformed_is_refused(void **state) {
     assert_false(skua__frame_read(bytes, sizeof bytes, &got));
 }
 
-static skua__hello
+static skua__link_hello
 sample_hello(void) {
-    return (skua__hello){.version_min = 1,
-                         .version_max = 2,
-                         .features = 5,
-                         .incarnation = 1234567890123,
-                         .kind = SKUA__SERVICE_PUB,
-                         .name = "weather",
-                         .window_bytes = 65536,
-                         .window_msgs = 7,
-                         .peer_session = 42,
-                         .peer_epoch = 3,
-                         .pattern = (const uint8_t *)"oslo",
-                         .pattern_size = 4};
+    return (skua__link_hello){.version_min = 1,
+                              .version_max = 2,
+                              .features = 5,
+                              .incarnation = 1234567890123,
+                              .kind = SKUA__SERVICE_PUB,
+                              .name = "weather",
+                              .window_bytes = 65536,
+                              .window_msgs = 7,
+                              .peer_session = 42,
+                              .peer_epoch = 3,
+                              .pattern = (const uint8_t *)"oslo",
+                              .pattern_size = 4};
 }
 
 static void
 test_frame_hello_round_trip(void **state) {
     (void)state;
-    skua__hello hello = sample_hello(), got;
+    skua__link_hello hello = sample_hello(), got;
     uint8_t bytes[SKUA__HELLO_MAX_BYTES];
     size_t size = skua__hello_write(&hello, bytes, sizeof bytes);
     assert_true(size > 0);
@@ -92,7 +92,7 @@ test_frame_hello_round_trip(void **state) {
 static void
 test_frame_hello_unknown_parts(void **state) {
     (void)state;
-    skua__hello hello = sample_hello(), got;
+    skua__link_hello hello = sample_hello(), got;
     uint8_t bytes[SKUA__HELLO_MAX_BYTES];
     size_t size = skua__hello_write(&hello, bytes, sizeof bytes);
     static const uint8_t unknown[] = {0x33, 0x00, 2, 0, 9, 9};
@@ -167,7 +167,7 @@ test_frame_batch_round_trip(void **state) {
     skua__records records;
     assert_true(skua__frame_read(bytes, size, &header));
     assert_int_equal(skua__records_open(&records, &header, bytes, size), 20);
-    skua__record record;
+    skua__link_record record;
     for (uint32_t i = 0; i < 20; i++) {
         assert_true(skua__records_next(&records, &record));
         assert_int_equal(record.body_size, i);
@@ -215,7 +215,7 @@ test_frame_survives_random_damage(void **state) {
         skua__records records;
         if (skua__frame_read(exact, size, &header) &&
             skua__records_open(&records, &header, exact, size)) {
-            skua__record record;
+            skua__link_record record;
             while (skua__records_next(&records, &record)) {
                 assert_true(record.body_offset + record.body_size <= size);
             }

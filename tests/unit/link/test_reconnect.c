@@ -336,12 +336,12 @@ test_reconnect_strangers_do_no_harm(void **state) {
             skua__frame_write(&header, bytes);
         }
         if (i % 5 == 0) {
-            skua__hello hello = {.version_min = 1,
-                                 .version_max = 1,
-                                 .kind = SKUA__SERVICE_PULL,
-                                 .name = "work",
-                                 .window_msgs = 10,
-                                 .peer_session = skua__rand_below(&rand, 2)};
+            skua__link_hello hello = {.version_min = 1,
+                                      .version_max = 1,
+                                      .kind = SKUA__SERVICE_PULL,
+                                      .name = "work",
+                                      .window_msgs = 10,
+                                      .peer_session = skua__rand_below(&rand, 2)};
             skua__frame header = {.type = SKUA__FRAME_HELLO, .session = 7, .word = 1};
             skua__frame_write(&header, bytes);
             size = SKUA__FRAME_HEADER_BYTES +
