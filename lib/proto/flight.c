@@ -80,7 +80,9 @@ read_step(skua__reader *reader, uint8_t flag, skua__flight_entry *entry) {
     skua__read_copy(reader, entry->uuid.bytes, sizeof entry->uuid.bytes);
     entry->event.incarnation = skua__read_u64(reader);
     entry->actions = skua__read_u32(reader);
-    return flag <= 1 && entry->event.kind >= SKUA__PEER_SEEN &&
+    /* No link has the number 0: to a machine it means that there is none. */
+    bool linked = entry->event.link != 0 || entry->event.kind != SKUA__PEER_LINK_UP;
+    return flag <= 1 && linked && entry->event.kind >= SKUA__PEER_SEEN &&
            entry->event.kind < SKUA__PEER_EVENTS && entry->after < SKUA__PEER_STATES;
 }
 
