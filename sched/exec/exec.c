@@ -145,13 +145,8 @@ skua_exec_close(skua_exec *exec) {
     }
     assert(!skua__worker_here(exec) && "skua_exec_close: called by a worker of the executor");
     if (exec->fork_generation != skua__fork_generation()) {
-        /* The threads stayed in the parent, and may have held the locks: only memory is given back. */
-        const skua_allocator *hook = exec->hook;
-        for (uint32_t i = 0; i < exec->worker_places; i++) {
-            hook->release(hook->ctx, exec->workers[i].stack_block);
-        }
-        skua__mem_free(hook, exec->workers);
-        return skua__mem_free(hook, exec);
+        /* The threads stayed in the parent, and may have held any lock, the allocator's as well. */
+        return NULL;
     }
     /* seq_cst C1: closing before the look at pending; pairs with seq_cst C1 in is_over() */
     skua__a32_store(&exec->closing, 1, memory_order_seq_cst);

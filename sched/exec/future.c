@@ -241,6 +241,9 @@ skua_future_complete(skua_future *future, skua_status status, void *value) {
     if (!future->is_promise) {
         return SKUA_E_BAD_ARGUMENT;
     }
+    if (future->fork_generation != skua__fork_generation()) {
+        return SKUA_E_FORKED; /* the lock may be held by a thread that stayed in the parent */
+    }
     skua__mutex_lock(&future->lock);
     bool first = !future->is_completed;
     future->is_completed = true;

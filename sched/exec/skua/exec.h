@@ -78,7 +78,7 @@ SKUA_API SKUA_MUST_CHECK skua_status skua_exec_open(skua_exec **ret_exec,
 
 /**
  * Refuses new work, runs everything that was submitted to its end, stops the threads and frees the executor. Takes
- * NULL. Futures may be released later. In the child of a fork() it only frees what can be freed.
+ * NULL. Futures may be released later. In the child of a fork() it does nothing.
  *
  * Returns: NULL; it fails an assertion when a worker of the executor itself calls it.
  * Threads: one, not a worker, and no other call may be under way. Blocks: until all work is done. Since 0.1.
@@ -393,7 +393,8 @@ SKUA_API SKUA_MUST_CHECK skua_status skua_future_promise(skua_future **ret_futur
 /**
  * Completes a future of skua_future_promise().
  *
- * Returns: 0, SKUA_E_EXISTS when it is complete already, SKUA_E_BAD_ARGUMENT when it is no promise.
+ * Returns: 0, SKUA_E_EXISTS when it is complete already, SKUA_E_BAD_ARGUMENT when it is no promise, SKUA_E_FORKED in
+ * the child of a fork().
  * Threads: any, workers too. Blocks: never. Since 0.1.
  */
 SKUA_API skua_status skua_future_complete(skua_future *future, skua_status status, void *value);
