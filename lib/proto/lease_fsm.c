@@ -15,8 +15,9 @@
  *  WAITING   | HELD / START  | drop    | drop       | drop           | nothing          | CANCELLED | LOST or     | TIMEOUT when
  *            | or TIMEOUT    |         |            |                |                  |           | REFUSED     | late
  *  HELD,     | never         | HELD    | ENDED with | WAITING /      | WAITING / REQUEUE| CANCELLED | nothing     | TIMEOUT when late;
- *  its epoch |               |         | outcome    | REQUEUE or     | if idempotent,   | + tell    |             | expired: as DEATH
- *            |               |         |            | REFUSED        | else LOST        | holder    |             | + tell holder
+ *  its epoch |               |         | outcome, or| REQUEUE or     | if idempotent,   | + tell    |             | expired: as DEATH
+ *            |               |         | TIMEOUT    | REFUSED        | else LOST        | holder    |             | + tell holder
+ *            |               |         | when late  |                |                  |           |             |
  *  HELD,     | -             | drop    | drop       | drop           | nothing          | -         | -           | -
  *  other     |               |         |            |                |                  |           |             |
  *  ENDED     | nothing       | nothing | drop       | drop           | nothing          | nothing   | nothing     | nothing
@@ -98,7 +99,12 @@ skua__lease_step(skua__lease *lease, const skua__lease_event *event, int64_t now
         }
         return ended || current ? nothing : drop;
     case SKUA__LEASE_RESULT:
-        return current ? end_with(lease, event->outcome, false) : drop;
+        if (!current) {
+            return drop;
+        }
+        /* The deadline decides, and not whether its timer or the late result is seen first. */
+        return end_with(lease, now_ns >= lease->deadline_ns ? SKUA__LEASE_TIMEOUT : event->outcome,
+                        false);
     case SKUA__LEASE_HAND_BACK:
         return current ? hand_back(lease) : drop;
     case SKUA__LEASE_DEATH:

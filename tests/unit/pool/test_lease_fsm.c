@@ -107,6 +107,13 @@ test_lease_deadline_and_expiry(void **state) {
     assert_int_equal(late.outcome, SKUA__LEASE_TIMEOUT);
     assert_int_equal(late.attempts, 0);
 
+    /* Whether the timer or the late result is seen first makes no difference. */
+    skua__lease overran = lease_of(true, 5);
+    overran.deadline_ns = 100;
+    step(&overran, SKUA__LEASE_GRANT, 1, 0);
+    assert_int_equal(step(&overran, SKUA__LEASE_RESULT, 1, 100).action, SKUA__LEASE_END);
+    assert_int_equal(overran.outcome, SKUA__LEASE_TIMEOUT);
+
     skua__lease held = lease_of(true, 5);
     held.deadline_ns = 100;
     step(&held, SKUA__LEASE_GRANT, 1, 0);
