@@ -315,7 +315,9 @@ static void *
 receive_main(void *arg) {
     skua__server *server = arg;
     skua__handle *handle = &server->handle;
-    skua__server_lock(server);
+    if (skua__handle_enter(handle, NULL)) {
+        return NULL; /* the pool was closed before this thread first ran */
+    }
     for (;;) { /* ends when the handle is closed */
         skua_msg *msg = NULL;
         uint64_t id = 0;

@@ -126,7 +126,7 @@ uint8_t skua__server_call(const skua__function *function, struct skua_task_call 
 void skua__served_free(skua__server *server, skua__served *task);
 void skua__server_start_runners(skua__server *server);
 skua_status skua__server_make_runners(skua__server *server);
-/* Takes the handle's lock; it cannot fail while runners or the receiving thread are alive. */
+/* Takes the handle's lock for a runner: closing waits for the active ones before it closes the handle. */
 void skua__server_lock(skua__server *server);
 
 #endif

@@ -5,6 +5,7 @@
 #include "failing_allocator.h"
 #include "test_fleet.h"
 
+#include <sched.h>
 #include <skua-int/clock.h>
 #include <skua-int/thread.h>
 #include <stdatomic.h>
@@ -265,6 +266,29 @@ test_pools_open_with_failing_memory(void **state) {
     skua_node_close(node);
 }
 
+/* On one CPU the threads of a pool have hardly begun when it is closed again. */
+static void
+test_pools_close_as_soon_as_they_are_open(void **state) {
+    (void)state;
+    cpu_set_t allowed, one;
+    CPU_ZERO(&one);
+    CPU_SET((size_t)sched_getcpu(), &one);
+    assert_int_equal(sched_getaffinity(0, sizeof allowed, &allowed), 0);
+    assert_int_equal(sched_setaffinity(0, sizeof one, &one), 0);
+    skua_node *node = test_node_open("brief");
+    skua_exec *exec = NULL;
+    skua_error err = {0};
+    must(skua_exec_open(&exec, SKUA_EXEC_OPTIONS(.workers = 1), &err), &err);
+    for (int i = 0; i < 100; i++) {
+        skua_pool *pool = NULL;
+        must(skua_pool_open(&pool, SKUA_POOL_OPTIONS(.node = node, .exec = exec), &err), &err);
+        skua_pool_close(pool);
+    }
+    skua_exec_close(exec);
+    skua_node_close(node);
+    assert_int_equal(sched_setaffinity(0, sizeof allowed, &allowed), 0);
+}
+
 int
 main(void) {
     const struct CMUnitTest tests[] = {
@@ -274,6 +298,7 @@ main(void) {
         cmocka_unit_test(test_pools_close_in_the_middle),
         cmocka_unit_test(test_pools_are_not_the_childs),
         cmocka_unit_test(test_pools_open_with_failing_memory),
+        cmocka_unit_test(test_pools_close_as_soon_as_they_are_open),
     };
     cmocka_set_test_filter(getenv("SKUA_TEST_FILTER"));
     return cmocka_run_group_tests(tests, NULL, NULL);
