@@ -43,6 +43,8 @@ answer(skua__json *json, const skua_topology *topology) {
         skua__json_put_u64(json, "core", pu->core);
         skua__json_put_u64(json, "package", pu->package);
         skua__json_put_u64(json, "numa", pu->numa);
+        skua__json_put_u64(json, "l2", pu->l2);
+        skua__json_put_u64(json, "l3", pu->l3);
         skua__json_object_end(json);
     }
     skua__json_array_end(json);
@@ -67,6 +69,13 @@ run_topo(cli *self) {
         status = skua_topology_text(topology, &text, &self->err);
         if (!status) {
             fputs(text, stdout);
+            text = skua_topology_text_free(topology, text);
+        }
+        if (!status && cli_flag_value(self, "--plan")) {
+            status = skua_topology_plan_text(topology, 0, &text, &self->err);
+        }
+        if (!status && text) {
+            fputs(text, stdout);
         }
         skua_topology_text_free(topology, text);
     }
@@ -77,6 +86,7 @@ run_topo(cli *self) {
 static const cli_flag topo_flags[] = {
     {"--synthetic", "TEXT", "a machine to pretend to be, such as \"numa:2 core:4 pu:2\""},
     {"--xml", "FILE", "a machine as saved by lstopo"},
+    {"--plan", NULL, "also where each worker stands, and from whom it steals, nearest first"},
     {NULL, NULL, NULL},
 };
 
@@ -86,7 +96,7 @@ const cli_command cli_cmd_topo = {
     .summary = "Show the cores, NUMA nodes and limits that an executor here uses",
     .details =
         "What counts is what this process may use: its affinity mask and its cgroup's CPU quota.",
-    .examples = "skua topo\nskua topo --synthetic \"numa:2 core:4 pu:2\" --json",
+    .examples = "skua topo --plan\nskua topo --synthetic \"numa:2 core:4 pu:2\" --json",
     .flags = topo_flags,
     .run = run_topo,
 };

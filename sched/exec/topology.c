@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: MPL-2.0
 // The only file that knows hwloc: it copies what the executor needs into plain tables and lets hwloc go.
+#include "draw.h"
+#include "plan.h"
+
 #include <skua-int/fail.h>
 #include <skua-int/mem.h>
 #include <skua-int/quota.h>
@@ -8,8 +11,6 @@
 #include <errno.h>
 #include <hwloc.h>
 #include <inttypes.h>
-#include <stdarg.h>
-#include <stdio.h>
 #include <string.h>
 
 enum {
@@ -110,6 +111,22 @@ numa_of(hwloc_topology_t hwloc, hwloc_obj_t pu) {
     return 0;
 }
 
+/* The first row whose PU shares that cache, or where the machine tells of none the core, with the newest row's. */
+static uint32_t
+first_sharing(const skua_topology *topology, hwloc_topology_t hwloc, hwloc_obj_t pu,
+              hwloc_obj_type_t type) {
+    uint32_t newest = topology->pu_count - 1, i = 0;
+    hwloc_obj_t cache = hwloc_get_ancestor_obj_by_type(hwloc, type, pu);
+    for (; i < newest; i++) {
+        const skua_topology_pu *other = &topology->pus[i];
+        if (cache ? hwloc_bitmap_isset(cache->cpuset, other->os_index)
+                  : other->core == topology->pus[newest].core) {
+            break;
+        }
+    }
+    return i;
+}
+
 static void
 fill_pus(skua_topology *topology, hwloc_topology_t hwloc, hwloc_const_bitmap_t usable) {
     hwloc_obj_t pu = NULL;
@@ -127,6 +144,8 @@ fill_pus(skua_topology *topology, hwloc_topology_t hwloc, hwloc_const_bitmap_t u
             .package = index_above(hwloc, usable, pu, HWLOC_OBJ_PACKAGE),
             .numa = numa_of(hwloc, pu),
         };
+        row->l2 = first_sharing(topology, hwloc, pu, HWLOC_OBJ_L2CACHE);
+        row->l3 = first_sharing(topology, hwloc, pu, HWLOC_OBJ_L3CACHE);
         bool same_core = i > 0 && row[-1].core == row->core;
         row->rank_in_core = same_core ? row[-1].rank_in_core + 1 : 0;
         topology->core_count += same_core ? 0 : 1;
@@ -296,46 +315,19 @@ skua_topology_distance(const skua_topology *topology, uint32_t a, uint32_t b) {
 
 /* ---- The drawing ---- */
 
-typedef struct drawing {
-    const skua_allocator *hook;
-    char *text;
-    size_t size, used;
-    bool failed;
-} drawing;
-
-static void __attribute__((format(printf, 2, 3))) draw(drawing *to, const char *format, ...) {
-    char line[160];
-    va_list list;
-    va_start(list, format);
-    int wrote = vsnprintf(line, sizeof line, format, list);
-    va_end(list);
-    size_t size = wrote < 0 ? 0 : (size_t)wrote < sizeof line ? (size_t)wrote : sizeof line - 1;
-    if (!to->failed && to->used + size + 1 > to->size) {
-        size_t bigger = 2 * to->size + size + 256;
-        char *text = skua__mem_resize(to->hook, to->text, bigger);
-        to->failed = text == NULL;
-        to->text = text ? text : to->text;
-        to->size = text ? bigger : to->size;
-    }
-    if (!to->failed) {
-        memcpy(to->text + to->used, line, size + 1);
-        to->used += size;
-    }
-}
-
 static const char *
 plural(uint32_t count) {
     return count == 1 ? "" : "s";
 }
 
 static void
-draw_numa(drawing *to, const skua_topology *topology, uint32_t numa) {
+draw_numa(skua__drawing *to, const skua_topology *topology, uint32_t numa) {
     const skua_topology_numa *node = &topology->numas[numa];
-    draw(to, "numa %" PRIu32 ": %" PRIu32 " PU%s, ", numa, node->pus, plural(node->pus));
+    skua__draw(to, "numa %" PRIu32 ": %" PRIu32 " PU%s, ", numa, node->pus, plural(node->pus));
     if (node->memory_bytes) {
-        draw(to, "%.1f GiB\n", (double)node->memory_bytes / (1024.0 * 1024.0 * 1024.0));
+        skua__draw(to, "%.1f GiB\n", (double)node->memory_bytes / (1024.0 * 1024.0 * 1024.0));
     } else {
-        draw(to, "no memory\n");
+        skua__draw(to, "no memory\n");
     }
     bool open = false;
     for (uint32_t i = 0; i < topology->pu_count; i++) {
@@ -344,39 +336,39 @@ draw_numa(drawing *to, const skua_topology *topology, uint32_t numa) {
             continue;
         }
         if (pu->rank_in_core == 0 || !open) {
-            draw(to, "%s  package %" PRIu32 " core %" PRIu32 ": pu", open ? "\n" : "", pu->package,
-                 pu->core);
+            skua__draw(to, "%s  package %" PRIu32 " core %" PRIu32 ": pu", open ? "\n" : "",
+                       pu->package, pu->core);
             open = true;
         }
-        draw(to, " %" PRIu32, pu->os_index);
+        skua__draw(to, " %" PRIu32, pu->os_index);
     }
-    draw(to, open ? "\n" : "");
+    skua__draw(to, open ? "\n" : "");
 }
 
 skua_status
 skua_topology_text(const skua_topology *topology, char **ret_text, skua_error *err) {
-    drawing to = {.hook = topology->hook};
+    skua__drawing to = {.hook = topology->hook};
     uint32_t n = topology->numa_count;
     uint32_t workers = skua_topology_workers(topology);
-    draw(&to,
-         "%" PRIu32 " PU%s, %" PRIu32 " core%s, %" PRIu32 " package%s, %" PRIu32
-         " NUMA node%s: %" PRIu32 " worker%s",
-         topology->pu_count, plural(topology->pu_count), topology->core_count,
-         plural(topology->core_count), topology->package_count, plural(topology->package_count), n,
-         plural(n), workers, plural(workers));
+    skua__draw(&to,
+               "%" PRIu32 " PU%s, %" PRIu32 " core%s, %" PRIu32 " package%s, %" PRIu32
+               " NUMA node%s: %" PRIu32 " worker%s",
+               topology->pu_count, plural(topology->pu_count), topology->core_count,
+               plural(topology->core_count), topology->package_count,
+               plural(topology->package_count), n, plural(n), workers, plural(workers));
     if (topology->quota_cpus > 0) {
-        draw(&to, " (quota %.2f CPUs)", topology->quota_cpus);
+        skua__draw(&to, " (quota %.2f CPUs)", topology->quota_cpus);
     }
-    draw(&to, "\n");
+    skua__draw(&to, "\n");
     for (uint32_t i = 0; i < n; i++) {
         draw_numa(&to, topology, i);
     }
     for (uint32_t a = 0; n > 1 && a < n; a++) {
-        draw(&to, "distance from numa %" PRIu32 ":", a);
+        skua__draw(&to, "distance from numa %" PRIu32 ":", a);
         for (uint32_t b = 0; b < n; b++) {
-            draw(&to, " %" PRIu32, topology->distances[a * n + b]);
+            skua__draw(&to, " %" PRIu32, topology->distances[a * n + b]);
         }
-        draw(&to, "\n");
+        skua__draw(&to, "\n");
     }
     if (to.failed) {
         skua__mem_free(to.hook, to.text);
@@ -384,6 +376,16 @@ skua_topology_text(const skua_topology *topology, char **ret_text, skua_error *e
     }
     *ret_text = to.text;
     return SKUA_OK;
+}
+
+const skua_allocator *
+skua__topology_hook(const skua_topology *topology) {
+    return topology->hook;
+}
+
+bool
+skua__topology_is_real(const skua_topology *topology) {
+    return !topology->pretended;
 }
 
 char *

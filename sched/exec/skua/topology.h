@@ -34,6 +34,8 @@ typedef struct skua_topology_pu {
     uint32_t package;      /* 0-based */
     uint32_t numa;         /* an index for skua_topology_numa() */
     uint32_t rank_in_core; /* 0 for the first hardware thread of its core */
+    uint32_t l2; /* the first row that shares its L2 cache; where none is known, its core's first */
+    uint32_t l3; /* the same for the L3 cache; where none is known, its core's first */
 } skua_topology_pu;
 
 /* One NUMA node of the machine that has memory, or an allowed PU. */
@@ -135,7 +137,18 @@ SKUA_API uint32_t skua_topology_distance(const skua_topology *topology, uint32_t
  */
 SKUA_API SKUA_MUST_CHECK skua_status skua_topology_text(const skua_topology *topology,
                                                         char **ret_text, skua_error *err);
-/** Frees a text of skua_topology_text(). Takes NULL. Returns: NULL. Threads: any. Blocks: never. Since 0.1. */
+/**
+ * Where an executor's workers stand on this machine and from whom each steals, nearest first, one line per worker: the
+ * other hardware threads of the core, then by shared cache, then by node and distance.
+ *
+ * workers: how many, up to 1024; 0: as many as skua_topology_workers() says.
+ * Returns: 0 and *ret_text (the caller owns it: skua_topology_text_free()), SKUA_E_BAD_ARGUMENT, SKUA_E_NO_MEMORY.
+ * Threads: any. Blocks: never. Since 0.1.
+ */
+SKUA_API SKUA_MUST_CHECK skua_status skua_topology_plan_text(const skua_topology *topology,
+                                                             uint32_t workers, char **ret_text,
+                                                             skua_error *err);
+/** Frees a text of the two above. Takes NULL. Returns: NULL. Threads: any. Blocks: never. Since 0.1. */
 SKUA_API char *skua_topology_text_free(const skua_topology *topology, char *text);
 
 #ifdef __cplusplus

@@ -93,6 +93,8 @@ def test_cli_topology_of_a_described_machine():
         assert code == OK
         assert len(objects[0]["numa"]) == 2 and len(objects[0]["pus"]) == 16
         assert objects[0]["workers"] == 16 and objects[0]["numa"][0]["distances"][0] == 10
+        code, out = skua.run("topo", "--plan", "--synthetic", "core:2 pu:2")[:2]
+        assert code == 0 and "worker 2: pu 1 core 0 numa 0 | same core: 0 | same numa: " in out
         code, objects = skua.json("topo")
         assert code == OK and 1 <= objects[0]["workers"] <= len(objects[0]["pus"])
         code, objects = skua.json("topo", "--synthetic", "nonsense")
