@@ -289,8 +289,8 @@ dial_broke(skua__clink *link) {
      * silent. */
     drop_dealer(link);
     skua__peer *peer = link->peer;
-    link->knock = skua__knock_begin(link->node, peer->host, peer->control_port, 0,
-                                    SKUA__PEER_PROBE_MS, dial_knocked, link);
+    link->knock = skua__knock_begin(link->node, peer->host, peer->control_port, SKUA__PEER_PROBE_MS,
+                                    dial_knocked, link);
     if (!link->knock) {
         skua__clink_fails(link, SKUA__PEER_DIAL_FAILED);
     }
@@ -577,18 +577,9 @@ skua__control_bye(skua_node *node) {
 
 /* ---- Probes ---- */
 
-static void probe_end(void *arg, skua__knock_end end, int fd);
-
-static bool
-probe_after(skua__peer *peer, int64_t after_ms) {
-    peer->probe = skua__knock_begin(peer->node, peer->host, peer->control_port, after_ms,
-                                    SKUA__PEER_PROBE_MS, probe_end, peer);
-    return peer->probe != NULL;
-}
-
 /*
- * A process that was killed is taken apart by the kernel one descriptor after the other: its connection may be gone and its
- * port still be open. So while the link is lost an open port is looked at again before it counts.
+ * A reset says what an open port says, for now. The kernel takes a killed process apart one descriptor after the other:
+ * its connection may be gone while its port still takes ours, to reset it a moment later. The machine asks again.
  */
 static void
 probe_end(void *arg, skua__knock_end end, int fd) {
@@ -597,26 +588,24 @@ probe_end(void *arg, skua__knock_end end, int fd) {
     if (fd >= 0) {
         close(fd);
     }
-    if (end == SKUA__KNOCK_OPEN && peer->fsm.state == SKUA__PEER_LOST &&
-        peer->probes_open < SKUA__PROBES_OPEN_MAX &&
-        probe_after(peer, SKUA__PROBE_AGAIN_MS << peer->probes_open)) {
-        peer->probes_open++;
-        return;
-    }
-    peer->probes_open = 0;
-    skua__peer_event_kind kind = end == SKUA__KNOCK_OPEN      ? SKUA__PEER_PROBE_OPEN
+    bool open = end == SKUA__KNOCK_OPEN || end == SKUA__KNOCK_RESET;
+    skua__peer_event_kind kind = open                         ? SKUA__PEER_PROBE_OPEN
                                  : end == SKUA__KNOCK_REFUSED ? SKUA__PEER_PROBE_REFUSED
                                                               : SKUA__PEER_PROBE_SILENT;
-    skua__peer_feed(peer, (skua__peer_event){.kind = kind});
+    skua__peer_feed(peer, (skua__peer_event){.kind = kind, .link = peer->probe_number});
 }
 
 void
-skua__control_probe(skua__peer *peer) {
-    if (peer->probe || !peer->host[0]) {
+skua__control_probe(skua__peer *peer, uint32_t number) {
+    if (!peer->host[0]) {
         return;
     }
     skua__count(peer->node, SKUA__COUNTER(probes_sent));
-    if (!probe_after(peer, 0)) {
-        skua__peer_feed(peer, (skua__peer_event){.kind = SKUA__PEER_PROBE_SILENT});
+    skua__knock_cancel(peer->probe);
+    peer->probe_number = number;
+    peer->probe = skua__knock_begin(peer->node, peer->host, peer->control_port, SKUA__PEER_PROBE_MS,
+                                    probe_end, peer);
+    if (!peer->probe) {
+        skua__peer_feed(peer, (skua__peer_event){.kind = SKUA__PEER_PROBE_SILENT, .link = number});
     }
 }

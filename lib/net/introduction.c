@@ -380,7 +380,7 @@ skua__introduce(skua_node *node, const char *host, uint16_t port, skua_peer_via 
     snprintf(introduction->host, sizeof introduction->host, "%s", host);
     randombytes_buf(introduction->nonce, sizeof introduction->nonce);
     introduction->knock =
-        skua__knock_begin(node, host, port, 0, SKUA__INTRO_MS, ours_connected, introduction);
+        skua__knock_begin(node, host, port, SKUA__INTRO_MS, ours_connected, introduction);
     if (!introduction->knock) {
         introduction_free(introduction);
         return NULL;

@@ -16,8 +16,6 @@ struct skua__knock {
     int error; /* of connect(), when it failed at once */
     struct sockaddr_storage address;
     socklen_t address_size;
-    bool begun;
-    int64_t limit_ms;
     int64_t deadline_ns;
     skua__node_source *source;
     void (*fn)(void *arg, skua__knock_end end, int fd);
@@ -53,8 +51,6 @@ knock_free(skua__knock *knock, bool keep_fd) {
 
 static void
 knock_connect(skua__knock *knock) {
-    knock->begun = true;
-    knock->deadline_ns = skua__deadline_ns(knock->limit_ms);
     if (connect(knock->fd, (struct sockaddr *)&knock->address, knock->address_size) &&
         errno != EINPROGRESS) {
         knock->error = errno;
@@ -63,13 +59,23 @@ knock_connect(skua__knock *knock) {
     skua__node_source_arm(knock->source, !knock->error, knock->error ? 1 : knock->deadline_ns);
 }
 
+/* A reset comes after the connection was made: the port was open a moment ago, as a dying process's may be. */
+static skua__knock_end
+end_of(int error) {
+    switch (error) {
+    case ECONNREFUSED:
+        return SKUA__KNOCK_REFUSED;
+    case ECONNRESET:
+    case EPIPE:
+        return SKUA__KNOCK_RESET;
+    default:
+        return SKUA__KNOCK_SILENT;
+    }
+}
+
 static void
 knock_ready(void *arg) {
     skua__knock *knock = arg;
-    if (!knock->begun) {
-        knock_connect(knock);
-        return;
-    }
     int error = knock->error;
     socklen_t size = sizeof error;
     struct sockaddr_storage peer;
@@ -79,7 +85,7 @@ knock_ready(void *arg) {
         getsockopt(knock->fd, SOL_SOCKET, SO_ERROR, &error, &size);
     }
     if (error) {
-        end = error == ECONNREFUSED ? SKUA__KNOCK_REFUSED : SKUA__KNOCK_SILENT;
+        end = end_of(error);
     } else if (getpeername(knock->fd, (struct sockaddr *)&peer, &peer_size) == 0) {
         end = SKUA__KNOCK_OPEN;
     } else if (skua__clock_ns() < knock->deadline_ns) {
@@ -93,13 +99,14 @@ knock_ready(void *arg) {
 }
 
 skua__knock *
-skua__knock_begin(skua_node *node, const char *host, uint16_t port, int64_t after_ms,
-                  int64_t limit_ms, void (*fn)(void *arg, skua__knock_end end, int fd), void *arg) {
+skua__knock_begin(skua_node *node, const char *host, uint16_t port, int64_t limit_ms,
+                  void (*fn)(void *arg, skua__knock_end end, int fd), void *arg) {
     skua__knock *knock = skua__mem_new(node->hook, sizeof *knock);
     if (!knock) {
         return NULL;
     }
-    *knock = (skua__knock){.node = node, .fd = -1, .limit_ms = limit_ms, .fn = fn, .arg = arg};
+    *knock = (skua__knock){.node = node, .fd = -1, .fn = fn, .arg = arg};
+    knock->deadline_ns = skua__deadline_ns(limit_ms);
     knock->address_size = make_address(host, port, &knock->address);
     if (knock->address_size) {
         knock->fd = socket(knock->address.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
@@ -110,11 +117,7 @@ skua__knock_begin(skua_node *node, const char *host, uint16_t port, int64_t afte
         return NULL;
     }
     skua__host_source_events(knock->source, EPOLLOUT);
-    if (after_ms > 0) {
-        skua__node_source_arm(knock->source, false, skua__clock_ns() + after_ms * SKUA_NS_PER_MS);
-    } else {
-        knock_connect(knock);
-    }
+    knock_connect(knock);
     return knock;
 }
 

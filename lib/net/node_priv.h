@@ -43,10 +43,7 @@ enum {
     SKUA__PUBLIC_CAPABILITIES_MAX = 48,
     SKUA__HOLD_NEWCOMER_MS =
         40, /* how long the higher UUID leaves the dial to the lower, for each newcomer, */
-    SKUA__HOLD_MAX_MS = 1000,  /* and at most */
-    SKUA__PROBES_OPEN_MAX = 5, /* a dying process closes its connections before its port, */
-    SKUA__PROBE_AGAIN_MS =
-        4, /* so an open port is knocked at again, after this time, doubled each time */
+    SKUA__HOLD_MAX_MS = 1000, /* and at most */
     SKUA__LINKS_MAX = 2 * SKUA_NODE_MAX_PEERS,
     SKUA__SWEEP_MS = 1000, /* between looks at the clock of certificates */
 };
@@ -115,7 +112,7 @@ struct skua__peer {
     skua__clink *link; /* the one in use */
     skua__clink *dial; /* the one being made */
     skua__knock *probe;
-    uint32_t probes_open; /* in a row, while the port was still open */
+    uint32_t probe_number; /* of the probe under way: the machine's */
     uint32_t record_version_sent;
 };
 
@@ -281,7 +278,8 @@ void skua__clink_send_record(skua__clink *link);
 void skua__clink_send_peers(skua__clink *link);
 void skua__clink_ping(skua__clink *link);
 void skua__clink_refuse(skua__clink *link, skua_status status, const char *text);
-void skua__control_probe(skua__peer *peer);
+/* Knocks at the peer's control port; the answer is fed with that number. One that is still under way is given up. */
+void skua__control_probe(skua__peer *peer, uint32_t number);
 void skua__control_bye(skua_node *node); /* to every peer */
 
 /* ---- control_frames.c ---- */
@@ -292,15 +290,15 @@ void skua__clink_frame(skua__clink *link, zmq_msg_t *frame);
 typedef enum skua__knock_end {
     SKUA__KNOCK_OPEN,
     SKUA__KNOCK_REFUSED,
+    SKUA__KNOCK_RESET,  /* somebody listened, and the connection was reset before we looked */
     SKUA__KNOCK_SILENT, /* no answer in time, or no way there */
 } skua__knock_end;
 /*
- * Begins a bare TCP connect, after_ms from now. fn is called once, in the node's thread and never inside this call, with the connected
+ * Begins a bare TCP connect. fn is called once, in the node's thread and never inside this call, with the connected
  * descriptor when OPEN (fn's to close), else -1. NULL: it could not begin.
  */
-skua__knock *skua__knock_begin(skua_node *node, const char *host, uint16_t port, int64_t after_ms,
-                               int64_t limit_ms, void (*fn)(void *arg, skua__knock_end end, int fd),
-                               void *arg);
+skua__knock *skua__knock_begin(skua_node *node, const char *host, uint16_t port, int64_t limit_ms,
+                               void (*fn)(void *arg, skua__knock_end end, int fd), void *arg);
 /* Ends it without calling fn. Takes NULL. Returns NULL. */
 skua__knock *skua__knock_cancel(skua__knock *knock);
 

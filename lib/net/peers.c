@@ -327,7 +327,7 @@ carry_out(skua__peer *peer, const skua__peer_action *action) {
         }
         break;
     case SKUA__PEER_DO_PROBE:
-        skua__control_probe(peer);
+        skua__control_probe(peer, action->link);
         break;
     case SKUA__PEER_DO_BEACON:
         skua__beacon_soon(node, SKUA__BEACON_PROBE);
