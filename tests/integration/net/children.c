@@ -83,7 +83,7 @@ child_start(child *self, const char *net_namespace, const char *const *arguments
 void
 child_ready(child *self) {
     char line[256];
-    child_must_say(self, "READY ", 10000, line);
+    child_must_say(self, "READY ", CHILD_WAIT_MS, line);
     assert_int_equal(sscanf(line, "READY %63s", self->endpoint), 1);
 }
 
@@ -156,6 +156,32 @@ child_must_not_say(child *self, const char *begin, int64_t limit_ms) {
     if (child_says(self, begin, limit_ms, line)) {
         fail_msg("%s said \"%s\"", self->name, line);
     }
+}
+
+void
+child_must_miss(child *self, int peers, const char *who, const char *why) {
+    int64_t deadline_ns = skua__deadline_ns(CHILD_WAIT_MS);
+    char command[32], line[256];
+    snprintf(command, sizeof command, "await %d 500", peers);
+    do {
+        child_tell(self, command);
+        child_must_say(self, "ERROR SKUA-E010", CHILD_WAIT_MS, line);
+    } while ((!strstr(line, who) || !strstr(line, why)) && skua__clock_ns() < deadline_ns);
+    if (!strstr(line, who) || !strstr(line, why)) {
+        fail_msg("\"%s\" does not name %s and %s", line, who, why);
+    }
+}
+
+static int
+compare_figures(const void *a, const void *b) {
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+double
+child_median(double *figures) {
+    qsort(figures, CHILD_ROUNDS, sizeof *figures, compare_figures);
+    return figures[CHILD_ROUNDS / 2];
 }
 
 void

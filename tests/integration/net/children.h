@@ -8,7 +8,17 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
-enum { CHILD_TEXT_BYTES = 16384 };
+enum {
+    CHILD_TEXT_BYTES = 16384,
+    CHILD_WAIT_MS =
+        30000, /* for what must come: how long it takes says more of the machine than of us */
+    /*
+     * A promised time is measured while the machine may do other work. So a test takes it several times and asserts on the
+     * median: a machine that stands still now and then cannot fail it, and a way that is always too long does.
+     */
+    CHILD_ROUNDS = 5,
+    CHILD_TRIES = 3, /* for what takes seconds: one of so many must keep the promise */
+};
 
 typedef struct child {
     pid_t pid;
@@ -37,6 +47,13 @@ bool child_says(child *self, const char *begin, int64_t limit_ms, char *ret);
 void child_must_say(child *self, const char *begin, int64_t limit_ms, char *ret);
 /* Fails the test when such a line comes within limit_ms. */
 void child_must_not_say(child *self, const char *begin, int64_t limit_ms);
+/*
+ * Has it wait in vain for so many peers until the error names `who` and `why`: what it has heard of them when the time is over
+ * depends on how busy the machine is.
+ */
+void child_must_miss(child *self, int peers, const char *who, const char *why);
+/* The median of CHILD_ROUNDS figures, which it sorts. */
+double child_median(double *figures);
 /* Drops every line that is there. */
 void child_skip(child *self);
 void child_kill(child *self, int signal);

@@ -288,6 +288,7 @@ test_pushpull_work_goes_to_who_is_free(void **state) {
     fprintf(stderr, "2,000 tasks on 1 slow and 3 fast workers: %lld ms, the slow one did %ld\n",
             (long long)(took_ns / SKUA_NS_PER_MS), workers[0].done);
     assert_int_equal(total, TASKS);
+    /* The count, not the time, says that work went to who was free: a busy machine delays all alike. */
     assert_true(workers[0].done < TASKS / 8);
 }
 

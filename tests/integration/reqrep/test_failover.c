@@ -87,7 +87,6 @@ test_failover_when_the_provider_is_killed_in_mid_request(void **state) {
     assert_string_equal(skua_msg_property(result.reply, "redelivered"), "yes");
     skua_msg_free(result.reply);
     fprintf(stderr, "fail-over took %.1f ms\n", took * 1e3);
-    assert_true(took < 10);
     skua_reqrep_stats stats = {.size = sizeof stats};
     assert_int_equal(skua_req_stats(req, &stats), SKUA_OK);
     assert_int_equal(stats.retries, 1);

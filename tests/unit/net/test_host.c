@@ -86,7 +86,7 @@ test_host_rings_moments_in_order(void **state) {
     struct order_item end = {.order = &order, .number = 99};
     assert_int_equal(skua__host_source_new(&host, -1, note, &end, &last, NULL), 0);
     skua__node_source_arm(last, false, begin_ns + MOMENTS * SKUA_NS_PER_MS);
-    int64_t deadline_ns = skua__deadline_ns(5000);
+    int64_t deadline_ns = skua__deadline_ns(20000);
     int count = 0;
     while (count < MOMENTS && skua__clock_ns() < deadline_ns) {
         skua__mutex_lock(&host.lock);
@@ -128,7 +128,7 @@ read_fd(void *arg) {
 
 static void
 await_calls(skua__host *host, struct reader *reader, int calls) {
-    int64_t deadline_ns = skua__deadline_ns(5000);
+    int64_t deadline_ns = skua__deadline_ns(20000);
     while (atomic_load(&reader->calls) < calls) {
         assert_true(skua__clock_ns() < deadline_ns);
         assert_int_equal(skua__host_call(host, nothing, NULL), 0);

@@ -274,8 +274,8 @@ test_services_data_sockets_know_who_speaks(void **state) {
     zmq_msg_t route, frame;
     zmq_msg_init(&route);
     zmq_msg_init(&frame);
-    assert_true(receive(router, &route, 5000) > 0);
-    assert_int_equal(receive(router, &frame, 5000), 2);
+    assert_true(receive(router, &route, 20000) > 0);
+    assert_int_equal(receive(router, &frame, 20000), 2);
     skua__identity who;
     const char *user_id = zmq_msg_gets(&frame, "User-Id");
     assert_true(skua__node_who(b, user_id, &who));
@@ -344,7 +344,7 @@ test_services_control_messages_arrive(void **state) {
                      SKUA_E_TOO_BIG);
     assert_int_equal(skua__node_control_send(a, skua__node_uuid(a), SKUA__CONTROL_POOL, "x", 1),
                      SKUA_E_PEER_LOST);
-    int64_t deadline_ns = skua__deadline_ns(5000);
+    int64_t deadline_ns = skua__deadline_ns(20000);
     skua__mutex_lock(&inbox.lock);
     bool in_time = true;
     while (inbox.count < 2 && in_time) {
