@@ -59,9 +59,9 @@ run_local_job(skua_worker w, skua_job *task) {
 static int64_t
 estimate_local(void *ctx, const skua__backend_work *work) {
     (void)work;
-    const skua_exec *exec = ctx;
-    uint64_t queued = skua__inject_count(exec);
-    if (skua__jobs_under_way(exec) < exec->worker_count) {
+    skua_exec *exec = ctx;
+    uint64_t queued = 0;
+    if (skua__jobs_under_way(exec, &queued) < exec->worker_count) {
         return 0;
     }
     uint64_t job_ns =

@@ -4,6 +4,7 @@
 #ifndef SKUA_EXEC_ENGINE_H
 #define SKUA_EXEC_ENGINE_H
 
+#include "jobs.h"
 #include "park.h"
 
 #include <assert.h>
@@ -18,6 +19,8 @@ enum {
     EXEC_SPARES_DEFAULT = 16,
     EXEC_SPIN_US_DEFAULT = 20,
     EXEC_PRIORITIES = 3,
+    EXEC_OWN_TURNS =
+        32, /* a worker looks elsewhere than at its newest own jobs so often at least */
     EXEC_AGEING_POPS = 32, /* a lower priority is passed over so often at most while it has jobs */
     EXEC_CACHE_LINE = 64,
     EXEC_SLOTS_OFFSET = 4096,
@@ -73,6 +76,8 @@ typedef struct skua__stack {
     struct skua__worker *worker;
     alignas(EXEC_CACHE_LINE) skua__a64 word; /* read and written by thieves */
     skua__a32 requests;                      /* EXEC_REQUEST_ bits: thieves look at them often */
+    skua__jobs own;                          /* jobs that it submitted; thieves take them too */
+    skua__jobs handful; /* jobs from the queue, taken when very many waited; thieves too */
     alignas(EXEC_SLOTS_OFFSET) skua_slot slots[SKUA_EXEC_SLOTS_MAX];
 } skua__stack;
 
@@ -108,6 +113,7 @@ typedef struct skua__worker {
     uint32_t split;    /* the owner's copy */
     uint32_t overflow; /* forks that ran at once, and are not synced yet */
     uint32_t block_depth;
+    uint32_t turns; /* jobs looked for */
     skua__rand rand;
     pthread_t thread;
     bool started;
@@ -134,6 +140,7 @@ enum skua__stat {
     EXEC_STAT_WAKES,
     EXEC_STAT_IDLE_NS,
     EXEC_STAT_ENDED, /* jobs that ended here, run or dropped */
+    EXEC_STAT_OWN,   /* jobs put into the worker's own */
 };
 
 /* One thread that waits for a group or a future, on its own stack. */
@@ -157,6 +164,11 @@ typedef struct skua__queue {
     uint32_t passed_over; /* pops of a higher priority while this one had jobs */
 } skua__queue;
 
+typedef struct skua__inbox {
+    alignas(EXEC_CACHE_LINE) skua__aptr newest; /* pushed by anybody; see inject.c */
+    skua__a32 has_listed;                       /* the list of this priority has jobs */
+} skua__inbox;
+
 struct skua_exec {
     const skua_allocator *hook;
     uint32_t fork_generation;
@@ -168,12 +180,13 @@ struct skua_exec {
     char name[10];
     skua__worker *workers; /* worker_places of them */
 
-    alignas(EXEC_CACHE_LINE) skua__aptr inbox[EXEC_PRIORITIES]; /* newest first; see inject.c */
-    skua__a64 submitted;                                        /* jobs ever submitted */
+    skua__inbox inbox[EXEC_PRIORITIES];
+    alignas(EXEC_CACHE_LINE) skua__a64 submitted; /* jobs ever submitted, where queue_max bounds */
 
     alignas(EXEC_CACHE_LINE)
-        skua__mutex queue_lock; /* guards queues, and what changes the next two */
+        skua__mutex queue_lock; /* guards queues, drained; what changes the next */
     skua__queue queues[EXEC_PRIORITIES];
+    uint64_t drained;  /* jobs ever moved from an inbox to its list */
     skua__a64 listed;  /* jobs in queues */
     skua__a64 popped;  /* jobs ever taken out */
     skua__a32 closing; /* outsiders are refused */
@@ -202,8 +215,8 @@ void skua__worker_run_stolen(skua__worker *worker, skua_slot *slot, uint32_t bas
 /* Tells sleepers and leapers that there is more work, unless somebody looks around already. */
 void skua__wake_for_work(skua_exec *exec, skua__worker *by);
 void skua__wake_all(skua_exec *exec);
-/* Jobs that wait or run. */
-uint64_t skua__jobs_under_way(const skua_exec *exec);
+/* Jobs that wait or run; *ret_waiting are those that wait. */
+uint64_t skua__jobs_under_way(skua_exec *exec, uint64_t *ret_waiting);
 /* Gives this worker's place to a spare, and takes it back. */
 void skua__block_begin(skua__worker *worker);
 void skua__block_end(skua__worker *worker);
@@ -218,12 +231,17 @@ void skua__stack_init(skua__worker *worker, skua__stack *stack);
 
 /* inject.c */
 skua_status skua__inject(skua_exec *exec, skua_job *const *jobs, size_t count);
-skua_job *skua__inject_pop(skua_exec *exec);
+/* The same for one job, however many wait; the caller wakes. */
+void skua__inject_always(skua_exec *exec, skua_job *job);
+/* Takes the job whose turn it is; where very many wait, the next ones go into the handful. */
+skua_job *skua__inject_pop(skua_exec *exec, skua__jobs *handful);
 /* Takes the oldest queued job of a group, or NULL. */
 skua_job *skua__inject_pop_of(skua_exec *exec, const skua_group *group);
 bool skua__inject_any(const skua_exec *exec);
-/* How many jobs wait, about. */
-uint64_t skua__inject_count(const skua_exec *exec);
+/* Whether a job of high priority waits, about. */
+bool skua__inject_urgent(const skua_exec *exec);
+/* Empties the inboxes. Returns how many jobs ever came out of them; *ret_listed is how many wait. */
+uint64_t skua__inject_drain(skua_exec *exec, uint64_t *ret_listed);
 
 /* exec.c */
 /* SKUA_OK, or what an outsider's (or a worker's) call on exec fails with now. */

@@ -329,7 +329,7 @@ skua_exec_stats_get(skua_exec *exec, skua_exec_stats *ret_stats) {
     for (uint32_t i = 0; i < places; i++) {
         add_stats(&stats, &exec->workers[i]);
     }
-    stats.queued_tasks = skua__inject_count(exec);
+    skua__jobs_under_way(exec, &stats.queued_tasks);
     stats.spares = places - exec->worker_count;
     return give_stats(ret_stats, &stats);
 }

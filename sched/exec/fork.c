@@ -62,6 +62,8 @@ skua__stack_init(skua__worker *worker, skua__stack *stack) {
     stack->trap.sync_from = stack->slots;
     stack->trap.top = stack->slots;
     stack->worker = worker;
+    skua__jobs_init(&stack->own);
+    skua__jobs_init(&stack->handful);
     skua__a64_store(&stack->word, 0, memory_order_relaxed); /* relaxed: no thread yet */
     skua__a32_store(&stack->requests, EXEC_REQUEST_HUNGRY,
                     memory_order_relaxed); /* relaxed: no thread yet */

@@ -4,9 +4,17 @@
 //
 // Ordering. A push publishes the job (J1); whoever takes the lock moves all of an inbox, oldest first, behind the list, so
 // the jobs of one submitter and priority keep their order. A lower priority is passed over at most EXEC_AGEING_POPS
-// times while it has jobs (I18). Progress: a push is lock-free; nothing but a push touches an inbox, except the exchange that
+// times while it has jobs (I18). When very many wait, a worker takes a handful at once into a ring of its own, from where
+// idle workers take them too, the oldest first. Progress: a push is lock-free; nothing but a push touches an inbox, except the exchange that
 // empties it, so the swap of a push knows no ABA.
 #include "engine.h"
+
+enum {
+    INJECT_HANDFUL = 32,     /* jobs that a worker takes at once at most */
+    INJECT_HANDFUL_FROM = 8, /* as many as this part of its share of what waits */
+};
+
+static_assert((int)INJECT_HANDFUL <= (int)EXEC_RING_JOBS, "a handful fits its ring");
 
 static const uint8_t queue_order[EXEC_PRIORITIES] = {SKUA_PRIORITY_HIGH, SKUA_PRIORITY_NORMAL,
                                                      SKUA_PRIORITY_LOW};
@@ -19,7 +27,7 @@ priority_of(const skua_job *job) {
 /* Pushes a chain, whose newest job is first, in one step. */
 static void
 push(skua_exec *exec, uint32_t priority, skua_job *newest, skua_job *oldest) {
-    skua__aptr *inbox = &exec->inbox[priority];
+    skua__aptr *inbox = &exec->inbox[priority].newest;
     void *head = skua__aptr_load(inbox, memory_order_relaxed); /* relaxed: the swap checks it */
     do {
         oldest->next = head;
@@ -28,14 +36,9 @@ push(skua_exec *exec, uint32_t priority, skua_job *newest, skua_job *oldest) {
     } while (!skua__aptr_cas(inbox, &head, newest, memory_order_seq_cst));
 }
 
-/* Counts jobs in, unless too many wait. */
+/* Counts jobs into a bounded queue, unless too many wait. */
 static bool
 count_in(skua_exec *exec, uint64_t count) {
-    if (exec->queue_max < 0) {
-        /* seq_cst C1: before the jobs can end; pairs with seq_cst C1 in skua__jobs_under_way() */
-        skua__a64_add(&exec->submitted, count, memory_order_seq_cst);
-        return true;
-    }
     uint64_t submitted = skua__a64_load(&exec->submitted, memory_order_relaxed); /* relaxed: CAS */
     do {
         /* relaxed: an old count only refuses too early. */
@@ -43,14 +46,14 @@ count_in(skua_exec *exec, uint64_t count) {
         if (submitted + count - popped > (uint64_t)exec->queue_max) {
             return false;
         }
-    } while (!skua__a64_cas(&exec->submitted, &submitted, submitted + count,
-                            memory_order_seq_cst)); /* seq_cst C1: as above */
+        /* relaxed: a count; the push publishes the jobs. */
+    } while (!skua__a64_cas(&exec->submitted, &submitted, submitted + count, memory_order_relaxed));
     return true;
 }
 
 skua_status
 skua__inject(skua_exec *exec, skua_job *const *jobs, size_t count) {
-    if (!count_in(exec, count)) {
+    if (exec->queue_max >= 0 && !count_in(exec, count)) {
         return SKUA_E_AGAIN;
     }
     for (size_t i = 0; i < count;) {
@@ -66,22 +69,42 @@ skua__inject(skua_exec *exec, skua_job *const *jobs, size_t count) {
     return SKUA_OK;
 }
 
+void
+skua__inject_always(skua_exec *exec, skua_job *job) {
+    if (exec->queue_max >= 0) {
+        skua__a64_add(&exec->submitted, 1, memory_order_relaxed); /* relaxed: as in count_in() */
+    }
+    push(exec, priority_of(job), job, job);
+}
+
 bool
 skua__inject_any(const skua_exec *exec) {
     /* seq_cst W1: a sleeper looks after it was counted; pairs with seq_cst W1 in push() */
     bool any = skua__a64_load(&exec->listed, memory_order_seq_cst) > 0;
     for (uint32_t i = 0; i < EXEC_PRIORITIES && !any; i++) {
-        any = skua__aptr_load(&exec->inbox[i], memory_order_seq_cst) != NULL; /* seq_cst W1: same */
+        any = skua__aptr_load(&exec->inbox[i].newest, memory_order_seq_cst) !=
+              NULL; /* seq_cst W1: same */
     }
     return any;
 }
 
-uint64_t
-skua__inject_count(const skua_exec *exec) {
-    /* relaxed: a figure; what is popped is read first, so that the difference is not negative. */
-    uint64_t popped = skua__a64_load(&exec->popped, memory_order_relaxed);
-    uint64_t submitted = skua__a64_load(&exec->submitted, memory_order_relaxed); /* relaxed: same */
-    return submitted > popped ? submitted - popped : 0;
+bool
+skua__inject_urgent(const skua_exec *exec) {
+    const skua__inbox *high = &exec->inbox[SKUA_PRIORITY_HIGH];
+    /* relaxed: one that comes a moment later is found the next time. */
+    return skua__aptr_load(&high->newest, memory_order_relaxed) ||
+           skua__a32_load(&high->has_listed, memory_order_relaxed); /* relaxed: same */
+}
+
+/* Whether a list has jobs, for who looks without the lock. */
+static void
+note_list_locked(skua_exec *exec, uint32_t priority) {
+    uint32_t has_listed = exec->queues[priority].head != NULL;
+    skua__a32 *noted = &exec->inbox[priority].has_listed;
+    /* relaxed: under the lock; who looks without it looks again. */
+    if (skua__a32_load(noted, memory_order_relaxed) != has_listed) {
+        skua__a32_store(noted, has_listed, memory_order_relaxed); /* relaxed: same */
+    }
 }
 
 /* Moves what lies in the inboxes behind the lists. */
@@ -90,11 +113,11 @@ drain_locked(skua_exec *exec) {
     uint64_t moved = 0;
     for (uint32_t i = 0; i < EXEC_PRIORITIES; i++) {
         /* relaxed: only saves the exchange */
-        if (!skua__aptr_load(&exec->inbox[i], memory_order_relaxed)) {
+        if (!skua__aptr_load(&exec->inbox[i].newest, memory_order_relaxed)) {
             continue;
         }
         /* acquire J1: the jobs; pairs with release J1 in push() */
-        skua_job *newest = skua__aptr_exchange(&exec->inbox[i], NULL, memory_order_acquire);
+        skua_job *newest = skua__aptr_exchange(&exec->inbox[i].newest, NULL, memory_order_acquire);
         skua_job *oldest = NULL, **end = NULL;
         while (newest) {
             skua_job *next = newest->next;
@@ -107,9 +130,11 @@ drain_locked(skua_exec *exec) {
         if (oldest) {
             *exec->queues[i].end = oldest;
             exec->queues[i].end = end;
+            note_list_locked(exec, i);
         }
     }
     if (moved) {
+        exec->drained += moved;
         uint64_t listed = skua__a64_load(&exec->listed, memory_order_relaxed); /* relaxed: locked */
         /* seq_cst W1: still in sight for who looks now; pairs with seq_cst W1 in skua__inject_any() */
         skua__a64_store(&exec->listed, listed + moved, memory_order_seq_cst);
@@ -135,35 +160,77 @@ next_queue_locked(skua_exec *exec) {
     return chosen;
 }
 
-static void
+/* Takes one job out of a list. The caller tells with count_out_locked(). */
+static skua_job *
 unlink_locked(skua_exec *exec, skua__queue *queue, skua_job **link) {
     skua_job *job = *link;
     *link = job->next;
     if (!job->next) {
         queue->end = link;
+        note_list_locked(exec, (uint32_t)(queue - exec->queues));
     }
     job->next = NULL;
+    return job;
+}
+
+static void
+count_out_locked(skua_exec *exec, uint64_t count) {
     /* relaxed: under the lock; whoever reads too much looks again under the lock. */
-    uint64_t listed = skua__a64_load(&exec->listed, memory_order_relaxed);
-    skua__a64_store(&exec->listed, listed - 1, memory_order_relaxed);      /* relaxed: same */
-    uint64_t popped = skua__a64_load(&exec->popped, memory_order_relaxed); /* relaxed: same */
-    skua__a64_store(&exec->popped, popped + 1, memory_order_relaxed);      /* relaxed: same */
+    uint64_t popped = skua__a64_load(&exec->popped, memory_order_relaxed);
+    skua__a64_store(&exec->popped, popped + count, memory_order_relaxed);  /* relaxed: same */
+    uint64_t listed = skua__a64_load(&exec->listed, memory_order_relaxed); /* relaxed: same */
+    /* release W1: after a handful was put into sight; pairs with seq_cst W1 in skua__inject_any() */
+    skua__a64_store(&exec->listed, listed - count, memory_order_release);
+}
+
+/*
+ * Moves jobs from the head of the only list that has any into an empty handful, where they are in sight of all. Those of
+ * groups stay: who waits for a group looks for them here. Returns how many.
+ */
+static size_t
+fill_handful_locked(skua_exec *exec, skua__queue *queue, skua__jobs *handful) {
+    skua_job *list[INJECT_HANDFUL];
+    uint64_t listed = skua__a64_load(&exec->listed, memory_order_relaxed); /* relaxed: locked */
+    uint64_t most = listed / ((uint64_t)exec->worker_count * INJECT_HANDFUL_FROM);
+    most = most < INJECT_HANDFUL ? most : INJECT_HANDFUL;
+    for (uint32_t i = 0; i < EXEC_PRIORITIES; i++) {
+        if (&exec->queues[i] != queue && exec->queues[i].head) {
+            return 0;
+        }
+    }
+    size_t count = 0;
+    while (count < most && queue->head && !queue->head->group) {
+        list[count++] = unlink_locked(exec, queue, &queue->head);
+    }
+    return count ? skua__jobs_push(handful, list, count) : 0;
 }
 
 skua_job *
-skua__inject_pop(skua_exec *exec) {
+skua__inject_pop(skua_exec *exec, skua__jobs *handful) {
     if (!skua__inject_any(exec)) {
         return NULL;
     }
     skua__mutex_lock(&exec->queue_lock);
     drain_locked(exec);
     skua__queue *queue = next_queue_locked(exec);
-    skua_job *job = queue ? queue->head : NULL;
-    if (job) {
-        unlink_locked(exec, queue, &queue->head);
+    skua_job *job = NULL;
+    if (queue) {
+        job = unlink_locked(exec, queue, &queue->head);
+        bool fills = queue == &exec->queues[SKUA_PRIORITY_NORMAL] && !skua__jobs_any(handful);
+        count_out_locked(exec, 1 + (fills ? fill_handful_locked(exec, queue, handful) : 0));
     }
     skua__mutex_unlock(&exec->queue_lock);
     return job;
+}
+
+uint64_t
+skua__inject_drain(skua_exec *exec, uint64_t *ret_listed) {
+    skua__mutex_lock(&exec->queue_lock);
+    drain_locked(exec);
+    uint64_t drained = exec->drained;
+    *ret_listed = skua__a64_load(&exec->listed, memory_order_relaxed); /* relaxed: under the lock */
+    skua__mutex_unlock(&exec->queue_lock);
+    return drained;
 }
 
 skua_job *
@@ -175,8 +242,8 @@ skua__inject_pop_of(skua_exec *exec, const skua_group *group) {
         skua__queue *queue = &exec->queues[queue_order[i]];
         for (skua_job **link = &queue->head; *link; link = &(*link)->next) {
             if ((*link)->group == group) {
-                found = *link;
-                unlink_locked(exec, queue, link);
+                found = unlink_locked(exec, queue, link);
+                count_out_locked(exec, 1);
                 break;
             }
         }

@@ -92,7 +92,9 @@ work_in_sight(const skua_exec *exec) {
     }
     uint32_t places = places_of(exec);
     for (uint32_t i = 0; i < places; i++) {
-        if (skua__has_public(exec->workers[i].stack)) {
+        skua__stack *stack = exec->workers[i].stack;
+        if (skua__has_public(stack) || skua__jobs_any(&stack->own) ||
+            skua__jobs_any(&stack->handful)) {
             return true;
         }
     }
@@ -125,13 +127,61 @@ pass_on(skua__worker *worker, skua__worker *victim) {
     }
 }
 
+/* The job whose turn it is: from the worker's handful, unless a more urgent one waits, else from the queue. */
+static skua_job *
+take_queued(skua__worker *worker) {
+    skua_exec *exec = worker->exec;
+    skua__jobs *handful = &worker->stack->handful;
+    skua_job *job = skua__inject_urgent(exec) ? NULL : skua__jobs_steal(handful);
+    if (!job && (job = skua__inject_pop(exec, handful)) != NULL) {
+        pass_on(worker, NULL);
+    }
+    return job ? job : skua__jobs_steal(handful);
+}
+
+/*
+ * The next job for this worker: the newest of its own, else a queued one. Every so often it looks at the queue first, or
+ * at the oldest of its own, so that none waits for ever.
+ */
+static skua_job *
+take_job(skua__worker *worker) {
+    skua__jobs *own = &worker->stack->own;
+    uint32_t turn = worker->turns++;
+    skua_job *job = NULL;
+    if (turn % EXEC_OWN_TURNS == 0 && turn / EXEC_OWN_TURNS % 2 == 1) {
+        job = skua__jobs_steal(own);
+    } else if (turn % EXEC_OWN_TURNS != 0 && !skua__inject_urgent(worker->exec)) {
+        job = skua__jobs_pop(own);
+    }
+    job = job ? job : take_queued(worker);
+    return job ? job : skua__jobs_pop(own);
+}
+
+/* Takes a call or a job from another worker, and runs it. */
+static bool
+run_stolen(skua__worker *worker, skua__worker *victim) {
+    skua_slot *slot = skua__steal(victim->stack, 0, NULL);
+    skua_job *job = slot ? NULL : skua__jobs_steal(&victim->stack->handful);
+    job = slot || job ? job : skua__jobs_steal(&victim->stack->own);
+    if (!slot && !job) {
+        return false;
+    }
+    skua__stat_add(worker, EXEC_STAT_STEALS, 1);
+    pass_on(worker, victim);
+    if (slot) {
+        skua__worker_run_stolen(worker, slot, 0);
+    } else {
+        skua__worker_run(worker, job);
+    }
+    return true;
+}
+
 /* Runs one job or one stolen call, if there is any. Only with an empty stack. */
 static bool
 run_something(skua__worker *worker) {
     skua_exec *exec = worker->exec;
-    skua_job *job = skua__inject_pop(exec);
+    skua_job *job = take_job(worker);
     if (job) {
-        pass_on(worker, NULL);
         skua__worker_run(worker, job);
         return true;
     }
@@ -139,11 +189,7 @@ run_something(skua__worker *worker) {
     uint32_t first = skua__rand_below(&worker->rand, places);
     for (uint32_t i = 0; i < places; i++) {
         skua__worker *victim = &exec->workers[(first + i) % places];
-        skua_slot *slot = victim == worker ? NULL : skua__steal(victim->stack, 0, NULL);
-        if (slot) {
-            skua__stat_add(worker, EXEC_STAT_STEALS, 1);
-            pass_on(worker, victim);
-            skua__worker_run_stolen(worker, slot, 0);
+        if (victim != worker && run_stolen(worker, victim)) {
             return true;
         }
     }
@@ -151,26 +197,36 @@ run_something(skua__worker *worker) {
     return false;
 }
 
+/*
+ * What ended is counted before what was submitted, and a job is counted as submitted before it can end: so when the two
+ * are equal, no job was under way at the moment between the counts.
+ */
 uint64_t
-skua__jobs_under_way(const skua_exec *exec) {
-    uint64_t ended = 0;
+skua__jobs_under_way(skua_exec *exec, uint64_t *ret_waiting) {
+    uint64_t ended = 0, own = 0;
     uint32_t places = places_of(exec);
     for (uint32_t i = 0; i < places; i++) {
         /* acquire C2: what the job did; pairs with release C2 in end_job() */
         ended += skua__a64_load(&exec->workers[i].stats[EXEC_STAT_ENDED], memory_order_acquire);
     }
-    /* seq_cst C1: after what ended; pairs with seq_cst C1 in count_in() */
-    return skua__a64_load(&exec->submitted, memory_order_seq_cst) - ended;
+    uint64_t submitted = skua__inject_drain(exec, ret_waiting);
+    for (uint32_t i = 0; i < places; i++) {
+        skua__worker *worker = &exec->workers[i];
+        /* relaxed: whoever ended such a job has seen it counted, and we have seen that (C2). */
+        own += skua__a64_load(&worker->stats[EXEC_STAT_OWN], memory_order_relaxed);
+        *ret_waiting += skua__jobs_count(&worker->stack->own);
+        *ret_waiting += skua__jobs_count(&worker->stack->handful);
+    }
+    return submitted + own - ended;
 }
 
-/*
- * Everything has ended, and nothing new may come. What ended is counted before what was submitted: if the two are equal,
- * then no job was under way at the moment of the second count, and only jobs may submit while the executor closes.
- */
+/* Everything has ended, and nothing new may come: only jobs may submit while the executor closes. */
 static bool
-is_over(const skua_exec *exec) {
+is_over(skua_exec *exec) {
+    uint64_t waiting;
     /* seq_cst C1: closing before the counts; pairs with seq_cst C1 in skua_exec_close() */
-    return skua__a32_load(&exec->closing, memory_order_seq_cst) && skua__jobs_under_way(exec) == 0;
+    return skua__a32_load(&exec->closing, memory_order_seq_cst) &&
+           skua__jobs_under_way(exec, &waiting) == 0;
 }
 
 static void
@@ -268,6 +324,47 @@ skua__worker_run(skua__worker *worker, skua_job *job) {
         skua__group_done(group);
     }
     end_job(worker);
+}
+
+void
+skua_worker_submit_batch(skua_worker w, skua_job *const *jobs, size_t count) {
+    skua__stack *stack = skua__stack_of(w.top);
+    skua__worker *worker = stack->worker;
+    assert(worker == skua__worker_here(worker->exec) &&
+           "skua_worker_submit: w is another worker's");
+    for (size_t first = 0; first < count;) {
+        size_t end = first;
+        while (end < count && jobs[end]->priority == SKUA_PRIORITY_NORMAL) {
+            end++;
+        }
+        /* Counted before anybody can end them; those that do not fit are counted by the queue. */
+        skua__stat_add(worker, EXEC_STAT_OWN, end - first);
+        size_t fitted = end > first ? skua__jobs_push(&stack->own, jobs + first, end - first) : 0;
+        first += fitted;
+        if (first < end || first < count) {
+            skua__stat_add(worker, EXEC_STAT_OWN, first - end);
+            skua__inject_always(worker->exec, jobs[first++]);
+        }
+    }
+    skua__wake_for_work(worker->exec, NULL);
+}
+
+void
+skua_worker_submit(skua_worker w, skua_job *job) {
+    skua__stack *stack = skua__stack_of(w.top);
+    skua__worker *worker = stack->worker;
+    assert(worker == skua__worker_here(worker->exec) &&
+           "skua_worker_submit: w is another worker's");
+    if (job->priority == SKUA_PRIORITY_NORMAL) {
+        skua__stat_add(worker, EXEC_STAT_OWN, 1);
+        if (skua__jobs_push(&stack->own, &job, 1) == 1) {
+            skua__wake_for_work(worker->exec, NULL);
+            return;
+        }
+        skua__stat_add(worker, EXEC_STAT_OWN, (uint64_t)-1);
+    }
+    skua__inject_always(worker->exec, job);
+    skua__wake_for_work(worker->exec, NULL);
 }
 
 /* A spare whose place is not needed any more sleeps in the list of retired ones. */

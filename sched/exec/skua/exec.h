@@ -279,8 +279,8 @@ skua_job_init(skua_job *job, skua_job_fn *run) {
 }
 
 /**
- * Submits a job: run(w, job) will be called once, on some worker. Jobs of one submitter and priority start in the order
- * in which they were submitted.
+ * Submits a job: run(w, job) will be called once, on some worker. Jobs of one submitter and priority are taken in the order
+ * in which they were submitted; docs/design/exec.md says what several workers may make of it when very many wait.
  *
  * job: lent until run is called.
  * Returns: 0, or SKUA_E_CLOSED, SKUA_E_FORKED, SKUA_E_AGAIN (queue_tasks wait already); then run is not called.
@@ -297,6 +297,26 @@ SKUA_API SKUA_MUST_CHECK skua_status skua_exec_submit(skua_exec *exec, skua_job 
  */
 SKUA_API SKUA_MUST_CHECK skua_status skua_exec_submit_batch(skua_exec *exec, skua_job *const *jobs,
                                                             size_t count);
+
+/**
+ * Submits a job from a running one, at a tenth of the price: it is put into the worker's own jobs. The worker takes the
+ * newest of them first, idle workers take the oldest; there is no promise about their order. A job of high or
+ * low priority, or one too many (128 wait in one worker), goes where skua_exec_submit() puts it, behind the others.
+ *
+ * job: lent until run is called. The queue_tasks option does not count it.
+ * Returns: nothing; there are no errors.
+ * Threads: worker (the one that w belongs to). Blocks: never. Since 0.1.
+ */
+SKUA_API void skua_worker_submit(skua_worker w, skua_job *job);
+
+/**
+ * The same for count jobs; the worker takes the last one first.
+ *
+ * jobs: the array is borrowed for the call, the jobs are lent until their run is called.
+ * Returns: nothing; there are no errors.
+ * Threads: worker (the one that w belongs to). Blocks: never. Since 0.1.
+ */
+SKUA_API void skua_worker_submit_batch(skua_worker w, skua_job *const *jobs, size_t count);
 
 /* ---- Groups: a scope with an end, a cancel and a first error ---- */
 
