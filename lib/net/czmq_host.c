@@ -384,13 +384,30 @@ run_call(void *arg) {
     skua__mutex_unlock(&host->lock);
 }
 
+/* The thread ends or has ended. */
+static skua_status
+call_late(skua__host *host, void (*fn)(void *arg), void *arg) {
+    skua__mutex_lock(&host->lock);
+    bool ran = host->started || host->ended;
+    while (ran && !host->ended) {
+        skua__cond_wait(&host->idle, &host->lock);
+    }
+    skua__mutex_unlock(&host->lock);
+    if (!ran) {
+        return SKUA_E_CLOSED;
+    }
+    skua__mutex_lock(&host->after);
+    fn(arg);
+    skua__mutex_unlock(&host->after);
+    return SKUA_OK;
+}
+
 skua_status
 skua__host_call(skua__host *host, void (*fn)(void *arg), void *arg) {
     struct call call = {.host = host, .fn = fn, .arg = arg};
     call.post = (struct post){.fn = run_call, .arg = &call};
-    skua_status status = post_one(host, &call.post);
-    if (status) {
-        return status;
+    if (post_one(host, &call.post)) {
+        return call_late(host, fn, arg);
     }
     skua__mutex_lock(&host->lock);
     while (!call.done) {
@@ -411,6 +428,10 @@ static void *
 run_host(void *arg) {
     skua__host *host = arg;
     zloop_start(host->loop);
+    skua__mutex_lock(&host->lock);
+    host->ended = true;
+    skua__cond_broadcast(&host->idle);
+    skua__mutex_unlock(&host->lock);
     return NULL;
 }
 
@@ -427,6 +448,7 @@ skua_status
 skua__host_init(skua__host *host, const skua_allocator *hook, skua_error *err) {
     *host = (skua__host){.hook = hook, .timer_at_ns = SKUA_NEVER_NS};
     skua__mutex_init(&host->lock);
+    skua__mutex_init(&host->after);
     skua__cond_init(&host->idle);
     skua__list_init(&host->posts);
     host->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
@@ -476,7 +498,9 @@ skua__host_stop(skua__host *host) {
     skua__mutex_unlock(&host->lock);
     ring(host->wake_fd);
     skua__thread_join(host->thread);
+    skua__mutex_lock(&host->lock);
     host->started = false;
+    skua__mutex_unlock(&host->lock);
 }
 
 static void
@@ -498,6 +522,7 @@ skua__host_fini(skua__host *host) {
     skua__mem_free(host->hook, host->slots);
     skua__mem_free(host->hook, host->heap);
     skua__cond_fini(&host->idle);
+    skua__mutex_fini(&host->after);
     skua__mutex_fini(&host->lock);
     *host = (skua__host){.hook = NULL};
 }

@@ -223,6 +223,7 @@ skua__handle_open(skua__handle *handle, skua_node *node, const char *name,
         return SKUA_FAIL_MEMORY(err, "a handle");
     }
     struct skua__handle_inner *inner = handle->inner;
+    skua__node_ref(node);
     if (ops->timer) {
         inner->timer_at_ns = 0; /* asks it at the first pump */
     }
@@ -365,6 +366,7 @@ skua__handle_fini(skua__handle *handle) {
     skua__cond_fini(&inner->moved);
     skua__mutex_fini(&inner->mutex);
     handle->inner = skua__mem_free(handle->hook, inner);
+    skua__node_unref(handle->node); /* the sockets are closed */
 }
 
 /* ---- Receiving ---- */

@@ -398,6 +398,12 @@ skua__handle_lock(skua__handle *handle) {
 }
 
 void
+skua__handle_call_locked(skua__handle *handle) {
+    handle->inner->callers++;
+    handle->inner->activity++;
+}
+
+void
 skua__handle_unlock(skua__handle *handle) {
     skua__mutex_unlock(&handle->inner->mutex);
 }

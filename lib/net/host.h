@@ -22,7 +22,7 @@ struct skua__host {
     const skua_allocator *hook;
     zloop_t *loop;
     pthread_t thread;
-    bool started;
+    bool started; /* written under lock */
     int epoll_fd; /* of the armed sources' descriptors */
     int timer_fd; /* rings at the earliest source's moment */
     int wake_fd;  /* something was posted, or the thread shall end */
@@ -32,6 +32,7 @@ struct skua__host {
     skua__cond idle;           /* a source's or post's function has returned */
     skua__list posts;          /* of struct post, in order */
     bool stopping;             /* no posts are taken any more */
+    bool ended;                /* the thread ran, and has run for the last time */
     skua__node_source **slots; /* by slot number; NULL: free */
     uint32_t slot_count;       /* of the memory behind slots */
     uint32_t next_generation;
@@ -39,6 +40,9 @@ struct skua__host {
     uint32_t heap_count;
     int64_t timer_at_ns;        /* what timer_fd is set to; SKUA_NEVER_NS: not set */
     skua__node_source *running; /* its function runs now */
+
+    /* After the end: calls are made one at a time in their callers' threads. Taken before nothing but a call's own locks. */
+    skua__mutex after;
 };
 
 /* Makes the reactor; nothing runs yet. Returns 0, SKUA_E_NO_MEMORY, SKUA_E_DESCRIPTORS, SKUA_E_SYSTEM. */
@@ -53,7 +57,11 @@ void skua__host_stop(skua__host *host);
 void skua__host_fini(skua__host *host);
 
 skua_status skua__host_post(skua__host *host, void (*fn)(void *arg), void *arg);
-/* Runs fn(arg) in the host's thread and waits for it; takes no memory. Not from that thread. Returns 0, SKUA_E_CLOSED. */
+/*
+ * Runs fn(arg) in the host's thread and waits for it; takes no memory. Not from that thread. While the thread ends it waits for the
+ * end, and then runs fn(arg) here: nothing else touches what was the thread's own. Returns 0, or SKUA_E_CLOSED when the
+ * thread never ran.
+ */
 skua_status skua__host_call(skua__host *host, void (*fn)(void *arg), void *arg);
 bool skua__host_is_current(const skua__host *host); /* is this the host's thread? */
 

@@ -606,6 +606,18 @@ skua__link_queued_bytes(const skua__link *link) {
     return link->tx.queued_bytes + link->batch.used + (link->group ? link->group->batch.used : 0);
 }
 
+uint64_t
+skua__link_heard(const skua__link *link) {
+    return link->frames_heard;
+}
+
+void
+skua__link_ping(skua__link *link) {
+    if (link->connected) {
+        skua__link_control(link, SKUA__FRAME_PING, 0, 0, 0, NULL, 0);
+    }
+}
+
 void
 skua__link_ledger(const skua__link *link, skua__ledger_counts *ret_sent) {
     *ret_sent = link->tx.counts;

@@ -94,6 +94,7 @@ struct skua__link {
     void *user;
     int64_t lost_at_ns;                /* provider: since when the consumer is away */
     uint64_t frames_sent, frames_seen; /* seen: at the last upkeep */
+    uint64_t frames_heard;             /* of its peer */
 
     skua__tx tx;
     skua__batch batch;

@@ -625,6 +625,7 @@ on_frame(arrival *in) {
     } else if (handle->ops->provider && !link) {
         on_stranger(in);
     } else if (link && link->peer_session == in->header.session) {
+        link->frames_heard++;
         on_linked(link, in);
     } else {
         inner->counters.unknown_frames++;

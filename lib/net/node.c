@@ -323,6 +323,7 @@ init_empty(skua_node *node) {
     skua__record_init(&node->record, node->hook);
     skua__record_init(&node->announced, node->hook);
     skua__dial_limiter_init(&node->limiter, SKUA__DIALS_MAX);
+    atomic_init(&node->refs, 1);
 }
 
 static void
@@ -340,14 +341,19 @@ end_contexts(skua_node *node) {
     }
 }
 
-static skua_node *
-node_free(skua_node *node) {
+/* Nobody finds or reaches the node from here on. Its thread has ended. */
+static void
+end_control(skua_node *node) {
     skua__statics_close(node);
     skua__peers_fini(node);
     skua__discovery_close(node);
     skua__introduction_close(node);
     skua__control_close(node);
     node->tick = skua__node_source_free(node->tick);
+}
+
+static skua_node *
+node_free(skua_node *node) {
     end_contexts(node);
     skua__host_fini(&node->host);
     skua__services_fini(node);
@@ -360,6 +366,21 @@ node_free(skua_node *node) {
     skua__cond_fini(&node->changed);
     skua__mutex_fini(&node->lock);
     return skua__mem_free(node->hook, node);
+}
+
+void
+skua__node_ref(skua_node *node) {
+    /* relaxed: who refs holds the node */
+    atomic_fetch_add_explicit(&node->refs, 1, memory_order_relaxed);
+}
+
+skua_node *
+skua__node_unref(skua_node *node) {
+    /* acq_rel N2: whoever comes last sees all that the others did; pairs with itself */
+    if (atomic_fetch_sub_explicit(&node->refs, 1, memory_order_acq_rel) == 1) {
+        node_free(node);
+    }
+    return NULL;
 }
 
 static void
@@ -400,6 +421,7 @@ skua_node_open(skua_node **ret_node, const skua_node_options *given, skua_error 
     if (status) {
         node->stopping = true;
         skua__host_stop(&node->host);
+        end_control(node);
         node_free(node);
         return status;
     }
@@ -435,7 +457,8 @@ skua_node_close(skua_node *node) {
     skua__cond_broadcast(&node->changed);
     skua__mutex_unlock(&node->lock);
     skua__host_stop(&node->host);
-    return node_free(node);
+    end_control(node);
+    return skua__node_unref(node);
 }
 
 /* ---- Odds and ends ---- */

@@ -176,6 +176,7 @@ struct skua_node {
     _Atomic uint64_t counters[SKUA__COUNTERS];
     skua_metrics metrics; /* the registry's sums of them */
     _Atomic bool closed;
+    _Atomic uint32_t refs; /* the user's until skua_node_close(), and each handle's */
 
     /* The node's thread only. */
     skua__lived lived;

@@ -459,5 +459,7 @@ skua__peers_fini(skua_node *node) {
         }
         peer_free(peer);
     }
+    skua__mutex_lock(&node->lock); /* handles that are still open may look */
     skua__hash_fini(&node->peers);
+    skua__mutex_unlock(&node->lock);
 }

@@ -140,6 +140,38 @@ skua__task_read_lease_ref(skua__reader *reader, skua__task_lease_ref *ret_ref) {
 }
 
 static bool
+entry_ok(skua__reader *reader, uint8_t frame) {
+    skua__task_request request;
+    skua__task_result result;
+    skua__task_offer offer;
+    skua__task_lease_ref ref;
+    switch ((skua__task_frame)frame) {
+    case SKUA__TASK_REQUESTS:
+        return skua__task_read_request(reader, &request);
+    case SKUA__TASK_RESULTS:
+        return skua__task_read_result(reader, &result);
+    case SKUA__TASK_OFFER:
+        return skua__task_read_offer(reader, &offer);
+    case SKUA__TASK_CANCEL:
+    case SKUA__TASK_RENEW:
+        return skua__task_read_lease_ref(reader, &ref);
+    }
+    return false;
+}
+
+bool
+skua__task_payload_ok(const uint8_t *bytes, size_t size) {
+    skua__reader reader = skua__reader_of(bytes, size);
+    skua__task_head head;
+    bool good = skua__task_read_head(&reader, &head) &&
+                !(head.frame == SKUA__TASK_OFFER && head.entries > SKUA__TASK_MAX_OFFERS);
+    for (uint16_t i = 0; good && i < head.entries; i++) {
+        good = entry_ok(&reader, head.frame);
+    }
+    return good && reader.left == 0;
+}
+
+static bool
 is_alphanumeric(char c) {
     return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9');
 }

@@ -77,7 +77,12 @@ settle(skua_pool *pool, bool may_call) {
         if (!may_call && !skua__list_empty(&pool->callbacks)) {
             skua__cond_signal(&pool->service_wake);
         }
+        bool outside = outboxes || cancels || wake || task;
+        pool->settlers += outside;
         skua__mutex_unlock(&pool->lock);
+        if (!outside) {
+            return;
+        }
         if (outboxes) {
             skua__remote_flush(pool);
         }
@@ -87,11 +92,18 @@ settle(skua_pool *pool, bool may_call) {
         if (wake) {
             skua__remote_wake(pool);
         }
+        if (task) {
+            call_back(task, drop_input);
+        }
+        skua__mutex_lock(&pool->lock);
+        pool->settlers--;
+        if (pool->closing && !pool->settlers) {
+            skua__cond_broadcast(&pool->changed);
+        }
         if (!task) {
+            skua__mutex_unlock(&pool->lock);
             return;
         }
-        call_back(task, drop_input);
-        skua__mutex_lock(&pool->lock);
         pool->callbacks_running--;
         skua__pool_changed_locked(pool);
     }
@@ -292,6 +304,25 @@ is_quiet(skua_pool *pool, void *arg) {
            skua__list_empty(&pool->callbacks) && pool->window_tasks == 0;
 }
 
+/* Threads that ended a task may still be waking whoever waits for it: they look at the pool once more. */
+static void
+await_settlers(skua_pool *pool) {
+    skua__mutex_lock(&pool->lock);
+    while (pool->settlers) {
+        skua__cond_wait(&pool->changed, &pool->lock);
+    }
+    skua__mutex_unlock(&pool->lock);
+}
+
+/*
+ * The end of a pool, each step only when the one before it is complete:
+ *  1. The server, if there is one, hands back and lets end what is a peer's (serve_end.c).
+ *  2. `closing`: dispatch grants nothing more, and each task of ours ends CANCELLED unless it has an outcome.
+ *  3. Quiet: no function of ours runs, no task is without an outcome, and every on_done has returned. With 2 that lasts.
+ *  4. The service thread is joined, and whoever still does what was noted under the lock has done it.
+ *  5. The links to peers close: from here on neither the node's thread nor a link's event comes here.
+ *  6. Those who waited for a future of ours have left. Nobody is left, and memory goes.
+ */
 skua_pool *
 skua_pool_close(skua_pool *pool) {
     if (!pool || pool->fork_generation != skua__fork_generation()) {
@@ -305,6 +336,7 @@ skua_pool_close(skua_pool *pool) {
     skua__pool_leave(pool);
     skua__pool_await(pool, is_quiet, NULL, SKUA_NEVER_NS);
     stop_service(pool);
+    await_settlers(pool);
     skua__remote_close(pool);
     skua__mutex_lock(&pool->lock);
     while (pool->waiters) { /* those who waited for what has ended are on their way out */

@@ -17,7 +17,6 @@ enum {
     BATCHES_QUICK = 4,       /* a small batch is sent at once while fewer are unconfirmed */
     CANCELS_AT_ONCE = (SKUA__TASK_CONTROL_BYTES - SKUA__TASK_BATCH_HEAD_BYTES) / 16,
     HELLOS_KEPT = 64, /* of links that are not up yet */
-    CLOSE_MS = 200,
 };
 
 /* What a peer offers, heard before its link was up. */
@@ -47,8 +46,8 @@ static bool
 read_offers(skua_pool *pool, skua__site *site, const uint8_t *bytes, size_t size) {
     skua__reader reader = skua__reader_of(bytes, size);
     skua__task_head head;
-    if (!skua__task_read_head(&reader, &head) || head.frame != SKUA__TASK_OFFER ||
-        head.entries > SKUA__TASK_MAX_OFFERS) {
+    if (!skua__task_payload_ok(bytes, size) || !skua__task_read_head(&reader, &head) ||
+        head.frame != SKUA__TASK_OFFER) {
         return false;
     }
     if (site) {
@@ -459,7 +458,7 @@ static bool
 read_frame(skua_pool *pool, skua__site *site, const void *bytes, size_t size, int64_t now_ns) {
     skua__reader reader = skua__reader_of(bytes, size);
     skua__task_head head;
-    if (!skua__task_read_head(&reader, &head)) {
+    if (!skua__task_payload_ok(bytes, size) || !skua__task_read_head(&reader, &head)) {
         return false;
     }
     for (uint16_t i = 0; i < head.entries; i++) {
@@ -571,9 +570,11 @@ skua__remote_cancels(skua_pool *pool) {
 
 void
 skua__remote_wake(skua_pool *pool) {
-    if (pool->remote && !skua__handle_enter(&pool->remote->handle, NULL)) {
+    /* Also on a node that was closed first: somebody may wait for what runs here. */
+    if (pool->remote) {
+        skua__handle_lock(&pool->remote->handle);
         skua__handle_wake_locked(&pool->remote->handle);
-        skua__handle_leave(&pool->remote->handle);
+        skua__handle_unlock(&pool->remote->handle);
     }
 }
 
@@ -581,22 +582,21 @@ bool
 skua__remote_await(skua_pool *pool, bool (*ready)(skua_pool *pool, void *arg), void *arg,
                    int64_t deadline_ns) {
     skua__handle *handle = &pool->remote->handle;
-    skua_status status = skua__handle_enter(handle, NULL);
-    bool entered = !status;
+    skua__handle_lock(handle);
+    skua__handle_call_locked(handle);
     skua__mutex_lock(&pool->lock);
     pool->remote_waiters++;
     bool is_ready;
-    while (!(is_ready = ready(pool, arg)) && !status) {
+    while (!(is_ready = ready(pool, arg)) && !skua__handle_is_closing_locked(handle) &&
+           skua__clock_ns() < deadline_ns) {
         /* Who makes it ready sees remote_waiters and wakes us; the handle's lock is held until we wait. */
         skua__mutex_unlock(&pool->lock);
-        status = skua__handle_wait_locked(handle, deadline_ns);
+        (void)!skua__handle_wait_locked(handle, deadline_ns);
         skua__mutex_lock(&pool->lock);
     }
     pool->remote_waiters--;
     skua__mutex_unlock(&pool->lock);
-    if (entered) {
-        skua__handle_leave(handle);
-    }
+    skua__handle_leave(handle);
     return is_ready;
 }
 
@@ -629,7 +629,8 @@ skua__remote_close(skua_pool *pool) {
     if (!remote) {
         return;
     }
-    skua__handle_close(&remote->handle, skua__deadline_ns(CLOSE_MS));
+    skua__handle_close(&remote->handle,
+                       0); /* every task has ended: nothing that is on its way matters */
     skua__handle_fini(&remote->handle);
     SKUA_LIST_EACH(node, &remote->hellos) {
         drop_hello(remote, SKUA_CONTAINER_OF(node, early_hello, link));

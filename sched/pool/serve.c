@@ -1,18 +1,13 @@
 // SPDX-License-Identifier: MPL-2.0
-// The pool as its peers see it: the offer, the thread that receives their tasks and runs the short ones itself, renewals,
-// cancels, and the end in good order.
+// The pool as its peers see it: the thread that receives their tasks and runs the short ones itself, renewals, cancels,
+// and what becomes of a link. serve_end.c opens and closes it.
 #include <skua-int/serve_int.h>
 
-#include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 enum {
     LEARNED_SAMPLES = 4,    /* runs before a function may be called short */
     RENEWALS_PER_LEASE = 3, /* so many chances before a lease runs out */
-    RESULTS_WAIT_MS = 500,  /* that a close waits for its last results to be confirmed */
-    BARRIER_WAIT_MS = 300,  /* that it waits for submitters to say that nothing follows */
-    OFFERS_TEXT_BYTES = 4096,
 };
 
 #define INLINE_NS                                                                                  \
@@ -120,6 +115,8 @@ static void
 add_inline(struct sorting *sorting, skua__function *function, const skua__task_request *request) {
     skua__server *server = sorting->server;
     skua__inline_run *run = &server->inlines[server->inline_count++];
+    server->inline_link = skua__link_id(sorting->stage->link);
+    server->inline_submitter = sorting->submitter;
     run->id = request->id;
     run->epoch = request->epoch;
     run->function = function;
@@ -149,7 +146,7 @@ sort_request(struct sorting *sorting, const skua__task_request *request) {
     bool full =
         server->waiting >= server->pool->options.serve_queue_tasks ||
         (server->waiting && server->waiting_bytes + request->input_bytes > SERVE_QUEUE_BYTES);
-    if (server->draining || full) {
+    if (server->state != SKUA__SERVE_TAKES || full) {
         skua__stage_back(server, sorting->stage, request->id, request->epoch,
                          SKUA__TASK_HANDED_BACK);
     } else if (server->waiting == 0 && is_short(function)) {
@@ -158,6 +155,12 @@ sort_request(struct sorting *sorting, const skua__task_request *request) {
         skua__stage_back(server, sorting->stage, request->id, request->epoch,
                          SKUA__TASK_HANDED_BACK);
     }
+}
+
+static bool
+inline_cancelled(const skua__inline_run *run) {
+    /* relaxed: it was written under the lock that we hold */
+    return atomic_load_explicit(&run->call.cancelled, memory_order_relaxed);
 }
 
 /*
@@ -189,15 +192,15 @@ run_inlines(struct sorting *sorting, uint64_t link_id) {
                 skua__stage_call(server, sorting->stage, run->id, run->epoch, run->outcome,
                                  run->code, run->run_ns, &run->call);
             }
-        } else if (sorting->stage && !enqueue(sorting, run->function, &run->request)) {
+        } else if (sorting->stage &&
+                   !(server->state == SKUA__SERVE_TAKES && !inline_cancelled(run) &&
+                     enqueue(sorting, run->function, &run->request))) {
             skua__stage_back(server, sorting->stage, run->id, run->epoch, SKUA__TASK_HANDED_BACK);
         }
         skua__call_fini(&run->call);
     }
     server->inline_count = 0;
-    if (server->draining) {
-        skua__handle_wake_locked(&server->handle);
-    }
+    skua__server_moved_locked(server);
     if (sorting->stage) {
         skua__stage_flush(server, sorting->stage);
     }
@@ -212,21 +215,20 @@ take_message(skua__server *server, skua__stage *stage, skua_msg *msg) {
     sorting.now_ns = skua__clock_ns();
     skua__reader reader = skua__reader_of(skua_msg_data(msg, 0), skua_msg_size(msg, 0));
     skua__task_head head;
-    bool good = skua_msg_frames(msg) == 1 && skua__task_read_head(&reader, &head) &&
-                head.frame == SKUA__TASK_REQUESTS;
+    bool good = skua_msg_frames(msg) == 1 && skua__task_payload_ok(reader.at, reader.left) &&
+                skua__task_read_head(&reader, &head) && head.frame == SKUA__TASK_REQUESTS;
     if (good && head.workers) {
         stage->lease_ms = head.workers;
     }
-    if (good && head.entries == 0 && server->draining) {
+    if (good && head.entries == 0 && server->state != SKUA__SERVE_TAKES) {
         stage->nothing_follows = true;
         skua__handle_wake_locked(&server->handle);
     }
     for (uint16_t i = 0; good && i < head.entries && sorting.stage; i++) {
         skua__task_request request;
         good = skua__task_read_request(&reader, &request);
-        if (good) {
-            sort_request(&sorting, &request);
-        }
+        assert(good);
+        sort_request(&sorting, &request);
         if (server->inline_count == SKUA__SERVE_INLINE_AT_ONCE) {
             run_inlines(&sorting, link_id);
         }
@@ -311,17 +313,21 @@ renew(skua__server *server, int64_t now_ns) {
     return server->renew_ns;
 }
 
-static void *
-receive_main(void *arg) {
+void *
+skua__server_receive(void *arg) {
     skua__server *server = arg;
     skua__handle *handle = &server->handle;
-    if (skua__handle_enter(handle, NULL)) {
-        return NULL; /* the pool was closed before this thread first ran */
-    }
+    skua__server_lock(server);
     for (;;) { /* ends when the handle is closed */
         skua_msg *msg = NULL;
         uint64_t id = 0;
-        int64_t next_ns = renew(server, skua__clock_ns());
+        int64_t now_ns = skua__clock_ns();
+        int64_t next_ns = renew(server, now_ns);
+        if (server->waiting && !server->runners_active) {
+            skua__server_start_runners(server); /* the executor refused them the last time */
+            next_ns =
+                now_ns + SKUA__POOL_RETRY_NS < next_ns ? now_ns + SKUA__POOL_RETRY_NS : next_ns;
+        }
         skua_status status = skua__handle_recv_locked(handle, next_ns, &msg, &id);
         if (status == SKUA_E_CLOSED) {
             skua_msg_free(msg);
@@ -338,6 +344,7 @@ receive_main(void *arg) {
             skua_msg_free(msg); /* its submitter is gone */
         }
     }
+    skua__handle_unhold_locked(handle);
     skua__handle_leave(handle);
     return NULL;
 }
@@ -350,7 +357,7 @@ make_hello(skua__handle *handle, uint8_t *ret, size_t size) {
     skua_pool *pool = server->pool;
     skua__writer writer = skua__writer_of(ret, size);
     skua__mutex_lock(&pool->lock);
-    uint16_t count = server->draining ? 0 : (uint16_t)pool->function_count;
+    uint16_t count = server->state != SKUA__SERVE_TAKES ? 0 : (uint16_t)pool->function_count;
     skua__task_head head = skua__server_head(server, SKUA__TASK_OFFER, count);
     skua__task_write_head(&writer, &head);
     SKUA_LIST_EACH(node, &pool->functions) {
@@ -409,7 +416,12 @@ on_link_down(skua__handle *handle, skua__link *link, skua__down_reason reason) {
             atomic_store_explicit(&task->call.cancelled, true, memory_order_relaxed);
         }
     }
+    for (uint32_t i = 0; i < server->inline_count && server->inline_link == link_id; i++) {
+        /* relaxed: as above */
+        atomic_store_explicit(&server->inlines[i].call.cancelled, true, memory_order_relaxed);
+    }
     skua__list_remove(&stage->node);
+    skua__server_moved_locked(server);
     skua__link_set_user(link, NULL);
     skua__mem_free(server->pool->hook, stage);
 }
@@ -433,7 +445,7 @@ is_readable(skua__handle *handle) {
     return false;
 }
 
-static const skua__pattern_ops server_ops = {
+const skua__pattern_ops skua__server_ops = {
     .name = "pool",
     .kind = SKUA__SERVICE_TASK,
     .provider = true,
@@ -471,231 +483,34 @@ cancel_one(skua__server *server, const skua__uuid *submitter, const skua__task_l
             return;
         }
     }
+    for (uint32_t i = 0; i < server->inline_count; i++) {
+        skua__inline_run *run = &server->inlines[i];
+        if (run->id == ref->id && run->epoch == ref->epoch &&
+            skua__uuid_equal(&server->inline_submitter, submitter)) {
+            /* relaxed: as above */
+            atomic_store_explicit(&run->call.cancelled, true, memory_order_relaxed);
+            return;
+        }
+    }
     server->cancels[server->cancel_count++ % SKUA__SERVE_EARLY_CANCELS] =
         (skua__early_cancel){.submitter = *submitter, .id = ref->id, .epoch = ref->epoch};
 }
 
 /* In the node's thread, under no lock. */
-static void
-on_control(void *arg, const skua__identity *from, const void *bytes, size_t size) {
+void
+skua__server_control(void *arg, const skua__identity *from, const void *bytes, size_t size) {
     skua__server *server = arg;
     skua__reader reader = skua__reader_of(bytes, size);
     skua__task_head head;
-    if (skua__handle_enter(&server->handle, NULL)) {
-        return;
-    }
-    bool good = skua__task_read_head(&reader, &head) && head.frame == SKUA__TASK_CANCEL;
+    skua__server_lock(server);
+    bool good = skua__task_payload_ok(bytes, size) && skua__task_read_head(&reader, &head) &&
+                head.frame == SKUA__TASK_CANCEL;
     for (uint16_t i = 0; good && i < head.entries; i++) {
         skua__task_lease_ref ref;
         good = skua__task_read_lease_ref(&reader, &ref);
-        if (good) {
-            cancel_one(server, &from->node, &ref);
-        }
+        assert(good);
+        cancel_one(server, &from->node, &ref);
     }
     server->count_malformed += !good;
     skua__handle_leave(&server->handle);
-}
-
-/* ---- What others hear of us ---- */
-
-/* Puts the names into the node's record, for people; submitters hear them over their links. */
-static void
-publish_names(skua_pool *pool, bool draining) {
-    char text[OFFERS_TEXT_BYTES];
-    size_t used = 0;
-    skua__mutex_lock(&pool->lock);
-    SKUA_LIST_EACH(node, &pool->functions) {
-        const skua__function *function = SKUA_CONTAINER_OF(node, skua__function, link);
-        size_t need = strlen(function->name) + 12;
-        if (!draining && used + need < sizeof text) {
-            used += (size_t)snprintf(text + used, sizeof text - used, "%s/%u\n", function->name,
-                                     function->version);
-        }
-    }
-    skua__mutex_unlock(&pool->lock);
-    /* It is for show: a record that is full, or no memory, changes nothing for tasks. */
-    (void)!skua_node_set_capability(pool->node, "tasks", text, used, NULL);
-}
-
-static void
-publish_machine(skua_pool *pool) {
-    uint8_t bytes[8];
-    skua__writer writer = skua__writer_of(bytes, sizeof bytes);
-    skua__write_u32(&writer, skua_exec_workers(pool->exec));
-    (void)!skua_node_set_capability(pool->node, "cores", bytes, writer.used, NULL);
-    long pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGESIZE);
-    if (pages > 0 && page > 0) {
-        writer = skua__writer_of(bytes, sizeof bytes);
-        skua__write_u64(&writer, (uint64_t)pages * (uint64_t)page);
-        (void)!skua_node_set_capability(pool->node, "memory", bytes, writer.used, NULL);
-    }
-}
-
-void
-skua__server_offers_changed(skua_pool *pool) {
-    skua__server *server = pool->server;
-    publish_names(pool, false);
-    if (server && !skua__handle_enter(&server->handle, NULL)) {
-        skua__handle_hello_again_locked(&server->handle);
-        skua__handle_leave(&server->handle);
-    }
-}
-
-void
-skua__server_counters(skua_pool *pool, skua_pool_counters *ret) {
-    skua__server *server = pool->server;
-    if (skua__handle_enter(&server->handle, NULL)) {
-        return;
-    }
-    ret->served = server->count_served;
-    ret->served_inline = server->count_inline;
-    ret->served_handed_back = server->count_handed_back;
-    ret->served_busy_ns = server->busy_ns;
-    ret->served_waiting = server->waiting;
-    ret->served_running = server->running_count;
-    ret->dropped_malformed += server->count_malformed;
-    skua__handle_leave(&server->handle);
-}
-
-/* ---- Opening, draining, closing ---- */
-
-skua_status
-skua__server_open(skua_pool *pool, skua_error *err) {
-    skua__server *server = skua__mem_new(pool->hook, sizeof *server);
-    if (!server) {
-        return SKUA_FAIL_MEMORY(err, "the pool's service");
-    }
-    server->pool = pool;
-    server->renew_ns = SKUA_NEVER_NS;
-    for (int i = 0; i < SKUA__POOL_PRIORITIES; i++) {
-        skua__list_init(&server->queue[i]);
-    }
-    skua__list_init(&server->running);
-    skua__list_init(&server->stages);
-    pool->server = server;
-    server->inlines =
-        skua__mem_new_array(pool->hook, SKUA__SERVE_INLINE_AT_ONCE, sizeof *server->inlines);
-    if (!server->inlines || skua__server_make_runners(server)) {
-        return SKUA_FAIL_MEMORY(err, "the pool's service");
-    }
-    skua__handle_options options = {.allocator = pool->hook, .version = SKUA__TASK_PROTOCOL};
-    skua_status status =
-        skua__handle_open(&server->handle, pool->node, "pool", &server_ops, &options, err);
-    if (status) {
-        return status;
-    }
-    server->open = true;
-    status = skua__node_control_receive(pool->node, SKUA__CONTROL_POOL, on_control, server, err);
-    server->receiving = !status;
-    if (!status) {
-        status = skua__thread_start(&server->thread, "skua-serve", receive_main, server, err);
-        server->thread_started = !status;
-    }
-    if (!status) {
-        publish_machine(pool);
-    }
-    return status;
-}
-
-/* Gives back what waits. */
-static void
-hand_back_all(skua__server *server) {
-    for (int i = 0; i < SKUA__POOL_PRIORITIES; i++) {
-        for (skua__list *node; (node = skua__list_pop_front(&server->queue[i])) != NULL;) {
-            skua__served *task = SKUA_CONTAINER_OF(node, skua__served, link);
-            skua__stage *stage = skua__stage_of(server, task->link_id);
-            server->waiting--;
-            server->waiting_bytes -= task->call.input_bytes;
-            if (stage) {
-                skua__stage_back(server, stage, task->id, task->epoch, SKUA__TASK_HANDED_BACK);
-            }
-            skua__served_free(server, task);
-        }
-    }
-    SKUA_LIST_EACH(node, &server->stages) {
-        skua__stage_send(server, SKUA_CONTAINER_OF(node, skua__stage, node));
-    }
-}
-
-bool
-skua__server_drain(skua_pool *pool, int64_t deadline_ns) {
-    skua__server *server = pool->server;
-    if (!server || skua__handle_enter(&server->handle, NULL)) {
-        return true;
-    }
-    server->draining = true;
-    skua__handle_hello_again_locked(&server->handle);
-    hand_back_all(server);
-    skua_status status = SKUA_OK;
-    while ((server->runners_active || server->inline_count) && !status) {
-        status = skua__handle_wait_locked(&server->handle, deadline_ns);
-    }
-    bool quiet = !server->runners_active && !server->inline_count;
-    skua__handle_leave(&server->handle);
-    publish_names(pool, true);
-    return quiet;
-}
-
-static bool
-all_said_their_last(const skua__server *server) {
-    SKUA_LIST_EACH(node, &server->stages) {
-        if (!SKUA_CONTAINER_OF(node, skua__stage, node)->nothing_follows) {
-            return false;
-        }
-    }
-    return true;
-}
-
-/* Tasks may still be on their way here: they are handed back as they come, until each submitter has said its last. */
-static void
-await_last_words(skua__server *server) {
-    int64_t deadline_ns = skua__deadline_ns(BARRIER_WAIT_MS);
-    if (skua__handle_enter(&server->handle, NULL)) {
-        return;
-    }
-    skua_status status = SKUA_OK;
-    while (!all_said_their_last(server) && !status) {
-        status = skua__handle_wait_locked(&server->handle, deadline_ns);
-    }
-    skua__handle_leave(&server->handle);
-}
-
-/* Asks the functions that run to give up. */
-static void
-cancel_running(skua__server *server) {
-    if (skua__handle_enter(&server->handle, NULL)) {
-        return;
-    }
-    SKUA_LIST_EACH(node, &server->running) {
-        skua__served *task = SKUA_CONTAINER_OF(node, skua__served, link);
-        task->closing_cancelled = true;
-        /* relaxed: the function looks when it likes */
-        atomic_store_explicit(&task->call.cancelled, true, memory_order_relaxed);
-    }
-    skua__handle_leave(&server->handle);
-}
-
-void
-skua__server_close(skua_pool *pool) {
-    skua__server *server = pool->server;
-    if (!server) {
-        return;
-    }
-    if (server->receiving) {
-        (void)!skua__node_control_receive(pool->node, SKUA__CONTROL_POOL, NULL, NULL, NULL);
-    }
-    if (server->open) {
-        skua__server_drain(pool, 0);
-        cancel_running(server);
-        skua__server_drain(pool, SKUA_NEVER_NS);
-        await_last_words(server);
-        skua__handle_close(&server->handle, skua__deadline_ns(RESULTS_WAIT_MS));
-        if (server->thread_started) {
-            skua__thread_join(server->thread);
-        }
-        skua__handle_fini(&server->handle);
-    }
-    skua__mem_free(pool->hook, server->inlines);
-    skua__mem_free(pool->hook, server->runners);
-    pool->server = skua__mem_free(pool->hook, server);
 }

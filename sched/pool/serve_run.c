@@ -210,7 +210,7 @@ static void run_queue(skua_worker w, skua_job *job);
 void
 skua__server_start_runners(skua__server *server) {
     /* Those that are active already may be busy for long: each task that waits may have one of its own. */
-    uint32_t wanted = server->waiting;
+    uint32_t wanted = server->state == SKUA__SERVE_TAKES ? server->waiting : 0;
     for (uint32_t i = 0; i < server->runner_count && wanted; i++) {
         skua__runner *runner = &server->runners[i];
         if (runner->active) {
@@ -220,6 +220,7 @@ skua__server_start_runners(skua__server *server) {
         if (!skua_exec_submit(server->pool->exec, &runner->job)) {
             runner->active = true;
             server->runners_active++;
+            skua__handle_hold_locked(&server->handle);
             wanted--;
         }
     }
@@ -252,10 +253,10 @@ run_queue(skua_worker w, skua_job *job) {
     if (server->waiting) {
         skua__server_start_runners(server); /* behind the jobs that the executor has meanwhile */
     }
-    if (server->draining && server->runners_active == 0) {
-        skua__handle_wake_locked(handle);
-    }
-    skua__handle_leave(handle);
+    skua__server_moved_locked(server);
+    skua__handle_unhold_locked(handle);
+    skua__handle_leave(
+        handle); /* our last touch: the handle may be closed and freed from here on */
 }
 
 skua_status
@@ -271,7 +272,6 @@ skua__server_make_runners(skua__server *server) {
 
 void
 skua__server_lock(skua__server *server) {
-    skua_status status = skua__handle_enter(&server->handle, NULL);
-    assert(!status);
-    (void)status;
+    skua__handle_lock(&server->handle);
+    skua__handle_call_locked(&server->handle);
 }

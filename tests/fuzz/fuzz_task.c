@@ -129,12 +129,17 @@ LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size) {
     skua__task_write_head(&writer, &head);
     FUZZ_CHECK(!writer.failed && writer.used == sizeof again);
     FUZZ_CHECK(!memcmp(again, bytes, sizeof again));
+    bool whole = true;
     for (uint32_t i = 0; i < head.entries; i++) {
         if (!try_entry(head.frame, &reader)) {
             FUZZ_CHECK(reader.failed);
+            whole = false;
             break;
         }
     }
     FUZZ_CHECK(reader.left <= size);
+    /* The check of the whole payload agrees with the reading of its parts. */
+    bool bounded = head.frame != SKUA__TASK_OFFER || head.entries <= SKUA__TASK_MAX_OFFERS;
+    FUZZ_CHECK(skua__task_payload_ok(bytes, size) == (whole && bounded && reader.left == 0));
     return 0;
 }

@@ -181,9 +181,13 @@ void skua__handle_hold_locked(skua__handle *handle);
 void skua__handle_drop_hold(skua__handle *handle); /* takes the lock itself */
 void skua__handle_unhold_locked(skua__handle *handle);
 bool skua__handle_is_closing_locked(const skua__handle *handle);
-/* The bare lock, for who holds the handle; also while it closes. */
+/*
+ * The bare lock, for who holds the handle; also while it closes. skua__handle_call_locked() makes a call of it, which ends with
+ * skua__handle_leave(): as skua__handle_enter(), but it asks neither the node nor whether the handle closes.
+ */
 void skua__handle_lock(skua__handle *handle);
 void skua__handle_unlock(skua__handle *handle);
+void skua__handle_call_locked(skua__handle *handle);
 
 /* Drains the sockets, feeds the machines, sends acknowledgements and units. Returns whether anything moved. */
 bool skua__handle_pump_locked(skua__handle *handle);
@@ -247,6 +251,9 @@ void skua__link_flush(skua__link *link);
 uint64_t skua__link_load_msgs(const skua__link *link);   /* sent or queued, and not confirmed */
 uint64_t skua__link_queued_msgs(const skua__link *link); /* not handed to the socket yet */
 uint64_t skua__link_queued_bytes(const skua__link *link);
+/* A number that changes whenever the peer lets itself be heard on the link: a message, an acknowledgement, an answer to PING. */
+uint64_t skua__link_heard(const skua__link *link);
+void skua__link_ping(skua__link *link); /* asks the peer to let itself be heard */
 void skua__link_ledger(const skua__link *link, skua__ledger_counts *ret_sent);
 /* What came over the link: messages, duplicates that were dropped, and what the peer says that it dropped. */
 void skua__link_received(const skua__link *link, uint64_t *ret_msgs, uint64_t *ret_duplicates,

@@ -129,6 +129,12 @@ skua_status skua__node_control_receive(skua_node *node, skua__control_channel ch
 const skua_allocator *skua__node_hook(const skua_node *node);
 const skua__uuid *skua__node_uuid(const skua_node *node);
 uint64_t skua__node_incarnation(const skua_node *node);
+/*
+ * A node that is closed before its handles stays in memory, with its sockets' contexts, until the last of them lets it go; every
+ * call on it answers SKUA_E_CLOSED meanwhile.
+ */
+void skua__node_ref(skua_node *node);
+skua_node *skua__node_unref(skua_node *node); /* returns NULL */
 /* SKUA_OK, or SKUA_E_CLOSED, or SKUA_E_FORKED in the child of a fork(). The first line of every public call. */
 skua_status skua__node_check(const skua_node *node, skua_error *err);
 

@@ -146,8 +146,9 @@ SKUA_API SKUA_MUST_CHECK skua_status skua_node_open(skua_node **ret_node,
                                                     skua_error *err);
 
 /**
- * Says goodbye and ends the node. Handles that were opened on it must be closed before. Takes NULL. In the child of a
- * fork() it does nothing.
+ * Says goodbye and ends the node. Handles and pools that were opened on it are best closed before. One that is not answers
+ * SKUA_E_CLOSED from here on, but to its own close(), and what it needs of the node goes with the last of them. Takes
+ * NULL. In the child of a fork() it does nothing.
  *
  * Returns: NULL.
  * Threads: one; no other call on the node may run. Not from on_event. Blocks: at most 500 ms, also when peers are dead.

@@ -100,6 +100,12 @@ void skua__task_write_result(skua__writer *writer, const skua__task_result *resu
 void skua__task_write_offer(skua__writer *writer, const skua__task_offer *offer);
 void skua__task_write_lease_ref(skua__writer *writer, const skua__task_lease_ref *ref);
 
+/*
+ * Whether a payload is one whole frame: a head, as many entries as it says, and nothing behind them. A frame that is not is
+ * refused whole: no entry of it counts.
+ */
+bool skua__task_payload_ok(const uint8_t *bytes, size_t size);
+
 /* ---- Reading. Each returns false, and the reader is failed, when the bytes are malformed. ---- */
 bool skua__task_read_head(skua__reader *reader, skua__task_head *ret_head);
 /* Name, message, input and output point into the reader's memory. */

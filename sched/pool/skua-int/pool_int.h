@@ -234,6 +234,8 @@ struct skua_pool {
     /* what skua__pool_leave() has to do */
     skua__list callbacks;
     uint32_t callbacks_running;
+    uint32_t
+        settlers; /* threads that do what was noted, without the lock: a close waits for them */
     bool dirty_outboxes, dirty_cancels;
     bool wake_remote; /* somebody waits on the task link and may be done */
     uint32_t remote_waiters;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MPL-2.0
-// The inside of the pool that peers see: its receiving thread (serve.c) and its runners and results (serve_run.c).
+// The inside of the pool that peers see: its receiving thread (serve.c), its runners and results (serve_run.c), its
+// opening and its end (serve_end.c).
 #ifndef SKUA_INT_SERVE_INT_H
 #define SKUA_INT_SERVE_INT_H
 
@@ -51,6 +52,8 @@ typedef struct skua__stage {
     skua__link *link;
     uint32_t lease_ms;
     bool nothing_follows; /* it heard that we go, and has sent its last */
+    uint64_t heard;       /* closing: skua__link_heard() at the last look */
+    int64_t silent_ns;    /* since then */
     uint16_t entries;
     size_t used; /* of bytes, head included */
     uint8_t bytes[SKUA__SERVE_STAGE_BYTES + SKUA__SERVE_STAGE_SLACK_BYTES];
@@ -77,11 +80,19 @@ typedef struct skua__early_cancel {
     uint64_t id, epoch;
 } skua__early_cancel;
 
+/* serve_end.c has the table. */
+typedef enum skua__serve_state {
+    SKUA__SERVE_TAKES = 0,
+    SKUA__SERVE_DRAINS = 1,
+    SKUA__SERVE_CLOSES = 2,
+} skua__serve_state;
+
 struct skua__server {
     skua__handle handle;
     skua_pool *pool;
     pthread_t thread;
-    bool thread_started, open, draining, receiving;
+    bool thread_started, open, receiving; /* the opening's and the close's own */
+    skua__serve_state state;
 
     skua__list queue[SKUA__POOL_PRIORITIES];
     uint32_t passed[SKUA__POOL_PRIORITIES];
@@ -98,10 +109,21 @@ struct skua__server {
 
     uint64_t count_served, count_inline, count_handed_back, count_malformed, busy_ns;
 
-    /* the receiving thread's own */
+    /* Tasks of one link that the receiving thread runs, or is about to; it alone changes them. */
     skua__inline_run *inlines;
     uint32_t inline_count;
+    uint64_t inline_link;
+    skua__uuid inline_submitter;
 };
+
+/* ---- serve.c ---- */
+extern const skua__pattern_ops skua__server_ops;
+void *skua__server_receive(void *arg); /* the receiving thread; it holds the handle */
+void skua__server_control(void *arg, const skua__identity *from, const void *bytes, size_t size);
+
+/* ---- serve_end.c ---- */
+/* Something that a drain or a close waits for may hold now. */
+void skua__server_moved_locked(skua__server *server);
 
 /* ---- serve_run.c; all with the handle's lock held ---- */
 skua__stage *skua__stage_of(skua__server *server,
@@ -126,7 +148,7 @@ uint8_t skua__server_call(const skua__function *function, struct skua_task_call 
 void skua__served_free(skua__server *server, skua__served *task);
 void skua__server_start_runners(skua__server *server);
 skua_status skua__server_make_runners(skua__server *server);
-/* Takes the handle's lock for a runner: closing waits for the active ones before it closes the handle. */
+/* Takes the handle's lock, until skua__handle_leave(). For all who hold the handle or are waited for by its close. */
 void skua__server_lock(skua__server *server);
 
 #endif

@@ -11,7 +11,10 @@
 #include <skua/pool.h>
 #include <sys/types.h>
 
-enum { CREW_MAX = 8 };
+enum {
+    CREW_MAX = 8,
+    CREW_WAIT_MS = 120 * 1000, /* a busy machine is slow: only what hangs fails by it */
+};
 
 typedef struct crew_team {
     pid_t pids[CREW_MAX];
@@ -46,13 +49,14 @@ typedef struct crew_bench {
 void bench_open(crew_bench *self, const char *name, int workers); /* workers 0: no executor */
 void bench_close(crew_bench *self);
 skua_pool_future *bench_submit(crew_bench *self, const skua_task *task);
-skua_task_result bench_result(skua_pool_future *future); /* waits; fails the test after 30 s */
+skua_task_result
+bench_result(skua_pool_future *future); /* waits; fails the test after CREW_WAIT_MS */
 skua_pool_counters bench_counters(crew_bench *self);
 
 /* The lines of the marks file: how many of them begin with text. */
 int marks_count(const char *text);
 void marks_begin(void);
-/* Waits until that many lines begin with text, without sleeping on the side; fails the test after 20 s. */
+/* Waits until that many lines begin with text; fails the test after CREW_WAIT_MS. */
 void marks_await(const char *text, int count);
 
 #endif

@@ -11,7 +11,7 @@
 static void
 await_nodes(crew_bench *bench, const char *name, size_t count) {
     skua_error err = {0};
-    must(skua_pool_await_nodes(bench->pool, name, count, 20000, &err), &err);
+    must(skua_pool_await_nodes(bench->pool, name, count, CREW_WAIT_MS, &err), &err);
 }
 
 /* A pool without an executor hands everything to its peers; one with, takes what is done first. */
@@ -281,9 +281,10 @@ test_remote_short_tasks_run_where_they_arrive(void **state) {
     enum { COUNT = 20000 };
     skua_error err = {0};
     for (int i = 0; i < COUNT; i++) {
-        must(skua_pool_submit_wait(bench.pool, SKUA_TASK(.name = "noop"), 30000, NULL, &err), &err);
+        must(skua_pool_submit_wait(bench.pool, SKUA_TASK(.name = "noop"), CREW_WAIT_MS, NULL, &err),
+             &err);
     }
-    must(skua_pool_await_all(bench.pool, 30000, &err), &err);
+    must(skua_pool_await_all(bench.pool, CREW_WAIT_MS, &err), &err);
     skua_pool_counters counters = bench_counters(&bench);
     for (int i = 1; i < 8; i++) {
         print_message("%s %llu\n", skua_outcome_text(i), (unsigned long long)counters.ended[i]);

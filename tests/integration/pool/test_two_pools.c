@@ -46,7 +46,8 @@ static void
 gate_await(struct gate *gate, int inside) {
     skua__mutex_lock(&gate->lock);
     while (gate->inside < inside) {
-        assert_true(skua__cond_wait_until(&gate->moved, &gate->lock, skua__deadline_ns(20000)));
+        assert_true(
+            skua__cond_wait_until(&gate->moved, &gate->lock, skua__deadline_ns(CREW_WAIT_MS)));
     }
     skua__mutex_unlock(&gate->lock);
 }
@@ -95,7 +96,7 @@ pair_open(struct pair *pair, const skua_pool_options *work, const skua_pool_opti
     options = *submit;
     options.node = pair->nodes[1];
     must(skua_pool_open(&pair->submitter, &options, &err), &err);
-    must(skua_pool_await_nodes(pair->submitter, "gate", 1, 20000, &err), &err);
+    must(skua_pool_await_nodes(pair->submitter, "gate", 1, CREW_WAIT_MS, &err), &err);
 }
 
 static void
@@ -174,7 +175,7 @@ test_pools_follow_names(void **state) {
     assert_int_equal(bench_result(early).outcome, SKUA_OUTCOME_REFUSED);
     skua_pool_future_free(early);
     must(skua_pool_register(pair.worker, "late", 3, crew_noop, NULL, &err), &err);
-    must(skua_pool_await_nodes(pair.submitter, "late", 1, 20000, &err), &err);
+    must(skua_pool_await_nodes(pair.submitter, "late", 1, CREW_WAIT_MS, &err), &err);
     skua_pool_future *any = submit(&pair, SKUA_TASK(.name = "late"));
     skua_pool_future *exact = submit(&pair, SKUA_TASK(.name = "late", .version = 3));
     skua_pool_future *other = submit(&pair, SKUA_TASK(.name = "late", .version = 2));
@@ -202,7 +203,7 @@ test_pools_follow_names(void **state) {
     gate_open(&pair.gate);
     assert_int_equal(bench_result(held[0]).outcome, SKUA_OUTCOME_OK);
     skua_pool_future_free(held[0]);
-    assert_int_equal(skua_pool_drain(pair.worker, 20000, &err), 0);
+    assert_int_equal(skua_pool_drain(pair.worker, CREW_WAIT_MS, &err), 0);
     pair_close(&pair);
 }
 

@@ -150,6 +150,35 @@ test_task_codec_random_bytes(void **state) {
     }
 }
 
+/* A payload is good as a whole or not at all: cut short, with a byte behind it, or with one entry more than it has. */
+static void
+test_task_codec_payload_is_whole(void **state) {
+    (void)state;
+    uint8_t bytes[128] = {0};
+    size_t size = write_requests(bytes, sizeof bytes);
+    assert_true(skua__task_payload_ok(bytes, size));
+    for (size_t cut = 0; cut < size; cut++) {
+        assert_false(skua__task_payload_ok(bytes, cut));
+    }
+    assert_false(skua__task_payload_ok(bytes, size + 1));
+    for (uint8_t frame = SKUA__TASK_REQUESTS; frame <= SKUA__TASK_RENEW; frame++) {
+        skua__writer writer = skua__writer_of(bytes, sizeof bytes);
+        skua__task_write_head(&writer, &(skua__task_head){.frame = frame});
+        assert_true(skua__task_payload_ok(bytes, writer.used));
+        assert_false(skua__task_payload_ok(bytes, writer.used + 1));
+        bytes[2] = 1; /* an entry that is not there */
+        assert_false(skua__task_payload_ok(bytes, writer.used));
+    }
+    skua__writer writer = skua__writer_of(bytes, sizeof bytes);
+    skua__task_write_head(&writer, &(skua__task_head){.frame = SKUA__TASK_CANCEL, .entries = 2});
+    for (uint64_t i = 1; i <= 2; i++) {
+        skua__task_write_lease_ref(&writer, &(skua__task_lease_ref){.id = i, .epoch = i});
+    }
+    assert_true(skua__task_payload_ok(bytes, writer.used));
+    assert_false(skua__task_payload_ok(bytes, writer.used + 16));
+    assert_false(skua__task_payload_ok(bytes, writer.used - 1));
+}
+
 int
 main(void) {
     const struct CMUnitTest tests[] = {
@@ -157,6 +186,7 @@ main(void) {
         cmocka_unit_test(test_task_codec_result_round_trip),
         cmocka_unit_test(test_task_codec_offer_and_lease_round_trip),
         cmocka_unit_test(test_task_codec_names),
+        cmocka_unit_test(test_task_codec_payload_is_whole),
         cmocka_unit_test(test_task_codec_random_bytes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
