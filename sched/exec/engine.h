@@ -24,6 +24,7 @@ enum {
     EXEC_AGEING_POPS = 32, /* a lower priority is passed over so often at most while it has jobs */
     EXEC_CACHE_LINE = 64,
     EXEC_SLOTS_OFFSET = 4096,
+    EXEC_NODES_MAX = 1024, /* ready nodes of graphs in one worker's deque; a power of two */
 };
 
 /* ---- The stack of forked calls ---- */
@@ -78,7 +79,12 @@ typedef struct skua__stack {
     skua__a32 requests;                      /* EXEC_REQUEST_ bits: thieves look at them often */
     skua__jobs own;                          /* jobs that it submitted; thieves take them too */
     skua__jobs handful; /* jobs from the queue, taken when very many waited; thieves too */
+    /* The deque of ready graph nodes: see nodes.h. */
+    alignas(EXEC_CACHE_LINE) skua__a64 nodes_top; /* moved by thieves */
+    alignas(EXEC_CACHE_LINE) skua__a64 nodes_bottom;
+    uint64_t nodes_top_seen; /* the owner's copy */
     alignas(EXEC_SLOTS_OFFSET) skua_slot slots[SKUA_EXEC_SLOTS_MAX];
+    skua__aptr nodes[EXEC_NODES_MAX];
 } skua__stack;
 
 static_assert(sizeof(skua__stack) <= SKUA_STACK_BYTES, "the stack fits its block");
@@ -255,5 +261,13 @@ enum {
 };
 /* One job of the group has ended. The group may be gone afterwards. */
 void skua__group_done(skua_group *group);
+/* Prepares a zeroed group, or one whose jobs have ended, for a new run: no error, and one thing under way. */
+void skua__group_renew(skua_group *group, skua_exec *exec);
+/* The word that is 0 until the group is cancelled. */
+const skua__a32 *skua__group_status(const skua_group *group);
+
+/* graph_run.c */
+/* Runs a node that came from another worker's deque, and what becomes ready by it. */
+void skua__graph_run_stolen(skua__worker *worker, void *stolen);
 
 #endif

@@ -13,6 +13,7 @@
 // Progress. Spawn and sync of a private slot are wait-free and touch nothing shared. A steal is lock-free. Waiting for a
 // stolen call blocks on its thief only, which runs.
 #include "engine.h"
+#include "nodes.h"
 
 #include <skua-int/clock.h>
 
@@ -65,6 +66,7 @@ skua__stack_init(skua__worker *worker, skua__stack *stack) {
     skua__jobs_init(&stack->own);
     skua__jobs_init(&stack->handful);
     skua__a64_store(&stack->word, 0, memory_order_relaxed); /* relaxed: no thread yet */
+    skua__nodes_init(stack);
     skua__a32_store(&stack->requests, EXEC_REQUEST_HUNGRY,
                     memory_order_relaxed); /* relaxed: no thread yet */
 }

@@ -53,6 +53,24 @@ skua_group_fini(skua_group *group) {
     memset(group, 0, sizeof *group);
 }
 
+void
+skua__group_renew(skua_group *group, skua_exec *exec) {
+    if (!group->exec) {
+        skua_group_init(group, exec);
+    }
+    group_body *body = body_of(group);
+    skua__mutex_lock(&body->lock);
+    body->exec = exec;
+    skua__a32_store(&body->status, 0, memory_order_relaxed); /* relaxed: under the lock */
+    skua__a64_add(&body->pending, 1, memory_order_relaxed);  /* relaxed: same */
+    skua__mutex_unlock(&body->lock);
+}
+
+const skua__a32 *
+skua__group_status(const skua_group *group) {
+    return &body_of(group)->status;
+}
+
 static void
 wake_waiters_locked(group_body *body) {
     SKUA_LIST_EACH(node, &body->waiters) {

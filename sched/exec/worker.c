@@ -6,6 +6,7 @@
 // other. A worker that looks around is counted in searching, and counts as awake: it takes itself out of it before
 // its last look. Whoever takes work while more is in sight wakes the next sleeper.
 #include "engine.h"
+#include "nodes.h"
 
 #include <skua-int/clock.h>
 #include <skua-int/fail.h>
@@ -94,7 +95,7 @@ work_in_sight(const skua_exec *exec) {
     for (uint32_t i = 0; i < places; i++) {
         skua__stack *stack = exec->workers[i].stack;
         if (skua__has_public(stack) || skua__jobs_any(&stack->own) ||
-            skua__jobs_any(&stack->handful)) {
+            skua__jobs_any(&stack->handful) || skua__nodes_any(stack)) {
             return true;
         }
     }
@@ -157,26 +158,29 @@ take_job(skua__worker *worker) {
     return job ? job : skua__jobs_pop(own);
 }
 
-/* Takes a call or a job from another worker, and runs it. */
+/* Takes a call, a job or a graph's node from another worker, and runs it. */
 static bool
 run_stolen(skua__worker *worker, skua__worker *victim) {
     skua_slot *slot = skua__steal(victim->stack, 0, NULL);
     skua_job *job = slot ? NULL : skua__jobs_steal(&victim->stack->handful);
     job = slot || job ? job : skua__jobs_steal(&victim->stack->own);
-    if (!slot && !job) {
+    void *node = slot || job ? NULL : skua__nodes_steal(victim->stack);
+    if (!slot && !job && !node) {
         return false;
     }
     skua__stat_add(worker, EXEC_STAT_STEALS, 1);
     pass_on(worker, victim);
     if (slot) {
         skua__worker_run_stolen(worker, slot, 0);
+    } else if (node) {
+        skua__graph_run_stolen(worker, node);
     } else {
         skua__worker_run(worker, job);
     }
     return true;
 }
 
-/* Runs one job or one stolen call, if there is any. Only with an empty stack. */
+/* Runs one job, or one stolen thing, if there is any. Only with an empty stack. */
 static bool
 run_something(skua__worker *worker) {
     skua_exec *exec = worker->exec;

@@ -463,7 +463,7 @@ typedef struct skua_exec_stats {
     size_t size;            /* set it to sizeof(skua_exec_stats) before the call */
     uint64_t tasks;         /* submitted tasks that ran */
     uint64_t tasks_dropped; /* submitted tasks that a cancelled group kept from running */
-    uint64_t steals;        /* forked calls taken from another worker */
+    uint64_t steals;        /* forked calls and graph nodes taken from another worker */
     uint64_t steal_misses;  /* looks at other workers that found nothing */
     uint64_t leaps;         /* forked calls run while waiting in a sync */
     uint64_t shares;        /* times that forked calls were made public on request */
