@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: MPL-2.0
+// The table of scenarios, and what they share.
+#include "scenarios.h"
+
+const explore_scenario explore_scenarios[] = {
+    {"fork", scenario_fork},
+    {"leap", scenario_leap},
+    {"full", scenario_full},
+    {"loop", scenario_loop},
+    {"inject", scenario_inject},
+    {"park", scenario_park},
+    {"group", scenario_group},
+    {"help", scenario_help},
+    {"spare", scenario_spare},
+    {"close", scenario_close},
+    {"future", scenario_future},
+    {"promise", scenario_promise},
+    {0},
+};
+
+skua_exec *
+scenario_open(int32_t workers, int32_t spares) {
+    skua_exec *exec = NULL;
+    skua_status status =
+        skua_exec_open(&exec,
+                       SKUA_EXEC_OPTIONS(.allocator = explore_allocator(), .workers = workers,
+                                         .spares = spares ? spares : SKUA_NONE, .stack_slots = 64,
+                                         .spin_us = SKUA_NONE),
+                       NULL);
+    explore_check(status == SKUA_OK, "the executor opens");
+    return exec;
+}
+
+tally *
+tally_new(void) {
+    tally *t = explore_new(sizeof *t);
+    skua__mutex_init(&t->lock);
+    skua__cond_init(&t->reached);
+    return t;
+}
+
+void
+tally_add(tally *t) {
+    skua__mutex_lock(&t->lock);
+    t->count++;
+    skua__cond_broadcast(&t->reached);
+    skua__mutex_unlock(&t->lock);
+}
+
+void
+tally_wait(tally *t, uint32_t count) {
+    skua__mutex_lock(&t->lock);
+    while (t->count < count) {
+        skua__cond_wait(&t->reached, &t->lock);
+    }
+    skua__mutex_unlock(&t->lock);
+}
+
+void
+tally_free(tally *t) {
+    skua__cond_fini(&t->reached);
+    skua__mutex_fini(&t->lock);
+}

@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: MPL-2.0
+// What the scenarios share: small executors in watched memory, and a counter to wait for that is not the engine's.
+#ifndef SKUA_EXPLORE_SCENARIOS_H
+#define SKUA_EXPLORE_SCENARIOS_H
+
+#include "explore.h"
+
+#include <skua-int/thread.h>
+#include <skua/exec.h>
+
+/* Opens an executor that sleeps as soon as it finds nothing. */
+skua_exec *scenario_open(int32_t workers, int32_t spares);
+
+/* A count that threads wait for, under a lock: the executor's own waiting is what is tested. */
+typedef struct tally {
+    skua__mutex lock;
+    skua__cond reached;
+    uint32_t count;
+} tally;
+
+tally *tally_new(void);
+void tally_add(tally *t);
+void tally_wait(tally *t, uint32_t count);
+void tally_free(tally *t);
+
+/* scenarios_fork.c */
+void scenario_fork(void);
+void scenario_leap(void);
+void scenario_full(void);
+void scenario_loop(void);
+
+/* scenarios_job.c */
+void scenario_inject(void);
+void scenario_park(void);
+void scenario_group(void);
+void scenario_help(void);
+void scenario_spare(void);
+void scenario_close(void);
+
+/* scenarios_future.c */
+void scenario_future(void);
+void scenario_promise(void);
+
+#endif
