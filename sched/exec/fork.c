@@ -166,9 +166,12 @@ skua_spawn_slow(skua_slot *slot, skua_fn *fn, void *frame) {
 
 skua_slot *
 skua__steal(skua__stack *victim, uint32_t min_tail, const skua_slot *until) {
-    /* acquire D1: what the owner wrote into the slot; pairs with release D1 in share() */
-    uint64_t word = skua__a64_load(&victim->word, memory_order_acquire);
     for (;;) {
+        /*
+         * Loaded anew each time: a swap that fails reads the word relaxed, and then E1's look could see an older state.
+         * acquire D1: what the owner wrote into the slot; pairs with release D1 in share()
+         */
+        uint64_t word = skua__a64_load(&victim->word, memory_order_acquire);
         uint32_t tail = skua__deque_tail(word);
         if (tail < min_tail || tail >= skua__deque_split(word)) {
             return NULL;
