@@ -46,7 +46,9 @@ name_provider(skua__ask *ask) {
 
 static void
 finish(skua_req *req, skua__ask *ask, int64_t now_ns) {
-    name_provider(ask);
+    if (ask->fsm.end != SKUA__REQUEST_ENDED_REPLY) {
+        name_provider(ask); /* for the error */
+    }
     skua__req_provider *provider = ask->provider;
     switch (ask->fsm.end) {
     case SKUA__REQUEST_ENDED_REPLY:

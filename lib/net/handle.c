@@ -66,7 +66,7 @@ new_inner(const skua_allocator *hook) {
     skua__cond_init(&inner->moved);
     inner->epfd = inner->user_fd = inner->ready_fd = inner->kick_fd = -1;
     inner->session = random_session();
-    inner->timer_at_ns = inner->upkeep_at_ns = SKUA_NEVER_NS;
+    inner->timer_at_ns = inner->upkeep_at_ns = inner->alarm_ns = SKUA_NEVER_NS;
     skua__list_init(&inner->ports);
     skua__list_init(&inner->links);
     skua__list_init(&inner->acks);

@@ -7,6 +7,8 @@
 //    or leaves while a port is dirty: the pump asks such a port itself.
 // 2. The leader polls without the lock. Who changes something that it may wait for, without it, writes kick_fd.
 // 3. Followers wait on `moved`; the leader broadcasts when it comes back, and one of them leads next.
+// 4. A leader with a moment far away polls without a timer, which would be set and taken back at each turn: the node's
+//    thread kicks it at alarm_ns. While the source is OFF it is armed for alarm_ns.
 #include "link_priv.h"
 
 #include <errno.h>
@@ -220,22 +222,47 @@ next_moment(const skua__handle *handle, int64_t deadline_ns) {
     return at_ns;
 }
 
+/* Sees to it that the leader is kicked at at_ns or before. */
+static void
+set_alarm(struct skua__handle_inner *inner, int64_t at_ns, int64_t now_ns) {
+    bool stands = inner->alarm_ns <= at_ns && inner->alarm_ns > now_ns;
+    if (stands && inner->source_state != SKUA__SOURCE_WATCH) {
+        return;
+    }
+    inner->alarm_ns = at_ns;
+    if (inner->source_state !=
+        SKUA__SOURCE_TICKS) { /* else the next tick comes first, and arms it */
+        inner->source_state = SKUA__SOURCE_OFF;
+        skua__node_source_arm(inner->source, false, at_ns);
+    }
+}
+
+/* What the leader polls: one socket itself, since each descriptor in between makes the wake-up longer. */
+static int
+sockets_fd(const struct skua__handle_inner *inner) {
+    return inner->port_count == 1 ? SKUA_CONTAINER_OF(inner->ports.next, skua__port, node)->fd
+                                  : inner->epfd;
+}
+
 /* Sleeps until a socket, a kick or at_ns. Returns false when at_ns came. */
 static bool
 poll_unlocked(skua__handle *handle, int64_t at_ns) {
     struct skua__handle_inner *inner = handle->inner;
-    struct pollfd fds[2] = {{.fd = inner->epfd, .events = POLLIN},
+    struct pollfd fds[2] = {{.fd = sockets_fd(inner), .events = POLLIN},
                             {.fd = inner->kick_fd, .events = POLLIN}};
     struct timespec left = {0};
-    if (at_ns != SKUA_NEVER_NS) {
-        int64_t left_ns = at_ns - skua__clock_ns();
-        if (left_ns > 0) {
-            left.tv_sec = (time_t)(left_ns / SKUA_NS_PER_S);
-            left.tv_nsec = (long)(left_ns % SKUA_NS_PER_S);
-        }
+    int64_t now_ns = at_ns == SKUA_NEVER_NS ? 0 : skua__clock_ns();
+    int64_t left_ns = at_ns - now_ns;
+    bool timed = at_ns != SKUA_NEVER_NS;
+    if (timed && left_ns >= SKUA__FAR_NS && inner->source) {
+        set_alarm(inner, at_ns, now_ns);
+        timed = false;
+    } else if (timed && left_ns > 0) {
+        left.tv_sec = (time_t)(left_ns / SKUA_NS_PER_S);
+        left.tv_nsec = (long)(left_ns % SKUA_NS_PER_S);
     }
     skua__mutex_unlock(&inner->mutex);
-    int count = ppoll(fds, 2, at_ns == SKUA_NEVER_NS ? NULL : &left, NULL);
+    int count = ppoll(fds, 2, timed ? &left : NULL, NULL);
     skua__mutex_lock(&inner->mutex);
     return count != 0;
 }
@@ -424,8 +451,12 @@ skua__handle_on_source(void *arg) {
     }
     int64_t now_ns = skua__clock_ns();
     if (inner->leader) {
+        if (now_ns >= inner->alarm_ns) {
+            inner->alarm_ns = SKUA_NEVER_NS;
+            set_event(inner->kick_fd, &inner->kick_set);
+        }
         inner->source_state = SKUA__SOURCE_OFF;
-        skua__node_source_arm(inner->source, false, SKUA_NEVER_NS);
+        skua__node_source_arm(inner->source, false, inner->alarm_ns);
     } else if (inner->activity != inner->seen_activity || inner->callers) {
         inner->seen_activity = inner->activity;
         inner->source_state = SKUA__SOURCE_TICKS;

@@ -413,9 +413,21 @@ ack_word(skua__link *link) {
         !skua__credit_allows(&tx->credit, tx->sent_bytes, tx->sent_msgs)) {
         return 0;
     }
+    return link->rx.confirmed;
+}
+
+/* A frame with that word is among our units now. It spares the ACK, unless one has more to say. */
+static void
+word_given(skua__link *link, uint64_t word) {
+    if (!word) {
+        return;
+    }
     link->done_msgs_new = link->done_bytes_new = 0;
     skua__rx_piggybacked(&link->rx);
-    return link->rx.confirmed;
+    if (word == link->rx.expected && !skua__grant_is_due(&link->grant)) {
+        link->units_new = 0;
+        skua__list_remove(&link->ack_node);
+    }
 }
 
 /* Whether so much more uses up the credit: the receiver may then grant more, if it starves. */
@@ -435,8 +447,8 @@ skua__link_close_batch(skua__link *link) {
     uint32_t count = link->batch.count;
     zmq_msg_t frame;
     uint8_t flags = credit_flag(link, 0, 0);
-    if (!skua__batch_close(link->handle, &link->batch, flags, link->tx.next_seq, ack_word(link),
-                           &frame)) {
+    uint64_t word = ack_word(link);
+    if (!skua__batch_close(link->handle, &link->batch, flags, link->tx.next_seq, word, &frame)) {
         return false;
     }
     if (!skua__link_append(link, count, &frame)) {
@@ -446,6 +458,7 @@ skua__link_close_batch(skua__link *link) {
         zmq_msg_close(&frame);
         return false;
     }
+    word_given(link, word);
     return true;
 }
 
@@ -545,8 +558,9 @@ skua__link_send(skua__link *link, const void *tag, size_t tag_size, skua_msg *ms
     if (alone || (link->batch.count == 0 && skua__link_quick(link))) {
         zmq_msg_t frame;
         flags |= credit_flag(link, body_size, 1);
-        skua_status status = skua__frame_of_message(handle, link->tx.next_seq, ack_word(link),
-                                                    flags, tag, tag_size, msg, &frame);
+        uint64_t word = ack_word(link);
+        skua_status status = skua__frame_of_message(handle, link->tx.next_seq, word, flags, tag,
+                                                    tag_size, msg, &frame);
         if (status != SKUA_OK) {
             return status;
         }
@@ -554,6 +568,7 @@ skua__link_send(skua__link *link, const void *tag, size_t tag_size, skua_msg *ms
             zmq_msg_close(&frame);
             return SKUA_E_NO_MEMORY;
         }
+        word_given(link, word);
     } else if (!skua__batch_add(handle, &link->batch, flags, tag, tag_size, msg, body_size)) {
         return SKUA_E_NO_MEMORY;
     }

@@ -21,6 +21,8 @@ enum {
 };
 
 #define SKUA__TICK_NS (5 * SKUA_NS_PER_MS) /* how soon the node's thread takes over from callers */
+#define SKUA__FAR_NS                                                                               \
+    (20 * SKUA_NS_PER_MS) /* a moment so far away costs the leader no timer of its own */
 #define SKUA__UPKEEP_NS (1000 * SKUA_NS_PER_MS) /* how often a provider looks after its consumers */
 #define SKUA__FINACK_NS (200 * SKUA_NS_PER_MS)  /* how long a close waits for FINACK at most */
 #define SKUA__RESUME_DEFAULT_MS 10000
@@ -133,7 +135,7 @@ struct skua__group {
 };
 
 typedef enum skua__source_state {
-    SKUA__SOURCE_OFF,   /* a leader polls, or nobody is interested */
+    SKUA__SOURCE_OFF,   /* a leader polls, or nobody is interested; the source rings at alarm_ns */
     SKUA__SOURCE_TICKS, /* the timer runs: callers are active */
     SKUA__SOURCE_WATCH, /* the node's thread watches the sockets */
 } skua__source_state;
@@ -165,6 +167,7 @@ struct skua__handle_inner {
     bool ending;         /* waiters leave too */
     int64_t timer_at_ns; /* of ops->timer */
     int64_t upkeep_at_ns;
+    int64_t alarm_ns; /* when the node's thread kicks the leader; SKUA_NEVER_NS: not asked for */
     skua__list ports;
     size_t port_count;
     skua__list links;

@@ -29,12 +29,27 @@ skua__grant_on_pop(skua__grant *grant, int64_t delay_ns) {
     }
 }
 
+/* Senders that share one frame among many peers cannot flag it: three quarters count as used up too. */
+static bool
+bytes_are_out(const skua__grant *grant) {
+    return grant->credit_out ||
+           grant->peak_bytes >= (uint64_t)grant->window_bytes - grant->window_bytes / 4;
+}
+
+static bool
+messages_wait(const skua__grant *grant) {
+    return grant->worst_delay_ns > SKUA__WINDOW_DELAY_US * SKUA_NS_PER_US;
+}
+
+bool
+skua__grant_is_due(const skua__grant *grant) {
+    return bytes_are_out(grant) || (grant->adapt_msgs && messages_wait(grant));
+}
+
 void
 skua__grant_adapt(skua__grant *grant, bool starved) {
-    bool waits = grant->worst_delay_ns > SKUA__WINDOW_DELAY_US * SKUA_NS_PER_US;
-    /* Senders that share one frame among many peers cannot flag it: three quarters count as used up too. */
-    bool bytes_out = grant->credit_out ||
-                     grant->peak_bytes >= (uint64_t)grant->window_bytes - grant->window_bytes / 4;
+    bool waits = messages_wait(grant);
+    bool bytes_out = bytes_are_out(grant);
     if (starved && bytes_out && grant->window_bytes < SKUA__WINDOW_MAX_BYTES) {
         grant->window_bytes *= 2;
     }

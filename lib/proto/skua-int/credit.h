@@ -45,6 +45,8 @@ void skua__grant_init(skua__grant *grant, uint32_t window_bytes, uint32_t window
 void skua__grant_on_receive(skua__grant *grant, uint64_t out_bytes, bool credit_out);
 /* A message left the queue after delay_ns. */
 void skua__grant_on_pop(skua__grant *grant, int64_t delay_ns);
+/* Whether something was seen that may change a window: only an acknowledgement of its own can tell the new one. */
+bool skua__grant_is_due(const skua__grant *grant);
 /*
  * An acknowledgement is about to be sent; starved: a reader has nothing to receive now. Windows that are used up
  * while the reader starves double; the message window halves when messages wait too long.

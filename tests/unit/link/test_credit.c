@@ -65,6 +65,26 @@ test_credit_bytes_grow_without_the_senders_word(void **state) {
     assert_int_equal(grant.window_msgs, SKUA__WINDOW_MAX_MSGS);
 }
 
+static void
+test_credit_says_when_a_window_may_change(void **state) {
+    (void)state;
+    skua__grant grant;
+    skua__grant_init(&grant, 1000, 10, false);
+    skua__grant_on_receive(&grant, 749, false);
+    assert_false(skua__grant_is_due(&grant));
+    skua__grant_on_pop(&grant, 2 * SKUA__WINDOW_DELAY_US * SKUA_NS_PER_US);
+    assert_false(skua__grant_is_due(&grant)); /* its message window is fixed */
+    skua__grant_on_receive(&grant, 1, true);
+    assert_true(skua__grant_is_due(&grant));
+    skua__grant_adapt(&grant, false);
+    assert_false(skua__grant_is_due(&grant));
+    skua__grant_on_receive(&grant, 750, false);
+    assert_true(skua__grant_is_due(&grant));
+    skua__grant_init(&grant, 1000, 10, true);
+    skua__grant_on_pop(&grant, 2 * SKUA__WINDOW_DELAY_US * SKUA_NS_PER_US);
+    assert_true(skua__grant_is_due(&grant));
+}
+
 int
 main(void) {
     const struct CMUnitTest tests[] = {
@@ -72,6 +92,7 @@ main(void) {
         cmocka_unit_test(test_credit_grows_while_the_reader_starves),
         cmocka_unit_test(test_credit_shrinks_when_messages_wait),
         cmocka_unit_test(test_credit_bytes_grow_without_the_senders_word),
+        cmocka_unit_test(test_credit_says_when_a_window_may_change),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
