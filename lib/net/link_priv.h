@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MPL-2.0
-// The inside of handles and links, shared by handle.c, link.c, link_rx.c, link_zmq.c and group.c and by nobody else.
+// The inside of handles and links, shared by handle.c, batch.c, link.c, link_rx.c, link_zmq.c and group.c and by nobody else.
 #ifndef SKUA_NET_LINK_PRIV_H
 #define SKUA_NET_LINK_PRIV_H
 
@@ -220,7 +220,7 @@ void skua__link_note_ack(skua__link *link);
 skua_status skua__link_done(skua__link *link, uint64_t seq);
 bool skua__link_quick(const skua__link *link);
 
-/* batches; shared with group.c */
+/* batch.c; shared with group.c */
 bool skua__batch_fits(const skua__handle *handle, const skua__batch *batch, size_t size);
 bool skua__batch_add(skua__handle *handle, skua__batch *batch, uint8_t flags, const void *tag,
                      size_t tag_size, skua_msg *msg, size_t body_size);

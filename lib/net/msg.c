@@ -228,7 +228,7 @@ skua_msg_copy(const skua_msg *msg) {
     }
     memcpy(copy->tail, msg->tail, msg->tail_size);
     for (size_t i = 0; i < msg->frame_count; i++) {
-        const skua__frame *frame = &msg->frames[i];
+        const skua__msg_frame *frame = &msg->frames[i];
         if (skua__msg_grow(copy) != SKUA_OK) {
             return skua_msg_free(copy);
         }
@@ -268,7 +268,7 @@ skua__msg_grow(skua_msg *msg) {
     }
     size_t capacity = msg->frame_capacity < 8 ? 8 : SKUA_MSG_FRAMES_MAX;
     bool own = msg->frames == msg->own_frames;
-    skua__frame *frames =
+    skua__msg_frame *frames =
         skua__mem_resize(msg->hook, own ? NULL : msg->frames, capacity * sizeof *frames);
     if (!frames) {
         return SKUA_E_NO_MEMORY;
@@ -284,7 +284,7 @@ skua__msg_grow(skua_msg *msg) {
 void
 skua__msg_put(skua_msg *msg, skua__block *block, const void *data, size_t size) {
     assert(msg->frame_count < msg->frame_capacity);
-    msg->frames[msg->frame_count++] = (skua__frame){.block = block, .data = data, .size = size};
+    msg->frames[msg->frame_count++] = (skua__msg_frame){.block = block, .data = data, .size = size};
 }
 
 skua_status
@@ -339,7 +339,7 @@ skua_msg_append_frame(skua_msg *msg, const skua_msg *from, size_t frame) {
     if (frame >= from->frame_count) {
         return SKUA_E_BAD_ARGUMENT;
     }
-    const skua__frame *source = &from->frames[frame];
+    const skua__msg_frame *source = &from->frames[frame];
     if (!source->block) {
         return skua_msg_append(msg, source->data, source->size);
     }

@@ -77,7 +77,7 @@ void
 skua__msg_body_write(const skua_msg *msg, uint8_t *ret_body) {
     ret_body += skua__msg_head_write(msg, ret_body);
     for (size_t i = 0; i < msg->frame_count; i++) {
-        const skua__frame *frame = &msg->frames[i];
+        const skua__msg_frame *frame = &msg->frames[i];
         memcpy(ret_body, frame->data, frame->size);
         ret_body += frame->size;
     }

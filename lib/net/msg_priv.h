@@ -18,11 +18,11 @@ typedef struct skua__block {
     size_t headroom;                /* writable bytes of ours before the frame's, else 0 */
 } skua__block;
 
-typedef struct skua__frame {
+typedef struct skua__msg_frame {
     skua__block *block;  /* NULL: the bytes lie in the message's tail */
     const uint8_t *data; /* never NULL */
     size_t size;
-} skua__frame;
+} skua__msg_frame;
 
 typedef struct skua__property {
     char key[SKUA_MSG_PROPERTY_KEY_MAX_BYTES + 1];
@@ -41,7 +41,7 @@ struct skua_msg {
     char *topic_copy;           /* owned, or NULL */
     skua__block *home;          /* kept for topic's sake, or NULL */
     skua__property *properties; /* owned array of property_count, or NULL */
-    skua__frame *frames;        /* own_frames or an owned array */
+    skua__msg_frame *frames;    /* own_frames or an owned array */
     uint16_t frame_count;
     uint16_t frame_capacity;
     uint8_t property_count;
@@ -49,7 +49,7 @@ struct skua_msg {
     bool redelivered;
     bool plain;
     uint32_t tail_size;
-    skua__frame own_frames[SKUA__MSG_OWN_FRAMES];
+    skua__msg_frame own_frames[SKUA__MSG_OWN_FRAMES];
     uint8_t tail[]; /* small frames, and the topic that came with them */
 };
 

@@ -134,7 +134,7 @@ share_block(skua__block *block, const uint8_t *data, size_t size, zmq_msg_t *ret
 
 skua_status
 skua__msg_to_zmq(skua_msg *msg, const void *header, size_t header_size, zmq_msg_t *ret_zmq) {
-    const skua__frame *first = msg->frames;
+    const skua__msg_frame *first = msg->frames;
     if (skua__msg_is_simple(msg) && first->block && first->size > SKUA__MSG_INLINE_BYTES &&
         first->block->headroom >= header_size && skua__block_is_ours(first->block)) {
         /* Only the frame that a block was made for has its headroom in front, and no other holds that block. */
@@ -157,7 +157,7 @@ skua__msg_frame_to_zmq(const skua_msg *msg, size_t frame, zmq_msg_t *ret_zmq) {
     if (frame >= msg->frame_count) {
         return SKUA_E_BAD_ARGUMENT;
     }
-    const skua__frame *source = &msg->frames[frame];
+    const skua__msg_frame *source = &msg->frames[frame];
     if (source->block && source->size > SKUA__MSG_INLINE_BYTES) {
         return share_block(source->block, source->data, source->size, ret_zmq);
     }

@@ -304,6 +304,38 @@ test_reconnect_traffic_without_memory(void **state) {
     }
 }
 
+enum { STRANGE_BYTES = 200 };
+
+/* Random bytes, often behind a sound header, and now and then a HELLO. Returns the size. */
+static size_t
+strange_frame(skua__rand *rand, int i, uint8_t *bytes) {
+    size_t size = skua__rand_below(rand, STRANGE_BYTES);
+    for (size_t at = 0; at < size; at++) {
+        bytes[at] = (uint8_t)skua__rand_next(rand);
+    }
+    if (size >= SKUA__FRAME_HEADER_BYTES && i % 4) {
+        skua__frame header = {.type = (uint8_t)(1 + skua__rand_below(rand, 10)),
+                              .session = 7,
+                              .seq = skua__rand_below(rand, 10),
+                              .word = skua__rand_below(rand, 10)};
+        skua__frame_write(&header, bytes);
+    }
+    if (i % 5 == 0) {
+        skua__link_hello hello = {.version_min = 1,
+                                  .version_max = 1,
+                                  .kind = SKUA__SERVICE_PULL,
+                                  .name = "work",
+                                  .window_msgs = 10,
+                                  .peer_session = skua__rand_below(rand, 2)};
+        skua__frame header = {.type = SKUA__FRAME_HELLO, .session = 7, .word = 1};
+        skua__frame_write(&header, bytes);
+        size =
+            SKUA__FRAME_HEADER_BYTES + skua__hello_write(&hello, bytes + SKUA__FRAME_HEADER_BYTES,
+                                                         STRANGE_BYTES - SKUA__FRAME_HEADER_BYTES);
+    }
+    return size;
+}
+
 /* A stranger at a provider's port: random frames, half-true ones among them. */
 static void
 test_reconnect_strangers_do_no_harm(void **state) {
@@ -323,31 +355,8 @@ test_reconnect_strangers_do_no_harm(void **state) {
     fake_provider_endpoint(endpoint, sizeof endpoint);
     assert_int_equal(zmq_connect(stranger, endpoint), 0);
     for (int i = 0; i < 3000; i++) {
-        uint8_t bytes[200];
-        size_t size = skua__rand_below(&rand, sizeof bytes);
-        for (size_t at = 0; at < size; at++) {
-            bytes[at] = (uint8_t)skua__rand_next(&rand);
-        }
-        if (size >= SKUA__FRAME_HEADER_BYTES && i % 4) {
-            skua__frame header = {.type = (uint8_t)(1 + skua__rand_below(&rand, 10)),
-                                  .session = 7,
-                                  .seq = skua__rand_below(&rand, 10),
-                                  .word = skua__rand_below(&rand, 10)};
-            skua__frame_write(&header, bytes);
-        }
-        if (i % 5 == 0) {
-            skua__link_hello hello = {.version_min = 1,
-                                      .version_max = 1,
-                                      .kind = SKUA__SERVICE_PULL,
-                                      .name = "work",
-                                      .window_msgs = 10,
-                                      .peer_session = skua__rand_below(&rand, 2)};
-            skua__frame header = {.type = SKUA__FRAME_HELLO, .session = 7, .word = 1};
-            skua__frame_write(&header, bytes);
-            size = SKUA__FRAME_HEADER_BYTES +
-                   skua__hello_write(&hello, bytes + SKUA__FRAME_HEADER_BYTES,
-                                     sizeof bytes - SKUA__FRAME_HEADER_BYTES);
-        }
+        uint8_t bytes[STRANGE_BYTES];
+        size_t size = strange_frame(&rand, i, bytes);
         assert_true(zmq_send(stranger, bytes, size, i % 7 ? 0 : ZMQ_SNDMORE) >= 0);
     }
     zmq_send(stranger, "", 0, 0);
