@@ -163,7 +163,8 @@ bench_work(perf_bench *bench, const perf_case *what, const exec_work *work, cons
     perf_row *rows[EXEC_PEERS_MAX] = {NULL};
     for (size_t i = 0; i < peers->count; i++) {
         bool serial = peers->list[i] == &exec_peer_serial;
-        if (work->offers(peers->list[i]) && !(serial && what->workers > 1)) {
+        if (work->offers(peers->list[i]) && !(serial && what->workers > 1) &&
+            perf_wanted_impl(bench, peers->list[i]->name)) {
             rows[i] = perf_row_new(bench, what, peers->list[i]->name, work->unit);
         }
     }

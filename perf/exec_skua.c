@@ -35,30 +35,36 @@ enter(void *peer, skua_fn *fn, void *frame) {
 
 /* ---- fib ---- */
 
-typedef struct fib_frame {
+typedef struct fib_call {
     int n;
     uint64_t result;
-} fib_frame;
+} fib_call;
+
+static void fib_task(skua_worker w, void *arg);
+
+static uint64_t
+fib(skua_worker w, int n) {
+    if (n < 2) {
+        return (uint64_t)n;
+    }
+    fib_call left;
+    left.n = n - 1;
+    skua_spawn(&w, fib_task, &left);
+    uint64_t right = fib(w, n - 2);
+    return right + (skua_take_back(&w) ? fib(w, left.n) : left.result);
+}
 
 static void
-fib(skua_worker w, void *arg) {
-    fib_frame *frame = arg;
-    if (frame->n < 2) {
-        frame->result = (uint64_t)frame->n;
-        return;
-    }
-    fib_frame left = {.n = frame->n - 1}, right = {.n = frame->n - 2};
-    skua_spawn(&w, fib, &left);
-    fib(w, &right);
-    skua_sync(&w, fib, &left);
-    frame->result = left.result + right.result;
+fib_task(skua_worker w, void *arg) {
+    fib_call *call = arg;
+    call->result = fib(w, call->n);
 }
 
 static uint64_t
 run_fib(void *peer, int n) {
-    fib_frame frame = {.n = n};
-    enter(peer, fib, &frame);
-    return frame.result;
+    fib_call call = {.n = n};
+    enter(peer, fib_task, &call);
+    return call.result;
 }
 
 /* ---- nqueens ---- */

@@ -317,6 +317,7 @@ skua_sync_slow(skua_slot *slot) {
     uint32_t index = index_of(stack, slot);
     if (worker->overflow) {
         worker->overflow--;
+        stack->trap.top = slot + 1;
         attend(worker, index + 1);
         return slot + 1;
     }
@@ -345,6 +346,7 @@ skua_sync_slow(skua_slot *slot) {
     skua__a64_store(&stack->word, skua__deque_word(skua__deque_epoch(word), index, index),
                     memory_order_relaxed); /* relaxed: as above */
     worker->split = index;
+    stack->trap.top = slot;
     attend(worker, index);
     return slot;
 }

@@ -164,15 +164,14 @@ skua_spawn(skua_worker *w, skua_fn *fn, void *frame) {
     skua_slot *slot = w->top;
     skua_trap *trap = skua_worker_trap(*w);
     /* relaxed: a trap that is seen one spawn later is early enough. */
-    if (__builtin_expect(slot < __atomic_load_n(&trap->spawn_below, __ATOMIC_RELAXED), 1)) {
-        slot->fn = fn;
-        slot->frame = frame;
-        slot++;
-    } else {
-        slot = skua_spawn_slow(slot, fn, frame);
+    if (__builtin_expect(slot >= __atomic_load_n(&trap->spawn_below, __ATOMIC_RELAXED), 0)) {
+        w->top = skua_spawn_slow(slot, fn, frame);
+        return;
     }
-    trap->top = slot;
-    w->top = slot;
+    slot->fn = fn;
+    slot->frame = frame;
+    trap->top = slot + 1;
+    w->top = slot + 1;
 }
 
 /**
@@ -193,12 +192,10 @@ skua_take_back(skua_worker *w) {
         return true;
     }
     slot = skua_sync_slow(slot);
-    if (!slot) {
-        return true;
+    if (slot) {
+        w->top = slot;
     }
-    trap->top = slot;
-    w->top = slot;
-    return false;
+    return !slot;
 }
 
 /**
