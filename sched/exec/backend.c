@@ -61,14 +61,16 @@ estimate_local(void *ctx, const skua__backend_work *work) {
     (void)work;
     skua_exec *exec = ctx;
     uint64_t queued = 0;
-    if (skua__jobs_under_way(exec, &queued) < exec->worker_count) {
+    uint32_t workers = skua__target(exec);
+    workers = workers ? workers : 1; /* in a pause */
+    if (skua__jobs_under_way(exec, &queued) < workers) {
         return 0;
     }
     uint64_t job_ns =
         skua__a64_load(&exec->job_ns, memory_order_relaxed); /* relaxed: an estimate */
     job_ns = job_ns ? job_ns : LOCAL_FIRST_NS;
     /* Those that run are half done on average. */
-    return (int64_t)((queued * job_ns + job_ns / 2) / exec->worker_count);
+    return (int64_t)((queued * job_ns + job_ns / 2) / workers);
 }
 
 static skua_status

@@ -6,6 +6,7 @@
 
 #include "jobs.h"
 #include "park.h"
+#include "plan.h"
 
 #include <assert.h>
 #include <skua-int/atomic.h>
@@ -174,11 +175,24 @@ typedef struct skua__inbox {
     alignas(EXEC_CACHE_LINE) skua__aptr newest; /* pushed by anybody; see inject.c */
     skua__a32 has_listed;                       /* the list of this priority has jobs */
 } skua__inbox;
+/* How many workers there are to be; guarded by sleep_lock, but for the atomics. See resize.c. */
+typedef struct skua__sizes {
+    uint32_t most;    /* that resize may ask for */
+    uint32_t asked;   /* by open or resize */
+    uint32_t allowed; /* by quota and affinity, as last seen */
+    uint32_t spares;  /* that may be started besides */
+    bool paused;
+    bool follows;              /* the target follows allowed */
+    skua__a32 highest;         /* that target ever was: threads above it are spares */
+    skua__a32 target;          /* how many may be active now */
+    const char *quota_root;    /* see skua__quota_cpus() */
+    int64_t follow_every_ns;   /* at most so often the quota is read */
+    skua__a64 follow_again_ns; /* when it is read next; UINT64_MAX: never */
+} skua__sizes;
 
 struct skua_exec {
     const skua_allocator *hook;
     uint32_t fork_generation;
-    uint32_t worker_count;  /* without spares */
     uint32_t worker_places; /* with spares */
     uint32_t slots;
     int64_t spin_ns;
@@ -201,12 +215,25 @@ struct skua_exec {
     skua__a32 asleep;                             /* length of sleepers */
     skua__a32 places; /* workers whose thread was ever started: those that thieves look at */
     skua__a64 job_ns; /* learned run time of the pool's jobs; see backend.c */
-    skua__a32 active; /* workers that are not blocked, retired spares aside */
+    skua__a32 active; /* workers that are neither blocked nor retired */
 
     skua__mutex sleep_lock; /* guards sleepers, retired and the start of spares */
     skua__list sleepers;
     skua__list retired;
+
+    /* Placement; see victims.c. */
+    skua_topology *topology; /* our own copy; NULL: not known, and then there is no plan */
+    skua__plan plan;         /* of all places */
+    int32_t bind;            /* skua_bind, AUTO already decided */
+
+    skua__sizes sizes;
 };
+
+static inline uint32_t
+skua__target(const skua_exec *exec) {
+    /* relaxed: a hint; what is decided by it is looked at again under sleep_lock. */
+    return skua__a32_load(&exec->sizes.target, memory_order_relaxed);
+}
 
 /* worker.c */
 skua_status skua__worker_open(skua_exec *exec, uint32_t index, skua_error *err);
@@ -221,11 +248,45 @@ void skua__worker_run_stolen(skua__worker *worker, skua_slot *slot, uint32_t bas
 /* Tells sleepers and leapers that there is more work, unless somebody looks around already. */
 void skua__wake_for_work(skua_exec *exec, skua__worker *by);
 void skua__wake_all(skua_exec *exec);
+void skua__wake_all_locked(skua_exec *exec);
+/* Everything has ended, and nothing new may come. */
+bool skua__is_over(skua_exec *exec);
+/* Sleeps in the worker's parker, and counts the time. */
+void skua__sleep(skua__worker *worker, int64_t deadline_ns);
+/* Takes a worker out of the list of those that sleep or rest. */
+void skua__leave_list(skua_exec *exec, skua__worker *worker, bool sleeps);
 /* Jobs that wait or run; *ret_waiting are those that wait. */
 uint64_t skua__jobs_under_way(skua_exec *exec, uint64_t *ret_waiting);
 /* Gives this worker's place to a spare, and takes it back. */
 void skua__block_begin(skua__worker *worker);
 void skua__block_end(skua__worker *worker);
+
+/* resize.c */
+/* Sets the sizes of an executor that is being opened. */
+void skua__sizes_init(skua_exec *exec, const skua_exec_options *options, uint32_t workers);
+/* Gives the place of a worker that blocks to one that rests, or to a new spare. */
+void skua__stand_in_locked(skua_exec *exec);
+/* Ends a pause, because the executor closes. */
+void skua__run_to_the_end(skua_exec *exec);
+/* Puts a worker to rest if there are too many; returns when its place is needed again. Only with an empty stack. */
+void skua__rest(skua__worker *worker);
+/* Looks at quota and affinity, if that was not done lately. */
+void skua__follow(skua__worker *worker);
+void skua__follow_now(skua_exec *exec);
+
+/* bind.c */
+/*
+ * Takes over the topology (NULL: none), decides whether to bind, and plans the executor's places where it is known.
+ * The topology is taken in any case.
+ */
+skua_status skua__place_workers(skua_exec *exec, const skua_exec_options *options,
+                                skua_topology *topology, skua_error *err);
+/* Whether options need to know the machine, though workers is given: to bind, or because it has several nodes. */
+bool skua__needs_topology(const skua_exec_options *options);
+/* Binds the calling worker's thread, if its executor binds. */
+void skua__bind_here(const skua__worker *worker);
+/* Lets the worker's stack lie in its own node's memory, if its executor binds. */
+void skua__bind_stack(const skua__worker *worker);
 
 /* fork.c */
 /* Makes trouble for the worker's next spawn or sync, once per request. */

@@ -38,6 +38,13 @@ read_options(skua_exec_options *ret_options, const skua_exec_options *given, sku
         return SKUA_FAIL(err, SKUA_E_BAD_ARGUMENT, "stack_slots is %d; it may be 1 to %d",
                          (int)o->stack_slots, SKUA_EXEC_SLOTS_MAX);
     }
+    if (o->bind < SKUA_BIND_AUTO || o->bind > SKUA_BIND_ALWAYS || o->workers_max < 0 ||
+        o->workers_max > SKUA_EXEC_WORKERS_MAX ||
+        (o->workers_max > 0 && o->workers_max < o->workers)) {
+        return SKUA_FAIL(err, SKUA_E_BAD_ARGUMENT,
+                         "bind is %d and workers_max is %d; the most is 0, or from workers to %d",
+                         (int)o->bind, (int)o->workers_max, SKUA_EXEC_WORKERS_MAX);
+    }
     if (o->queue_tasks < SKUA_UNLIMITED || o->spin_us < SKUA_NONE || o->spin_us == SKUA_UNLIMITED) {
         return SKUA_FAIL(err, SKUA_E_BAD_ARGUMENT, "queue_tasks is %d and spin_us is %d",
                          (int)o->queue_tasks, (int)o->spin_us);
@@ -45,34 +52,27 @@ read_options(skua_exec_options *ret_options, const skua_exec_options *given, sku
     return SKUA_OK;
 }
 
-/* The workers of a topology; *ret_cpus is how many can run at once. */
+/* A copy of the given topology, or the machine's where it is needed; *ret_topology stays NULL where it is not. */
 static skua_status
-ask_topology(const skua_exec_options *options, uint32_t *ret_workers, skua_error *err) {
+take_topology(const skua_exec_options *options, skua_topology **ret_topology, skua_error *err) {
     if (options->topology) {
-        *ret_workers = skua_topology_workers(options->topology);
-        return SKUA_OK;
+        *ret_topology = skua__topology_copy(options->topology, options->allocator);
+        return *ret_topology ? SKUA_OK : SKUA_FAIL_MEMORY(err, "a copy of the topology");
     }
-    skua_topology *topology = NULL;
-    skua_status status =
-        skua_topology_new(&topology, SKUA_TOPOLOGY_OPTIONS(.allocator = options->allocator), err);
-    if (status == SKUA_OK) {
-        *ret_workers = skua_topology_workers(topology);
-        skua_topology_free(topology);
-    }
-    return status;
+    return skua__needs_topology(options)
+               ? skua_topology_new(ret_topology,
+                                   SKUA_TOPOLOGY_OPTIONS(.allocator = options->allocator), err)
+               : SKUA_OK;
 }
 
 static void
 fill_exec(skua_exec *exec, const skua_exec_options *options, uint32_t workers) {
-    uint32_t spares = options->spares == SKUA_NONE ? 0
-                      : options->spares            ? (uint32_t)options->spares
-                                                   : EXEC_SPARES_DEFAULT;
     int32_t spin_us = options->spin_us ? options->spin_us : EXEC_SPIN_US_DEFAULT;
     exec->hook = options->allocator ? options->allocator : skua_allocator_default();
     exec->fork_generation = skua__fork_generation();
-    exec->worker_count = workers;
-    exec->worker_places =
-        workers + spares > SKUA_EXEC_WORKERS_MAX ? SKUA_EXEC_WORKERS_MAX : workers + spares;
+    skua__sizes_init(exec, options, workers);
+    uint32_t places = exec->sizes.most + exec->sizes.spares;
+    exec->worker_places = places > SKUA_EXEC_WORKERS_MAX ? SKUA_EXEC_WORKERS_MAX : places;
     exec->slots = options->stack_slots ? (uint32_t)options->stack_slots : SKUA_EXEC_SLOTS_MAX;
     exec->spin_ns = spin_us == SKUA_NONE ? 0 : spin_us * SKUA_NS_PER_US;
     exec->queue_max = options->queue_tasks ? options->queue_tasks : SKUA_UNLIMITED;
@@ -97,6 +97,8 @@ free_exec(skua_exec *exec) {
     skua__mutex_fini(&exec->queue_lock);
     skua__mutex_fini(&exec->sleep_lock);
     skua__mem_free(hook, exec->workers);
+    skua__plan_fini(&exec->plan);
+    skua_topology_free(exec->topology);
     skua__mem_free(hook, exec);
 }
 
@@ -106,23 +108,27 @@ skua_exec_open(skua_exec **ret_exec, const skua_exec_options *given, skua_error 
     if (!ret_exec) {
         return SKUA_FAIL(err, SKUA_E_BAD_ARGUMENT, "ret_exec is NULL");
     }
+    skua_topology *topology = NULL;
     skua_status status = read_options(&options, given, err);
-    uint32_t workers = (uint32_t)options.workers;
-    if (status == SKUA_OK && workers == 0) {
-        status = ask_topology(&options, &workers, err);
+    if (status == SKUA_OK) {
+        status = take_topology(&options, &topology, err);
     }
     if (status != SKUA_OK) {
         return status;
     }
+    uint32_t workers =
+        options.workers ? (uint32_t)options.workers : skua_topology_workers(topology);
     workers = workers > SKUA_EXEC_WORKERS_MAX ? SKUA_EXEC_WORKERS_MAX : workers;
     skua_exec *exec = skua__mem_new(options.allocator, sizeof *exec);
     if (!exec) {
+        skua_topology_free(topology);
         return SKUA_FAIL_MEMORY(err, "an executor");
     }
     fill_exec(exec, &options, workers);
-    exec->workers = skua__mem_new_array(exec->hook, exec->worker_places, sizeof *exec->workers);
-    if (!exec->workers) {
-        status = SKUA_FAIL_MEMORY(err, "the executor's workers");
+    status = skua__place_workers(exec, &options, topology, err);
+    if (status == SKUA_OK) {
+        exec->workers = skua__mem_new_array(exec->hook, exec->worker_places, sizeof *exec->workers);
+        status = exec->workers ? SKUA_OK : SKUA_FAIL_MEMORY(err, "the executor's workers");
     }
     for (uint32_t i = 0; status == SKUA_OK && i < workers; i++) {
         status = skua__worker_open(exec, i, err);
@@ -150,6 +156,7 @@ skua_exec_close(skua_exec *exec) {
     }
     /* seq_cst C1: closing before the look at pending; pairs with seq_cst C1 in is_over() */
     skua__a32_store(&exec->closing, 1, memory_order_seq_cst);
+    skua__run_to_the_end(exec);
     skua__wake_all(exec);
     for (uint32_t i = 0; exec->workers && i < exec->worker_places; i++) {
         if (exec->workers[i].started) {
@@ -174,7 +181,7 @@ skua__exec_check(const skua_exec *exec) {
 
 uint32_t
 skua_exec_workers(const skua_exec *exec) {
-    return exec->worker_count;
+    return skua__target(exec);
 }
 
 /* ---- Run and submit ---- */
@@ -330,7 +337,9 @@ skua_exec_stats_get(skua_exec *exec, skua_exec_stats *ret_stats) {
         add_stats(&stats, &exec->workers[i]);
     }
     skua__jobs_under_way(exec, &stats.queued_tasks);
-    stats.spares = places - exec->worker_count;
+    /* relaxed: a figure */
+    uint32_t highest = skua__a32_load(&exec->sizes.highest, memory_order_relaxed);
+    stats.spares = places > highest ? places - highest : 0;
     return give_stats(ret_stats, &stats);
 }
 

@@ -191,7 +191,8 @@ static size_t
 fill_handful_locked(skua_exec *exec, skua__queue *queue, skua__jobs *handful) {
     skua_job *list[INJECT_HANDFUL];
     uint64_t listed = skua__a64_load(&exec->listed, memory_order_relaxed); /* relaxed: locked */
-    uint64_t most = listed / ((uint64_t)exec->worker_count * INJECT_HANDFUL_FROM);
+    uint32_t workers = skua__target(exec);
+    uint64_t most = listed / ((uint64_t)(workers ? workers : 1) * INJECT_HANDFUL_FROM);
     most = most < INJECT_HANDFUL ? most : INJECT_HANDFUL;
     for (uint32_t i = 0; i < EXEC_PRIORITIES; i++) {
         if (&exec->queues[i] != queue && exec->queues[i].head) {

@@ -388,6 +388,20 @@ skua__topology_is_real(const skua_topology *topology) {
     return !topology->pretended;
 }
 
+skua_topology *
+skua__topology_copy(const skua_topology *topology, const skua_allocator *hook) {
+    size_t n = topology->numa_count, pus = topology->pu_count;
+    skua_topology *copy = skua__mem_copy(hook, topology, sizeof *topology);
+    if (!copy) {
+        return NULL;
+    }
+    copy->hook = hook;
+    copy->pus = skua__mem_copy(hook, topology->pus, pus * sizeof *copy->pus);
+    copy->numas = skua__mem_copy(hook, topology->numas, n * sizeof *copy->numas);
+    copy->distances = skua__mem_copy(hook, topology->distances, n * n * sizeof *copy->distances);
+    return copy->pus && copy->numas && copy->distances ? copy : skua_topology_free(copy);
+}
+
 char *
 skua_topology_text_free(const skua_topology *topology, char *text) {
     return text ? skua__mem_free(topology->hook, text) : NULL;

@@ -118,6 +118,46 @@ skua__plan_victims(const skua__plan *plan, uint32_t worker) {
     return row_of(plan, worker);
 }
 
+/* ---- Looking around ---- */
+
+/* Sets the tour on the class that begins at first. */
+static void
+begin_class(skua__tour *tour, uint32_t first) {
+    uint32_t end = tour->row ? first : tour->count;
+    while (end < tour->count && tour->row[end].nearness == tour->row[first].nearness) {
+        end++;
+    }
+    tour->first = first;
+    tour->end = end;
+    tour->at = end > first ? skua__rand_below(tour->rand, end - first) : 0;
+    tour->left = end - first;
+}
+
+skua__tour
+skua__tour_begin(const skua__plan *plan, uint32_t worker, uint32_t workers, skua__rand *rand) {
+    skua__tour tour = {.rand = rand, .count = workers};
+    if (plan->victims) {
+        tour.row = skua__plan_victims(plan, worker);
+        tour.count = plan->workers - 1;
+    }
+    begin_class(&tour, 0);
+    return tour;
+}
+
+uint32_t
+skua__tour_next(skua__tour *tour) {
+    if (tour->left == 0) {
+        if (tour->end >= tour->count) {
+            return PLAN_TOUR_OVER;
+        }
+        begin_class(tour, tour->end);
+    }
+    tour->left--;
+    uint32_t i = tour->first + tour->at;
+    tour->at = i + 1 < tour->end ? tour->at + 1 : 0;
+    return tour->row ? tour->row[i].worker : i;
+}
+
 /* ---- Life ---- */
 
 skua_status

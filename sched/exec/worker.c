@@ -66,14 +66,19 @@ skua__wake_for_work(skua_exec *exec, skua__worker *by) {
 }
 
 void
-skua__wake_all(skua_exec *exec) {
-    skua__mutex_lock(&exec->sleep_lock);
+skua__wake_all_locked(skua_exec *exec) {
     SKUA_LIST_EACH(node, &exec->sleepers) {
         skua__unpark(&SKUA_CONTAINER_OF(node, skua__worker, sleeper)->parker);
     }
     SKUA_LIST_EACH(retired, &exec->retired) {
         skua__unpark(&SKUA_CONTAINER_OF(retired, skua__worker, sleeper)->parker);
     }
+}
+
+void
+skua__wake_all(skua_exec *exec) {
+    skua__mutex_lock(&exec->sleep_lock);
+    skua__wake_all_locked(exec);
     skua__mutex_unlock(&exec->sleep_lock);
 }
 
@@ -190,10 +195,10 @@ run_something(skua__worker *worker) {
         return true;
     }
     uint32_t places = places_of(exec);
-    uint32_t first = skua__rand_below(&worker->rand, places);
-    for (uint32_t i = 0; i < places; i++) {
-        skua__worker *victim = &exec->workers[(first + i) % places];
-        if (victim != worker && run_stolen(worker, victim)) {
+    skua__tour tour = skua__tour_begin(&exec->plan, worker->index, places, &worker->rand);
+    for (uint32_t i; (i = skua__tour_next(&tour)) != PLAN_TOUR_OVER;) {
+        skua__worker *victim = &exec->workers[i];
+        if (i < places && victim != worker && run_stolen(worker, victim)) {
             return true;
         }
     }
@@ -225,16 +230,16 @@ skua__jobs_under_way(skua_exec *exec, uint64_t *ret_waiting) {
 }
 
 /* Everything has ended, and nothing new may come: only jobs may submit while the executor closes. */
-static bool
-is_over(skua_exec *exec) {
+bool
+skua__is_over(skua_exec *exec) {
     uint64_t waiting;
     /* seq_cst C1: closing before the counts; pairs with seq_cst C1 in skua_exec_close() */
     return skua__a32_load(&exec->closing, memory_order_seq_cst) &&
            skua__jobs_under_way(exec, &waiting) == 0;
 }
 
-static void
-leave_list(skua_exec *exec, skua__worker *worker, bool sleeps) {
+void
+skua__leave_list(skua_exec *exec, skua__worker *worker, bool sleeps) {
     skua__mutex_lock(&exec->sleep_lock);
     if (!skua__list_empty(&worker->sleeper)) {
         skua__list_remove(&worker->sleeper);
@@ -245,11 +250,11 @@ leave_list(skua_exec *exec, skua__worker *worker, bool sleeps) {
     skua__mutex_unlock(&exec->sleep_lock);
 }
 
-static void
-sleep_until_woken(skua__worker *worker) {
+void
+skua__sleep(skua__worker *worker, int64_t deadline_ns) {
     int64_t from_ns = skua__clock_ns();
     skua__stat_add(worker, EXEC_STAT_PARKS, 1);
-    skua__park(&worker->parker, SKUA_NEVER_NS);
+    skua__park(&worker->parker, deadline_ns);
     skua__stat_add(worker, EXEC_STAT_IDLE_NS, (uint64_t)(skua__clock_ns() - from_ns));
 }
 
@@ -261,7 +266,7 @@ idle(skua__worker *worker) {
     skua__a32_add(&exec->searching, 1, memory_order_seq_cst);
     int64_t until_ns = exec->spin_ns > 0 ? skua__clock_ns() + exec->spin_ns : 0;
     bool found = false;
-    for (uint32_t looks = 0; !found && !is_over(exec); looks++) {
+    for (uint32_t looks = 0; !found && !skua__is_over(exec); looks++) {
         ask_all(worker);
         found = work_in_sight(exec);
         if (found || until_ns == 0 ||
@@ -283,10 +288,12 @@ idle(skua__worker *worker) {
         return;
     }
     ask_all(worker);
-    if (!work_in_sight(exec) && !is_over(exec)) {
-        sleep_until_woken(worker);
+    if (!work_in_sight(exec) && !skua__is_over(exec)) {
+        skua__follow(worker);
+        skua__sleep(worker, SKUA_NEVER_NS);
+        skua__follow(worker);
     }
-    leave_list(exec, worker, true);
+    skua__leave_list(exec, worker, true);
 }
 
 /* ---- Running ---- */
@@ -299,7 +306,7 @@ end_job(skua__worker *worker) {
     /* release C2: what the job did, its submits among it; pairs with acquire C2 in skua__jobs_under_way() */
     skua__a64_store(ended, count + 1, memory_order_release);
     /* seq_cst C1: pairs with seq_cst C1 in skua_exec_close(), which wakes all after it closed */
-    if (skua__a32_load(&exec->closing, memory_order_seq_cst) && is_over(exec)) {
+    if (skua__a32_load(&exec->closing, memory_order_seq_cst) && skua__is_over(exec)) {
         skua__wake_all(exec);
     }
 }
@@ -371,42 +378,17 @@ skua_worker_submit(skua_worker w, skua_job *job) {
     skua__wake_for_work(worker->exec, NULL);
 }
 
-/* A spare whose place is not needed any more sleeps in the list of retired ones. */
-static void
-retire(skua__worker *worker) {
-    skua_exec *exec = worker->exec;
-    skua__mutex_lock(&exec->sleep_lock);
-    bool surplus = skua__a32_load(&exec->active, memory_order_relaxed) > /* relaxed: locked */
-                   exec->worker_count;
-    if (surplus) {
-        skua__a32_sub(&exec->active, 1, memory_order_relaxed); /* relaxed: under the lock */
-        skua__list_push_front(&exec->retired, &worker->sleeper);
-    }
-    skua__mutex_unlock(&exec->sleep_lock);
-    if (!surplus) {
-        return;
-    }
-    skua__wake_for_work(exec, NULL); /* what we would have taken is somebody else's now */
-    bool linked = true;
-    while (linked && !is_over(exec)) {
-        sleep_until_woken(worker);
-        skua__mutex_lock(&exec->sleep_lock);
-        linked = !skua__list_empty(&worker->sleeper);
-        skua__mutex_unlock(&exec->sleep_lock);
-    }
-    leave_list(exec, worker, false);
-}
-
 static void *
 worker_main(void *arg) {
     skua__worker *worker = arg;
     skua_exec *exec = worker->exec;
     worker_here = worker;
-    while (!is_over(exec)) {
-        /* relaxed: a hint; retire() looks again under the lock. */
-        if (worker->index >= exec->worker_count &&
-            skua__a32_load(&exec->active, memory_order_relaxed) > exec->worker_count) {
-            retire(worker);
+    skua__bind_here(worker);
+    while (!skua__is_over(exec)) {
+        /* relaxed: a hint; skua__rest() looks again under the lock. */
+        if (worker->index >= skua__target(exec) &&
+            skua__a32_load(&exec->active, memory_order_relaxed) > skua__target(exec)) {
+            skua__rest(worker);
         }
         if (!run_something(worker)) {
             idle(worker);
@@ -427,18 +409,9 @@ skua__block_begin(skua__worker *worker) {
         return;
     }
     skua__mutex_lock(&exec->sleep_lock);
-    /* relaxed: under the lock. A spare that has not yet noticed that it could retire is as good as a new one. */
-    uint32_t active = skua__a32_sub(&exec->active, 1, memory_order_relaxed) - 1;
-    uint32_t places = skua__a32_load(&exec->places, memory_order_relaxed); /* relaxed: locked */
-    skua__list *node = active < exec->worker_count ? skua__list_pop_front(&exec->retired) : NULL;
-    bool stands_in = node != NULL;
-    if (node) {
-        skua__unpark(&SKUA_CONTAINER_OF(node, skua__worker, sleeper)->parker);
-    } else if (active < exec->worker_count && places < exec->worker_places) {
-        stands_in = skua__worker_open(exec, places, NULL) == SKUA_OK &&
-                    skua__worker_start(&exec->workers[places], NULL) == SKUA_OK;
-    }
-    skua__a32_add(&exec->active, stands_in ? 1 : 0, memory_order_relaxed); /* relaxed: locked */
+    /* relaxed: under the lock. A worker that has not yet noticed that it could retire is as good as a new one. */
+    skua__a32_sub(&exec->active, 1, memory_order_relaxed);
+    skua__stand_in_locked(exec);
     skua__mutex_unlock(&exec->sleep_lock);
 }
 
@@ -482,6 +455,7 @@ skua__worker_open(skua_exec *exec, uint32_t index, skua_error *err) {
     worker->rand.state = index;
     worker->stack_block = block;
     worker->stack = (skua__stack *)aligned;
+    skua__bind_stack(worker);
     skua__stack_init(worker, worker->stack);
     skua__list_init(&worker->sleeper);
     skua__list_init(&worker->leaper);

@@ -38,6 +38,15 @@ typedef void skua_fn(skua_worker w, void *frame);
 #define SKUA_EXEC_WORKERS_MAX 1024 /* workers of one executor, spares included */
 #define SKUA_EXEC_SLOTS_MAX 16000  /* forked calls that wait in one worker's stack at a time */
 
+/* Whether worker threads keep to a place. A floating thread is woken sooner; a bound one keeps to its memory and caches. */
+typedef enum skua_bind {
+    SKUA_BIND_AUTO =
+        0, /* to the CPUs of its NUMA node, on a real machine with several; else not at all */
+    SKUA_BIND_NEVER = 1, /* they float */
+    SKUA_BIND_ALWAYS =
+        2 /* each to one CPU, as skua_topology_plan_text() shows; needs the real machine */
+} skua_bind;
+
 typedef struct skua_exec_options {
     size_t size;
     const skua_allocator *allocator; /* NULL: the default */
@@ -50,7 +59,9 @@ typedef struct skua_exec_options {
         queue_tasks; /* submitted tasks that may wait; 0: SKUA_UNLIMITED (they lie in your memory) */
     int32_t
         spin_us; /* an idle worker looks around for so long before it sleeps; 0: 20; SKUA_NONE */
-    const char *name; /* of the threads, 9 characters are kept; NULL: "skua" */
+    const char *name;    /* of the threads, 9 characters are kept; NULL: "skua" */
+    int32_t bind;        /* skua_bind: whether threads keep to a place */
+    int32_t workers_max; /* the most that skua_exec_resize() may ask for; 0: the machine's CPUs */
 } skua_exec_options;
 
 #define SKUA_EXEC_OPTIONS(...)                                                                     \
@@ -97,7 +108,39 @@ SKUA_API SKUA_MUST_CHECK skua_status skua_exec_run(skua_exec *exec, skua_fn *fn,
                                                    skua_error *err);
 
 /**
- * The number of workers, without spares.
+ * Changes the number of workers while the executor lives. A worker too many ends the job that it runs first, then rests; a
+ * job that waits for another one never loses it. Threads that rest are kept, and cost nothing.
+ *
+ * workers: 1 to the workers_max option; 0: again as many as quota and affinity allow, followed live. (Left at 0 at
+ * open, the number follows them too: looked at when a worker falls asleep or wakes, at most once a second.)
+ * Returns: 0; SKUA_E_LIMIT, SKUA_E_CLOSED, SKUA_E_FORKED; SKUA_E_NO_MEMORY or SKUA_E_SYSTEM when not all could be
+ * started: then as many run as could.
+ * Threads: any, workers too. Blocks: never. Since 0.1.
+ */
+SKUA_API SKUA_MUST_CHECK skua_status skua_exec_resize(skua_exec *exec, uint32_t workers,
+                                                      skua_error *err);
+
+/**
+ * Lets no worker begin anything new: what runs goes on to its end, with the calls that it forked and the jobs that it waits
+ * for; submitted jobs wait. skua_exec_close() ends a pause.
+ *
+ * Returns: 0, SKUA_E_CLOSED, SKUA_E_FORKED.
+ * Threads: any, workers too. Blocks: never. Since 0.1.
+ */
+SKUA_API skua_status skua_exec_pause(skua_exec *exec);
+/** Ends a pause. Returns: as skua_exec_pause(). Threads: any, workers too. Blocks: never. Since 0.1. */
+SKUA_API skua_status skua_exec_resume(skua_exec *exec);
+
+/**
+ * The NUMA node that a worker's place belongs to, by the topology that the executor was opened with.
+ *
+ * Returns: an index for skua_topology_numa_at(); 0 when the executor knows no topology or has no such worker.
+ * Threads: any. Blocks: never. Since 0.1.
+ */
+SKUA_API uint32_t skua_exec_worker_numa(const skua_exec *exec, uint32_t worker);
+
+/**
+ * The number of workers that may run now, without spares; 0 in a pause.
  *
  * Returns: the number; there are no errors.
  * Threads: any. Blocks: never. Since 0.1.

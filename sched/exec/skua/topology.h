@@ -151,6 +151,38 @@ SKUA_API SKUA_MUST_CHECK skua_status skua_topology_plan_text(const skua_topology
 /** Frees a text of the two above. Takes NULL. Returns: NULL. Threads: any. Blocks: never. Since 0.1. */
 SKUA_API char *skua_topology_text_free(const skua_topology *topology, char *text);
 
+/* ---- Memory on a node ---- */
+
+/**
+ * Zeroed pages whose memory is taken from a NUMA node as long as it has some, whoever touches them first. Where the kernel
+ * has no such policy, or the topology is a pretended one, they are ordinary pages.
+ *
+ * numa: an index for skua_topology_numa_at(). size_bytes: is rounded up to whole pages.
+ * Returns: 0 and *ret_memory (the caller owns it: skua_numa_free()); SKUA_E_NO_MEMORY, SKUA_E_BAD_ARGUMENT.
+ * Threads: any. Blocks: never. Since 0.1.
+ */
+SKUA_API SKUA_MUST_CHECK skua_status skua_numa_alloc(const skua_topology *topology, uint32_t numa,
+                                                     size_t size_bytes, void **ret_memory,
+                                                     skua_error *err);
+/**
+ * Frees memory of skua_numa_alloc(); size_bytes is what was asked for. Takes NULL.
+ *
+ * Returns: NULL.
+ * Threads: any. Blocks: never. Since 0.1.
+ */
+SKUA_API void *skua_numa_free(void *memory, size_t size_bytes);
+
+/**
+ * The NUMA node on which the page of an address lies.
+ *
+ * memory: any mapped address; it is not read.
+ * Returns: 0 and *ret_numa, an index for skua_topology_numa_at(); SKUA_E_NOT_FOUND when nothing was written there yet;
+ * SKUA_E_UNSUPPORTED when the topology is a pretended one, or the kernel does not tell; SKUA_E_BAD_ARGUMENT.
+ * Threads: any. Blocks: never. Since 0.1.
+ */
+SKUA_API SKUA_MUST_CHECK skua_status skua_numa_of(const skua_topology *topology, const void *memory,
+                                                  uint32_t *ret_numa, skua_error *err);
+
 #ifdef __cplusplus
 }
 #endif
