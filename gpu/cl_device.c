@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { PLATFORMS_MAX = 16, DEVICES_OF_PLATFORM_MAX = SKUA_DEVICES_MAX };
+enum { DEVICES_OF_PLATFORM_MAX = SKUA_DEVICES_MAX };
 
 /* A value of fixed size; it stays as it is when the driver does not know the question. */
 static bool
@@ -78,8 +78,15 @@ numa_of(const skua__cl *cl, cl_device_id device) {
 }
 
 static void
-describe_device(const skua__cl *cl, cl_device_id device, const char *platform,
-                skua_device_info *ret) {
+ask_platform(const skua__cl *cl, cl_platform_id platform, char *ret, size_t capacity) {
+    char raw[1024] = "";
+    cl->get_platform_info(platform, CL_PLATFORM_NAME, sizeof raw - 1, raw, NULL);
+    tidy(ret, capacity, raw);
+}
+
+void
+skua__cl_describe_device(const skua__cl *cl, cl_platform_id platform, cl_device_id device,
+                         skua_device_info *ret) {
     cl_device_type type = 0;
     cl_bool unified = CL_FALSE, has_compiler = CL_FALSE;
     cl_uint units = 0, clock_mhz = 0, align_bits = 0;
@@ -112,7 +119,7 @@ describe_device(const skua__cl *cl, cl_device_id device, const char *platform,
                               .local_bytes = local,
                               .max_group = max_group};
     ret->has_uuid = ask(cl, device, CL_DEVICE_UUID_KHR, &ret->uuid, sizeof ret->uuid) ? 1 : 0;
-    snprintf(ret->platform, sizeof ret->platform, "%s", platform);
+    ask_platform(cl, platform, ret->platform, sizeof ret->platform);
     ask_text(cl, device, CL_DEVICE_NAME, ret->name, sizeof ret->name);
     ask_text(cl, device, CL_DEVICE_VENDOR, ret->vendor, sizeof ret->vendor);
     ask_text(cl, device, CL_DRIVER_VERSION, ret->driver, sizeof ret->driver);
@@ -121,9 +128,6 @@ describe_device(const skua__cl *cl, cl_device_id device, const char *platform,
 
 static void
 describe_platform(const skua__cl *cl, cl_platform_id platform, skua__device_list *list) {
-    char raw[1024] = "", name[SKUA_DEVICE_TEXT_BYTES];
-    cl->get_platform_info(platform, CL_PLATFORM_NAME, sizeof raw - 1, raw, NULL);
-    tidy(name, sizeof name, raw);
     cl_device_id ids[DEVICES_OF_PLATFORM_MAX];
     cl_uint found = 0;
     if (cl->get_device_ids(platform, CL_DEVICE_TYPE_ALL, DEVICES_OF_PLATFORM_MAX, ids, &found) !=
@@ -135,7 +139,7 @@ describe_platform(const skua__cl *cl, cl_platform_id platform, skua__device_list
             list->left_out++;
             continue;
         }
-        describe_device(cl, ids[i], name, &list->devices[list->count++]);
+        skua__cl_describe_device(cl, platform, ids[i], &list->devices[list->count++]);
     }
 }
 
@@ -162,10 +166,10 @@ skua__cl_describe(skua__device_list *ret_list) {
         snprintf(ret_list->reason, sizeof ret_list->reason, "libOpenCL.so.1 is not installed");
         return;
     }
-    cl_platform_id platforms[PLATFORMS_MAX];
+    cl_platform_id platforms[SKUA__CL_PLATFORMS_MAX];
     cl_uint found = 0;
-    cl_int status = cl.get_platform_ids(PLATFORMS_MAX, platforms, &found);
-    for (cl_uint i = 0; status == CL_SUCCESS && i < found && i < PLATFORMS_MAX; i++) {
+    cl_int status = cl.get_platform_ids(SKUA__CL_PLATFORMS_MAX, platforms, &found);
+    for (cl_uint i = 0; status == CL_SUCCESS && i < found && i < SKUA__CL_PLATFORMS_MAX; i++) {
         describe_platform(&cl, platforms[i], ret_list);
     }
     qsort(ret_list->devices, ret_list->count, sizeof ret_list->devices[0], compare_devices);

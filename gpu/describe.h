@@ -25,6 +25,9 @@ size_t skua__device_list_encode(const skua__device_list *list, uint64_t fingerpr
 bool skua__device_list_decode(skua__device_list *ret_list, uint64_t fingerprint,
                               const uint8_t *bytes, size_t size);
 
+/* Whether two descriptions are of one device, or of devices that nothing tells apart. Memory sizes drift: they do not count. */
+bool skua__device_same(const skua_device_info *a, const skua_device_info *b);
+
 /* ---- cl_device.c: asks OpenCL, in the calling process ---- */
 
 /* Loads OpenCL and describes every device. Fills *ret_list whatever happens; reason says what did. */
@@ -59,6 +62,8 @@ uint64_t skua__device_fingerprint(const skua__device_sources *sources);
 
 /* The folder for descriptions: given, or the user's cache folder. Returns false when there is none. */
 bool skua__device_cache_dir(const char *given, char *ret, size_t size);
+/* Makes dir and what is above it, as `mkdir -p` does. */
+void skua__make_folders(const char *dir);
 bool skua__device_cache_load(const char *dir, uint64_t fingerprint, skua__device_list *ret_list);
 /* Keeps a list, by writing aside and renaming. A failure is harmless: the next run looks again. */
 void skua__device_cache_save(const char *dir, uint64_t fingerprint, const skua__device_list *list);

@@ -155,9 +155,8 @@ skua__device_cache_load(const char *dir, uint64_t fingerprint, skua__device_list
     return found;
 }
 
-/* Makes dir and what is above it, as `mkdir -p` does. */
-static void
-make_folders(const char *dir) {
+void
+skua__make_folders(const char *dir) {
     char path[4096];
     if ((size_t)snprintf(path, sizeof path, "%s", dir) >= sizeof path) {
         return;
@@ -178,7 +177,7 @@ skua__device_cache_save(const char *dir, uint64_t fingerprint, const skua__devic
     if (!cache_path(dir, fingerprint, path, sizeof path)) {
         return;
     }
-    make_folders(dir);
+    skua__make_folders(dir);
     snprintf(aside, sizeof aside, "%s.XXXXXX", path);
     int fd = mkostemp(aside, O_CLOEXEC);
     if (fd < 0) {

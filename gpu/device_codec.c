@@ -5,6 +5,7 @@
 
 #include <skua-int/buf.h>
 #include <skua-int/hash.h>
+#include <string.h>
 
 static const uint8_t magic[8] = {'s', 'k', 'u', 'a', 'd', 'e', 'v', 1};
 
@@ -123,4 +124,11 @@ skua__device_list_decode(skua__device_list *ret_list, uint64_t fingerprint, cons
     }
     *ret_list = list;
     return true;
+}
+
+bool
+skua__device_same(const skua_device_info *a, const skua_device_info *b) {
+    return a->kind == b->kind && a->has_uuid == b->has_uuid &&
+           memcmp(a->uuid, b->uuid, sizeof a->uuid) == 0 && strcmp(a->name, b->name) == 0 &&
+           strcmp(a->platform, b->platform) == 0 && strcmp(a->driver, b->driver) == 0;
 }

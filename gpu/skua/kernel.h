@@ -15,7 +15,10 @@ extern "C" {
 
 typedef struct skua_buffer skua_buffer;
 
+#define SKUA_KERNEL_MAX_GLOBAL (UINT64_C(1) << 40) /* work-items in one dimension of a launch */
+
 enum {
+    SKUA_KERNEL_NAME_BYTES = 64, /* a kernel's name with its final 0 */
     SKUA_KERNEL_MAX_PARAMS = 32,
     SKUA_KERNEL_MAX_VALUE_BYTES = 128, /* of one SKUA_PARAM_VALUE: a double16 */
     SKUA_KERNEL_MAX_SOURCE_BYTES = 4 * 1024 * 1024,

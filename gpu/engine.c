@@ -1,0 +1,368 @@
+// SPDX-License-Identifier: MPL-2.0
+// The engine of a device: one thread that owns its queues, kernels and memory, takes launches from anybody, and hears
+// from the driver when their commands have ended. Nothing else touches the device: a kernel's arguments are state of its
+// object, and two threads that share one compute nonsense.
+#include "engine_priv.h"
+
+#include <skua-int/clock.h>
+#include <skua-int/fail.h>
+#include <skua-int/mem.h>
+#include <stdio.h>
+#include <string.h>
+
+static const int64_t ms_ns = 1000 * 1000;
+
+/* ---- The thread ---- */
+
+/* Opens the device anew; what was learned of the old context is gone. */
+static skua_status
+open_device(skua__engine *engine, skua_error *err) {
+    skua_status status = engine->driver->open(engine->driver_ctx, &engine->info, engine->ordinal,
+                                              engine->hook, &engine->dev, err);
+    if (status) {
+        engine->dev = NULL;
+        return status;
+    }
+    skua__blocks_init(&engine->blocks, engine->hook, engine->driver, engine->dev, &engine->info);
+    return SKUA_OK;
+}
+
+static void
+close_device(skua__engine *engine, bool abandon) {
+    if (engine->dev) {
+        engine->driver->close(engine->dev, abandon);
+        engine->dev = NULL;
+        skua__built_free_all(engine);
+    }
+}
+
+/* The oldest launch of the most urgent priority that waits, with ageing; NULL: none. It stays in its queue. */
+static skua__launch *
+next_launch(skua__engine *engine) {
+    static const int order[ENGINE_PRIORITIES] = {SKUA_PRIORITY_HIGH, SKUA_PRIORITY_NORMAL,
+                                                 SKUA_PRIORITY_LOW};
+    int chosen = -1;
+    for (int i = 0; i < ENGINE_PRIORITIES; i++) {
+        if (!skua__list_empty(&engine->queue[order[i]]) &&
+            (chosen < 0 || engine->passed[order[i]] >= ENGINE_AGEING)) {
+            chosen = order[i];
+        }
+    }
+    return chosen < 0 ? NULL : SKUA_CONTAINER_OF(engine->queue[chosen].next, skua__launch, link);
+}
+
+static void
+note_passed(skua__engine *engine, int32_t served) {
+    for (int i = 0; i < ENGINE_PRIORITIES; i++) {
+        engine->passed[i] =
+            i == served || skua__list_empty(&engine->queue[i]) ? 0 : engine->passed[i] + 1;
+    }
+}
+
+static void
+take_from_queue(skua__engine *engine, skua__launch *launch) {
+    skua__list_remove(&launch->link);
+    skua__mutex_lock(&engine->lock);
+    engine->waiting--;
+    skua__mutex_unlock(&engine->lock);
+}
+
+static void
+start_launches(skua__engine *engine) {
+    for (skua__launch *launch; !engine->failed && (launch = next_launch(engine)) != NULL;) {
+        if (!skua__run_has_room(engine, launch)) {
+            return;
+        }
+        take_from_queue(engine, launch);
+        note_passed(engine, launch->priority);
+        skua__run_start(engine, launch);
+    }
+}
+
+static void
+end_waiting(skua__engine *engine, skua_status status, const char *why) {
+    for (int i = 0; i < ENGINE_PRIORITIES; i++) {
+        while (!skua__list_empty(&engine->queue[i])) {
+            skua__launch *launch = SKUA_CONTAINER_OF(engine->queue[i].next, skua__launch, link);
+            take_from_queue(engine, launch);
+            skua__run_end(engine, launch,
+                          SKUA_FAIL(&launch->error, status,
+                                    "the launch of \"%s\" did not start: "
+                                    "%s",
+                                    launch->kernel->name, why));
+        }
+    }
+}
+
+static void
+flush_dirty(skua__engine *engine) {
+    for (int i = 0; i < SKUA__DEV_QUEUES && engine->dev; i++) {
+        if (engine->dirty[i]) {
+            engine->dirty[i] = false;
+            engine->driver->flush(engine->dev, (skua__dev_queue)i);
+        }
+    }
+}
+
+/* Takes what others have left here. Returns false when there was nothing. */
+static bool
+collect(skua__engine *engine, skua__list *landed) {
+    bool any = !skua__list_empty(&engine->landed);
+    for (skua__list *node; (node = skua__list_pop_front(&engine->landed)) != NULL;) {
+        skua__list_push_back(landed, node);
+    }
+    for (int i = 0; i < ENGINE_PRIORITIES; i++) {
+        for (skua__list *node; (node = skua__list_pop_front(&engine->inbox[i])) != NULL;) {
+            skua__list_push_back(&engine->queue[i], node);
+            any = true;
+        }
+    }
+    return any;
+}
+
+static void
+land(skua__engine *engine, skua__list *landed) {
+    for (skua__list *node; (node = skua__list_pop_front(landed)) != NULL;) {
+        skua__run_landed(engine, SKUA_CONTAINER_OF(node, skua__step, link));
+    }
+}
+
+/* When the oldest command under way will have taken too long. */
+static int64_t
+hang_deadline(const skua__engine *engine) {
+    int64_t first_ns = SKUA_NEVER_NS;
+    if (engine->hang_ns == SKUA_NEVER_NS) {
+        return first_ns;
+    }
+    SKUA_LIST_EACH(node, &engine->running) {
+        int64_t at_ns = SKUA_CONTAINER_OF(node, skua__launch, link)->stage_ns + engine->hang_ns;
+        first_ns = at_ns < first_ns ? at_ns : first_ns;
+    }
+    return first_ns;
+}
+
+/* Gives the device up for a while: whatever it had ends DEVICE_FAILED, and so does what waits. */
+static void
+quarantine(skua__engine *engine, const char *why) {
+    engine->failed = true; /* nothing starts meanwhile */
+    skua__list landed;
+    skua__list_init(&landed);
+    skua__mutex_lock(&engine->lock);
+    engine->quarantine_ns = skua__clock_ns() + ENGINE_QUARANTINE_MS * ms_ns;
+    skua__mutex_unlock(&engine->lock);
+    close_device(engine, true);
+    skua__mutex_lock(&engine->lock);
+    collect(engine, &landed);
+    skua__mutex_unlock(&engine->lock);
+    land(engine, &landed);
+    end_waiting(engine, SKUA_E_DEVICE_FAILED, why);
+    skua__blocks_fini(&engine->blocks);
+    memset(engine->dirty, 0, sizeof engine->dirty);
+    engine->failed = false;
+}
+
+/* Sees to it that there is a device before launches start. */
+static void
+revive(skua__engine *engine) {
+    if (engine->dev || !next_launch(engine)) {
+        return;
+    }
+    skua_error error;
+    if (open_device(engine, &error)) {
+        end_waiting(engine, SKUA_E_DEVICE_FAILED, error.message);
+        skua__mutex_lock(&engine->lock);
+        engine->quarantine_ns = skua__clock_ns() + ENGINE_QUARANTINE_MS * ms_ns;
+        skua__mutex_unlock(&engine->lock);
+    }
+}
+
+/* Waits for something to do, and takes it. Returns false when the engine is to end. */
+static bool
+wait_for_work(skua__engine *engine, skua__list *landed) {
+    int64_t hang_ns = hang_deadline(engine);
+    bool idle = skua__list_empty(&engine->running);
+    bool hangs = false;
+    skua__mutex_lock(&engine->lock);
+    bool any = collect(engine, landed);
+    while (!any && !hangs && !(engine->closing && idle)) {
+        hangs = !skua__cond_wait_until(&engine->wake, &engine->lock, hang_ns);
+        any = collect(engine, landed);
+    }
+    bool closing = engine->closing;
+    engine->counters.hangs += hangs && !any;
+    skua__mutex_unlock(&engine->lock);
+    if (hangs && !any) {
+        quarantine(engine, "the device hangs");
+    }
+    if (closing) {
+        end_waiting(engine, SKUA_E_CANCELLED, "its device is being closed");
+    }
+    return !closing || any || !skua__list_empty(&engine->running);
+}
+
+static void *
+engine_main(void *arg) {
+    skua__engine *engine = arg;
+    skua_error error = {0};
+    skua_status status = open_device(engine, &error);
+    skua__mutex_lock(&engine->lock);
+    engine->open_status = status;
+    engine->open_error = error;
+    engine->open_over = true;
+    skua__cond_broadcast(&engine->opened);
+    skua__mutex_unlock(&engine->lock);
+    skua__list landed;
+    skua__list_init(&landed);
+    while (status == SKUA_OK && wait_for_work(engine, &landed)) {
+        land(engine, &landed);
+        revive(engine);
+        start_launches(engine);
+        flush_dirty(engine);
+        if (engine->failed) {
+            quarantine(engine, "the device failed");
+        }
+    }
+    if (engine->dev) {
+        close_device(engine, false);
+        skua__blocks_fini(&engine->blocks);
+    }
+    return NULL;
+}
+
+/* ---- The calls ---- */
+
+static void
+engine_free(skua__engine *engine) {
+    skua__hash_fini(&engine->built);
+    skua__cond_fini(&engine->opened);
+    skua__cond_fini(&engine->wake);
+    skua__mutex_fini(&engine->lock);
+    skua__mem_free(engine->hook, engine->cache_dir);
+    skua__mem_free(engine->hook, engine);
+}
+
+static skua__engine *
+engine_new(const skua__engine_options *options) {
+    skua__engine *engine = skua__mem_new(options->hook, sizeof *engine);
+    if (!engine) {
+        return NULL;
+    }
+    engine->hook = options->hook;
+    engine->driver = options->driver;
+    engine->driver_ctx = options->driver_ctx;
+    engine->info = *options->info;
+    engine->ordinal = options->ordinal;
+    engine->depth = options->depth ? options->depth : ENGINE_DEPTH_DEFAULT;
+    int64_t hang_ms = options->hang_ms ? options->hang_ms : ENGINE_HANG_MS_DEFAULT;
+    engine->hang_ns = hang_ms < 0 ? SKUA_NEVER_NS : hang_ms * ms_ns;
+    engine->fork_generation = skua__fork_generation();
+    skua__mutex_init(&engine->lock);
+    skua__cond_init(&engine->wake);
+    skua__cond_init(&engine->opened);
+    skua__hash_init(&engine->built, options->hook);
+    skua__list_init(&engine->landed);
+    skua__list_init(&engine->running);
+    for (int i = 0; i < ENGINE_PRIORITIES; i++) {
+        skua__list_init(&engine->inbox[i]);
+        skua__list_init(&engine->queue[i]);
+    }
+    if (options->cache_dir && *options->cache_dir) {
+        engine->cache_dir = skua__mem_strdup(options->hook, options->cache_dir);
+        if (!engine->cache_dir) {
+            engine_free(engine);
+            return NULL;
+        }
+    }
+    return engine;
+}
+
+skua_status
+skua__engine_open(skua__engine **ret_engine, const skua__engine_options *options, skua_error *err) {
+    skua__engine *engine = engine_new(options);
+    if (!engine) {
+        return SKUA_FAIL_MEMORY(err, "the engine of a device");
+    }
+    skua_status status =
+        skua__thread_start(&engine->thread, "skua-device", engine_main, engine, err);
+    if (status) {
+        engine_free(engine);
+        return status;
+    }
+    skua__mutex_lock(&engine->lock);
+    while (!engine->open_over) {
+        skua__cond_wait(&engine->opened, &engine->lock);
+    }
+    skua__mutex_unlock(&engine->lock);
+    if (engine->open_status) {
+        skua__thread_join(engine->thread);
+        status = engine->open_status;
+        if (err) {
+            *err = engine->open_error;
+        }
+        engine_free(engine);
+        return status;
+    }
+    *ret_engine = engine;
+    return SKUA_OK;
+}
+
+skua__engine *
+skua__engine_close(skua__engine *engine) {
+    if (!engine || engine->fork_generation != skua__fork_generation()) {
+        return NULL;
+    }
+    skua__mutex_lock(&engine->lock);
+    engine->closing = true;
+    skua__cond_signal(&engine->wake);
+    skua__mutex_unlock(&engine->lock);
+    skua__thread_join(engine->thread);
+    engine_free(engine);
+    return NULL;
+}
+
+skua_status
+skua__engine_submit(skua__engine *engine, skua__launch *launch, skua_error *err) {
+    if (engine->fork_generation != skua__fork_generation()) {
+        return SKUA_FAIL(err, SKUA_E_FORKED,
+                         "device \"%s\" was opened before a fork(); open it in the child",
+                         engine->info.name);
+    }
+    launch->engine = engine;
+    skua_status status = SKUA_OK;
+    skua__mutex_lock(&engine->lock);
+    if (engine->quarantine_ns && skua__clock_ns() < engine->quarantine_ns) {
+        status = SKUA_E_DEVICE_FAILED;
+    } else if (engine->closing) {
+        status = SKUA_E_CLOSED;
+    } else if (engine->waiting >= ENGINE_QUEUE_MAX) {
+        status = SKUA_E_AGAIN;
+    } else {
+        engine->quarantine_ns = 0;
+        engine->waiting++;
+        skua__a32_add(&engine->under_way, 1, memory_order_relaxed); /* relaxed: a figure */
+        skua__list_push_back(&engine->inbox[launch->priority], &launch->link);
+        skua__cond_signal(&engine->wake);
+    }
+    skua__mutex_unlock(&engine->lock);
+    return status ? SKUA_FAIL(err, status, "device \"%s\" does not take a launch of \"%s\"",
+                              engine->info.name, launch->kernel->name)
+                  : SKUA_OK;
+}
+
+void
+skua__engine_cancel(skua__engine *engine, skua__launch *launch) {
+    (void)engine;
+    skua__a32_store(&launch->cancelled, 1, memory_order_relaxed); /* relaxed: see its comment */
+}
+
+uint32_t
+skua__engine_under_way(const skua__engine *engine) {
+    return skua__a32_load(&engine->under_way, memory_order_relaxed); /* relaxed: a figure */
+}
+
+void
+skua__engine_counters_get(skua__engine *engine, skua__engine_counters *ret) {
+    skua__mutex_lock(&engine->lock);
+    *ret = engine->counters;
+    skua__mutex_unlock(&engine->lock);
+}

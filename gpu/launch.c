@@ -1,0 +1,241 @@
+// SPDX-License-Identifier: MPL-2.0
+// A launch: checked against its kernel and copied, and its C function run on the cores.
+#include <skua-int/clock.h>
+#include <skua-int/fail.h>
+#include <skua-int/launch.h>
+#include <skua-int/mem.h>
+#include <skua/parallel.h>
+#include <string.h>
+
+enum {
+    VALUE_ALIGN = 16, /* of the copies of values, for any type that C has */
+};
+
+static bool
+is_memory(skua_param_kind kind) {
+    return kind == SKUA_PARAM_IN || kind == SKUA_PARAM_OUT || kind == SKUA_PARAM_INOUT;
+}
+
+static skua_status
+check_arg(const skua__kernel *kernel, uint32_t i, const skua_kernel_arg *arg, skua_error *err) {
+    skua_param_kind kind = kernel->params[i];
+    if (is_memory(kind)) {
+        return arg->data && arg->bytes && !arg->value
+                   ? SKUA_OK
+                   : SKUA_FAIL(err, SKUA_E_BAD_ARGUMENT,
+                               "argument %u of kernel \"%s\" is memory: give data and bytes", i,
+                               kernel->name);
+    }
+    bool good = !arg->data && arg->bytes &&
+                (kind == SKUA_PARAM_VALUE ? arg->value && arg->bytes <= SKUA_KERNEL_MAX_VALUE_BYTES
+                                          : !arg->value);
+    return good ? SKUA_OK
+                : SKUA_FAIL(err, SKUA_E_BAD_ARGUMENT, "argument %u of kernel \"%s\" is %s", i,
+                            kernel->name,
+                            kind == SKUA_PARAM_VALUE ? "a value: give value, and bytes up to 128"
+                                                     : "scratch memory: give bytes only");
+}
+
+static skua_status
+check_launch(const skua__kernel *kernel, const skua_launch *spec, skua_error *err) {
+    if (spec->dims > 3) {
+        return SKUA_FAIL(err, SKUA_E_BAD_ARGUMENT, "a launch has 1 to 3 dimensions, not %u",
+                         spec->dims);
+    }
+    for (uint32_t i = 0; i < (spec->dims ? spec->dims : 1); i++) {
+        if (spec->global[i] == 0 || spec->global[i] > SKUA_KERNEL_MAX_GLOBAL) {
+            return SKUA_FAIL(err, SKUA_E_BAD_ARGUMENT,
+                             "dimension %u of the launch of \"%s\" has %llu work-items; 1 to 2^40 "
+                             "are allowed",
+                             i, kernel->name, (unsigned long long)spec->global[i]);
+        }
+    }
+    if (spec->arg_count != kernel->param_count || (spec->arg_count && !spec->args)) {
+        return SKUA_FAIL(err, SKUA_E_BAD_ARGUMENT,
+                         "kernel \"%s\" has %u parameters, but the launch has %u arguments",
+                         kernel->name, kernel->param_count, spec->arg_count);
+    }
+    for (uint32_t i = 0; i < spec->arg_count; i++) {
+        skua_status status = check_arg(kernel, i, &spec->args[i], err);
+        if (status) {
+            return status;
+        }
+    }
+    return SKUA_OK;
+}
+
+static size_t
+value_room(size_t bytes) {
+    return (bytes + VALUE_ALIGN - 1) / VALUE_ALIGN * VALUE_ALIGN;
+}
+
+/* The launch, its arguments, steps and values lie in one block, in this order. */
+static skua__launch *
+allocate(const skua_allocator *hook, const skua_launch *spec, uint32_t steps,
+         unsigned char **ret_values) {
+    size_t values = 0;
+    for (uint32_t i = 0; i < spec->arg_count; i++) {
+        values += spec->args[i].value ? value_room(spec->args[i].bytes) : 0;
+    }
+    size_t head = sizeof(skua__launch) + spec->arg_count * sizeof(skua__launch_arg);
+    head = value_room(head);
+    size_t middle = value_room(steps * sizeof(skua__step));
+    skua__launch *launch = skua__mem_new(hook, head + middle + values);
+    if (launch) {
+        launch->steps = (skua__step *)(void *)((unsigned char *)launch + head);
+        *ret_values = (unsigned char *)launch + head + middle;
+    }
+    return launch;
+}
+
+skua_status
+skua__launch_new(const skua_allocator *hook, const skua__kernel *kernel, const skua_launch *given,
+                 skua__launch **ret_launch, skua_error *err) {
+    skua_launch spec;
+    if (!given || !SKUA_READ_OPTIONS(&spec, given)) {
+        return SKUA_FAIL(err, SKUA_E_BAD_ARGUMENT, "a launch needs its size set");
+    }
+    skua_status status = check_launch(kernel, &spec, err);
+    if (status) {
+        return status;
+    }
+    unsigned char *values = NULL;
+    skua__launch *launch = allocate(hook, &spec, 2 * spec.arg_count + 1, &values);
+    if (!launch) {
+        return SKUA_FAIL_MEMORY(err, "a launch");
+    }
+    launch->hook = hook;
+    launch->kernel = kernel;
+    launch->dims = spec.dims ? spec.dims : 1;
+    launch->arg_count = spec.arg_count;
+    launch->priority = spec.priority;
+    skua__list_init(&launch->link);
+    for (uint32_t i = 0; i < 3; i++) {
+        launch->global[i] = i < launch->dims ? spec.global[i] : 1;
+    }
+    for (uint32_t i = 0; i < spec.arg_count; i++) {
+        const skua_kernel_arg *from = &spec.args[i];
+        skua__launch_arg *arg = &launch->args[i];
+        arg->kind = kernel->params[i];
+        arg->host = from->data;
+        arg->bytes = from->bytes;
+        if (from->value) {
+            memcpy(values, from->value, from->bytes);
+            arg->value = values;
+            values += value_room(from->bytes);
+        }
+    }
+    *ret_launch = launch;
+    return SKUA_OK;
+}
+
+skua__launch *
+skua__launch_free(skua__launch *launch) {
+    if (launch) {
+        skua__mem_free(launch->hook, launch);
+    }
+    return NULL;
+}
+
+/* ---- On cores ---- */
+
+/* Scratch memory for one call of the function, behind one another. Returns false when there is none. */
+static bool
+take_scratch(const skua__launch *launch, void **args, void **ret_block) {
+    size_t bytes = 0;
+    for (uint32_t i = 0; i < launch->arg_count; i++) {
+        bytes += launch->args[i].kind == SKUA_PARAM_LOCAL ? value_room(launch->args[i].bytes) : 0;
+    }
+    unsigned char *at = bytes ? skua__mem_new(launch->hook, bytes) : NULL;
+    *ret_block = at;
+    for (uint32_t i = 0; i < launch->arg_count && at; i++) {
+        if (launch->args[i].kind == SKUA_PARAM_LOCAL) {
+            args[i] = at;
+            at += value_room(launch->args[i].bytes);
+        }
+    }
+    return !bytes || *ret_block;
+}
+
+static void
+note_code(skua__launch *launch, uint32_t code) {
+    uint32_t none = 0;
+    skua__a32_cas(&launch->code, &none, code, memory_order_relaxed); /* relaxed: read after all */
+}
+
+/* One piece of the work. The memory of an argument stays where the caller has it. */
+static void
+call_function(skua_worker w, uint64_t first, uint64_t end, void *arg) {
+    (void)w;
+    skua__launch *launch = arg;
+    if (skua__a32_load(&launch->cancelled, memory_order_relaxed)) { /* relaxed: see its comment */
+        return;
+    }
+    void *args[SKUA_KERNEL_MAX_PARAMS];
+    for (uint32_t i = 0; i < launch->arg_count; i++) {
+        args[i] =
+            launch->args[i].value ? (void *)(uintptr_t)launch->args[i].value : launch->args[i].host;
+    }
+    void *scratch = NULL;
+    if (!take_scratch(launch, args, &scratch)) {
+        note_code(launch, (uint32_t)SKUA_E_NO_MEMORY);
+        return;
+    }
+    skua_kernel_call call = {.size = sizeof call,
+                             .dims = launch->dims,
+                             .arg_count = launch->arg_count,
+                             .begin = first,
+                             .end = end,
+                             .args = args};
+    memcpy(call.global, launch->global, sizeof call.global);
+    int code = launch->kernel->fn(&call, launch->kernel->fn_arg);
+    if (code) {
+        note_code(launch, (uint32_t)code);
+    }
+    skua__mem_free(launch->hook, scratch);
+}
+
+/* What the calls together came to, in the launch's error. */
+static skua_status
+outcome_of(skua__launch *launch, skua_status status) {
+    int code = (int)skua__a32_load(&launch->code, memory_order_relaxed); /* relaxed: all returned */
+    if (status) {
+        return status;
+    }
+    if (skua__a32_load(&launch->cancelled, memory_order_relaxed)) { /* relaxed: see its comment */
+        return SKUA_FAIL(&launch->error, SKUA_E_CANCELLED, "the launch of \"%s\" was cancelled",
+                         launch->kernel->name);
+    }
+    if (code == SKUA_E_NO_MEMORY) {
+        return SKUA_FAIL_MEMORY(&launch->error, "a kernel's scratch memory");
+    }
+    return code ? SKUA_FAIL(&launch->error, SKUA_E_TASK_FAILED,
+                            "the function of kernel \"%s\" returned %d", launch->kernel->name, code)
+                : SKUA_OK;
+}
+
+static void
+run_on_cores(skua_worker w, skua_job *job) {
+    (void)w;
+    skua__launch *launch = SKUA_CONTAINER_OF(job, skua__launch, job);
+    int64_t start_ns = skua__clock_ns();
+    skua_status status = skua_parallel_for(launch->exec, 0, launch->global[0], 0, call_function,
+                                           launch, &launch->error);
+    launch->run_ns = skua__clock_ns() - start_ns;
+    launch->done(launch, outcome_of(launch, status));
+}
+
+skua_status
+skua__launch_on_cores(skua__launch *launch, skua_exec *exec, skua_error *err) {
+    if (!launch->kernel->fn) {
+        return SKUA_FAIL(err, SKUA_E_UNSUPPORTED, "kernel \"%s\" has no function for cores",
+                         launch->kernel->name);
+    }
+    launch->exec = exec;
+    skua_job_init(&launch->job, run_on_cores);
+    launch->job.priority = (uint8_t)launch->priority;
+    skua_status status = skua_exec_submit(exec, &launch->job);
+    return status ? SKUA_FAIL(err, status, "the executor does not take the launch of \"%s\"",
+                              launch->kernel->name)
+                  : SKUA_OK;
+}

@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: MPL-2.0
+// Launches: a registered kernel with arguments, on its way through a device's engine or the cores. For gpu and sched/pool.
+#ifndef SKUA_INT_LAUNCH_H
+#define SKUA_INT_LAUNCH_H
+
+#include <skua-int/atomic.h>
+#include <skua-int/device_driver.h>
+#include <skua-int/list.h>
+#include <skua/exec.h>
+#include <skua/kernel.h>
+
+/* ---- kernel.c ---- */
+
+enum { SKUA__KERNEL_DIGEST_BYTES = 32 };
+
+/* A kernel as it was registered: constant, and alive until no launch of it is under way. */
+typedef struct skua__kernel {
+    const skua_allocator *hook;
+    uint8_t digest[SKUA__KERNEL_DIGEST_BYTES]; /* SHA-256 of entry, options and text */
+    char name[SKUA_KERNEL_NAME_BYTES];
+    char *entry;
+    char *options; /* "" for none */
+    char *text;    /* the macros, then the source; NULL: only cores run it */
+    skua_param_kind params[SKUA_KERNEL_MAX_PARAMS];
+    uint32_t param_count;
+    bool guarded;
+    skua_kernel_fn fn; /* NULL: only devices run it */
+    void *fn_arg;
+    uint64_t local[3];
+    double work, bytes;
+} skua__kernel;
+
+/* Checks and copies a spec. Returns 0, SKUA_E_BAD_NAME, SKUA_E_BAD_ARGUMENT, SKUA_E_TOO_BIG, SKUA_E_NO_MEMORY. */
+skua_status skua__kernel_new(const skua_allocator *hook, const char *name,
+                             const skua_kernel_spec *spec, skua__kernel **ret_kernel,
+                             skua_error *err);
+skua__kernel *skua__kernel_free(skua__kernel *kernel);
+
+/* ---- launch.c ---- */
+
+typedef struct skua__engine skua__engine;
+typedef struct skua__launch skua__launch;
+
+typedef enum skua__step_kind {
+    SKUA__STEP_IN = 1,
+    SKUA__STEP_KERNEL = 2,
+    SKUA__STEP_OUT = 3,
+} skua__step_kind;
+
+/* One command of a launch, and where its end is noted. */
+typedef struct skua__step {
+    skua__dev_command command;
+    skua__list link; /* in the engine's landed list */
+    skua__launch *launch;
+    skua__step_kind kind;
+    skua_status status;
+} skua__step;
+
+/* One argument under way. */
+typedef struct skua__launch_arg {
+    skua_param_kind kind;
+    void *host;        /* memory: the caller's */
+    uint64_t bytes;    /* of memory, value or scratch */
+    const void *value; /* VALUE: our copy */
+    /* the engine's */
+    struct skua__block *block; /* device memory that it lies in meanwhile */
+    skua__dev_mem *shared;     /* or the host's memory as the device sees it */
+} skua__launch_arg;
+
+typedef enum skua__launch_stage {
+    SKUA__LAUNCH_QUEUED = 0,
+    SKUA__LAUNCH_IN = 1,      /* its inputs are being copied */
+    SKUA__LAUNCH_COMPUTE = 2, /* the kernel is in the queue */
+    SKUA__LAUNCH_OUT = 3,     /* its outputs are being copied */
+    SKUA__LAUNCH_ENDED = 4,
+} skua__launch_stage;
+
+/* Made by skua__launch_new(); lent to whoever runs it until done() is called, which may free it. */
+struct skua__launch {
+    skua__list link; /* the engine's */
+    const skua_allocator *hook;
+    const skua__kernel *kernel;
+    uint32_t dims, arg_count;
+    uint64_t global[3]; /* those above dims are 1 */
+    int32_t priority;   /* skua_priority */
+    /*
+     * Called once, on an engine's or an executor's thread, under no lock. status is also in error, with words, when it is
+     * not 0: SKUA_E_CANCELLED, SKUA_E_DEVICE_FAILED, SKUA_E_DEVICE_MEMORY, SKUA_E_KERNEL_BUILD, SKUA_E_TASK_FAILED...
+     */
+    void (*done)(skua__launch *launch, skua_status status);
+    void *done_arg;
+    skua_error error;
+    /* How long it took, filled before done(): of the copies and the kernel on the device's clock; on cores run_ns alone. */
+    int64_t in_ns, run_ns, out_ns;
+    uint64_t in_bytes, out_bytes; /* that were copied */
+    /* the runner's */
+    skua__engine *engine;
+    skua__a32 cancelled; /* relaxed throughout: a cancel that comes too late changes nothing */
+    skua__launch_stage stage;
+    skua_status status; /* the first failure of a step */
+    int64_t stage_ns;   /* when it entered its stage */
+    bool retried;       /* there was no memory for it once */
+    bool express;       /* all of its commands are in one queue */
+    uint32_t pending;   /* steps that have not landed */
+    uint32_t step_count;
+    skua__step *steps; /* 2 per argument and 1 */
+    skua_job job;      /* on cores */
+    skua_exec *exec;
+    skua__a32 code; /* what the first failing call of the C function returned */
+    skua__launch_arg args[];
+};
+
+/*
+ * Checks a launch against its kernel and copies it. Returns 0, or SKUA_E_BAD_ARGUMENT with words, SKUA_E_NO_MEMORY. The
+ * caller owns *ret_launch: skua__launch_free(), never while it is lent.
+ */
+skua_status skua__launch_new(const skua_allocator *hook, const skua__kernel *kernel,
+                             const skua_launch *spec, skua__launch **ret_launch, skua_error *err);
+skua__launch *skua__launch_free(skua__launch *launch);
+
+/* Runs a launch's C function on an executor, cut along its first dimension. Returns what skua_exec_submit() does. */
+skua_status skua__launch_on_cores(skua__launch *launch, skua_exec *exec, skua_error *err);
+
+/* ---- range.c ---- */
+
+/*
+ * Chooses groups: the wanted local sizes where they are given, else a fixed choice per number of dimensions (each new
+ * group size costs a compilation in some drivers), never above max_group in all. padded: global sizes are rounded up to
+ * whole groups; otherwise local sizes are made to divide them.
+ */
+void skua__range_fit(uint32_t dims, const uint64_t global[3], const uint64_t wanted[3],
+                     uint64_t max_group, bool padded, skua__dev_range *ret_range);
+
+/* ---- engine.c: one device and its thread ---- */
+
+typedef struct skua__engine_options {
+    const skua_allocator *hook; /* borrowed, as everything here until skua__engine_close() */
+    const skua__device_driver *driver;
+    void *driver_ctx;
+    const skua_device_info *info; /* copied */
+    uint32_t ordinal;             /* among devices with equal descriptions */
+    uint32_t depth;               /* launches whose copies may be under way at a time; 0: 3 */
+    const char *cache_dir;        /* for binaries; copied; NULL: none are kept */
+    int64_t hang_ms; /* a kernel that runs so long hangs; 0: 10,000; SKUA_UNLIMITED: none does */
+} skua__engine_options;
+
+typedef struct skua__engine_counters {
+    uint64_t launches, failures, hangs;
+    uint64_t builds, binaries_used; /* kernels built; of these, from kept binaries */
+    uint64_t build_ns;
+    uint64_t in_bytes, out_bytes, zero_copies;
+} skua__engine_counters;
+
+/*
+ * Opens the device on a thread of its own. Returns 0, or what the driver's open() did, SKUA_E_SYSTEM, SKUA_E_NO_MEMORY. The
+ * caller owns *ret_engine: skua__engine_close(). Blocks until the driver has answered.
+ */
+skua_status skua__engine_open(skua__engine **ret_engine, const skua__engine_options *options,
+                              skua_error *err);
+/* Launches that wait end SKUA_E_CANCELLED, those under way are waited for. Takes NULL; does nothing after a fork(). */
+skua__engine *skua__engine_close(skua__engine *engine);
+/*
+ * Lends a launch to the engine. Returns 0, and then done() is called once; else SKUA_E_CLOSED, SKUA_E_FORKED,
+ * SKUA_E_AGAIN (too many wait), SKUA_E_DEVICE_FAILED (in quarantine). Threads: any. Blocks: never.
+ */
+skua_status skua__engine_submit(skua__engine *engine, skua__launch *launch, skua_error *err);
+/* Asks that a launch that has not started end SKUA_E_CANCELLED. Not after its done(). Threads: any. */
+void skua__engine_cancel(skua__engine *engine, skua__launch *launch);
+/* Launches that were submitted and have not ended. */
+uint32_t skua__engine_under_way(const skua__engine *engine);
+void skua__engine_counters_get(skua__engine *engine, skua__engine_counters *ret);
+
+#endif

@@ -1,0 +1,209 @@
+// SPDX-License-Identifier: MPL-2.0
+// An engine on this machine's first OpenCL device, whichever that is: PoCL on a machine without a GPU. A test program
+// without one ends with 77, which Meson counts as skipped.
+#ifndef SKUA_CL_FIXTURE_H
+#define SKUA_CL_FIXTURE_H
+
+#include "test.h"
+
+#include <skua-int/clock.h>
+#include <skua-int/launch.h>
+#include <skua-int/thread.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { CL_FIXTURE_DEADLINE_MS = 60000 };
+
+static inline void
+cl_fixture_folder(char path[64]) {
+    strcpy(path, "/tmp/skua-kernels-XXXXXX");
+    assert_non_null(mkdtemp(path));
+}
+
+static inline void
+cl_fixture_remove_folder(const char *path) {
+    char command[128];
+    snprintf(command, sizeof command, "rm -rf '%s'", path);
+    assert_int_equal(system(command), 0);
+}
+
+/* The first usable device. Ends the program with 77 when there is none. */
+static inline void
+cl_fixture_device(skua_device_info *ret_info) {
+    skua_devices *devices = NULL;
+    assert_int_equal(
+        skua_devices_open(&devices, SKUA_DEVICES_OPTIONS(.cpu_devices = 1, .cache_dir = ""), NULL),
+        SKUA_OK);
+    size_t count = skua_devices_count(devices);
+    for (size_t i = 0; i < count; i++) {
+        *ret_info = (skua_device_info){.size = sizeof *ret_info};
+        assert_int_equal(skua_devices_at(devices, i, ret_info, NULL), SKUA_OK);
+        if (ret_info->usable) {
+            skua_devices_close(devices);
+            return;
+        }
+    }
+    fprintf(stderr, "skipped: %s\n", skua_devices_reason(devices));
+    skua_devices_close(devices);
+    exit(77);
+}
+
+static inline skua__engine *
+cl_fixture_open(const skua_device_info *info, const char *cache_dir) {
+    skua__engine *engine = NULL;
+    skua_error err = {0};
+    skua__engine_options options = {.driver = skua__cl_driver(),
+                                    .info = info,
+                                    .cache_dir = cache_dir,
+                                    .hang_ms = SKUA_UNLIMITED};
+    if (skua__engine_open(&engine, &options, &err)) {
+        fail_msg("%s", err.message);
+    }
+    return engine;
+}
+
+/* Counts launches that have ended, and keeps the last one's words. */
+typedef struct cl_waiter {
+    skua__mutex lock;
+    skua__cond changed;
+    uint32_t ended;
+    skua_status status;
+    skua_error error;
+} cl_waiter;
+
+static inline void
+cl_waiter_init(cl_waiter *waiter) {
+    memset(waiter, 0, sizeof *waiter);
+    skua__mutex_init(&waiter->lock);
+    skua__cond_init(&waiter->changed);
+}
+
+static inline void
+cl_waiter_fini(cl_waiter *waiter) {
+    skua__cond_fini(&waiter->changed);
+    skua__mutex_fini(&waiter->lock);
+}
+
+/* As done() of a launch whose done_arg is the waiter; the launch stays the test's. */
+static inline void
+cl_waiter_done(skua__launch *launch, skua_status status) {
+    cl_waiter *waiter = launch->done_arg;
+    skua__mutex_lock(&waiter->lock);
+    waiter->ended++;
+    if (status) {
+        waiter->status = status;
+        waiter->error = launch->error;
+    }
+    skua__cond_broadcast(&waiter->changed);
+    skua__mutex_unlock(&waiter->lock);
+}
+
+static inline skua_status
+cl_waiter_wait(cl_waiter *waiter, uint32_t ended) {
+    int64_t deadline_ns = skua__deadline_ns(CL_FIXTURE_DEADLINE_MS);
+    skua__mutex_lock(&waiter->lock);
+    while (waiter->ended < ended) {
+        assert_true(skua__cond_wait_until(&waiter->changed, &waiter->lock, deadline_ns));
+    }
+    skua_status status = waiter->status;
+    skua__mutex_unlock(&waiter->lock);
+    return status;
+}
+
+/* Runs one launch on the engine, or with engine NULL on exec, and waits for its end. */
+static inline skua_status
+cl_fixture_run(skua__engine *engine, skua_exec *exec, const skua__kernel *kernel,
+               const skua_launch *spec, skua_error *err) {
+    skua__launch *launch = NULL;
+    skua_status status = skua__launch_new(NULL, kernel, spec, &launch, err);
+    if (status) {
+        return status;
+    }
+    cl_waiter waiter;
+    cl_waiter_init(&waiter);
+    launch->done = cl_waiter_done;
+    launch->done_arg = &waiter;
+    status = engine ? skua__engine_submit(engine, launch, err)
+                    : skua__launch_on_cores(launch, exec, err);
+    if (status == SKUA_OK) {
+        status = cl_waiter_wait(&waiter, 1);
+        if (status && err) {
+            *err = waiter.error;
+        }
+    }
+    skua__launch_free(launch);
+    cl_waiter_fini(&waiter);
+    return status;
+}
+
+/* ---- saxpy: y = a x + y ---- */
+
+static const skua_param_kind saxpy_params[] = {SKUA_PARAM_INOUT, SKUA_PARAM_IN, SKUA_PARAM_VALUE};
+
+static const char saxpy_source[] =
+    "kernel void saxpy(global float *y, global const float *x, float a, SKUA_SIZE) {\n"
+    "    SKUA_GUARD();\n"
+    "    size_t i = get_global_id(0);\n"
+    "    y[i] = a * x[i] + y[i];\n"
+    "}\n";
+
+static inline int
+saxpy_fn(const skua_kernel_call *call, void *arg) {
+    (void)arg;
+    float *y = call->args[0];
+    const float *x = call->args[1];
+    float a;
+    memcpy(&a, call->args[2], sizeof a);
+    for (uint64_t i = call->begin; i < call->end; i++) {
+        y[i] = a * x[i] + y[i];
+    }
+    return 0;
+}
+
+static inline skua__kernel *
+saxpy_kernel(void) {
+    skua__kernel *kernel = NULL;
+    assert_int_equal(
+        skua__kernel_new(NULL, "saxpy",
+                         SKUA_KERNEL_SPEC(.source = saxpy_source, .params = saxpy_params,
+                                          .param_count = 3, .guarded = 1, .fn = saxpy_fn),
+                         &kernel, NULL),
+        SKUA_OK);
+    return kernel;
+}
+
+static inline skua_status
+saxpy_run(skua__engine *engine, skua_exec *exec, const skua__kernel *kernel, float *y,
+          const float *x, float a, size_t n, skua_error *err) {
+    skua_kernel_arg args[] = {{.data = y, .bytes = n * sizeof *y},
+                              {.data = (void *)(uintptr_t)x, .bytes = n * sizeof *x},
+                              {.value = &a, .bytes = sizeof a}};
+    return cl_fixture_run(
+        engine, exec, kernel,
+        SKUA_LAUNCH(.kernel = "saxpy", .global = {n}, .args = args, .arg_count = 3), err);
+}
+
+/* Runs a saxpy of n small numbers, shifted off its alignment, and checks each. */
+static inline void
+saxpy_check(skua__engine *engine, skua_exec *exec, const skua__kernel *kernel, size_t n,
+            size_t shift) {
+    float *y_block = aligned_alloc(128, ((n + shift) * sizeof *y_block + 127) / 128 * 128);
+    float *x_block = aligned_alloc(128, ((n + shift) * sizeof *x_block + 127) / 128 * 128);
+    float *y = y_block + shift, *x = x_block + shift;
+    for (size_t i = 0; i < n; i++) {
+        y[i] = (float)(i % 7);
+        x[i] = (float)(i % 11);
+    }
+    skua_error err = {0};
+    skua_status status = saxpy_run(engine, exec, kernel, y, x, 2, n, &err);
+    if (status) {
+        fail_msg("%s", err.message);
+    }
+    for (size_t i = 0; i < n; i++) {
+        assert_true(y[i] == 2 * (float)(i % 11) + (float)(i % 7));
+    }
+    free(x_block);
+    free(y_block);
+}
+
+#endif
