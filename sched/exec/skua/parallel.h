@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MPL-2.0
-// Loops over index ranges on an executor, cut into pieces by themselves as workers ask for more.
+// Loops over index ranges on an executor, cut into pieces by themselves as workers ask for more: for, reduce, scan.
 #ifndef SKUA_PARALLEL_H
 #define SKUA_PARALLEL_H
 
@@ -49,6 +49,42 @@ SKUA_API SKUA_MUST_CHECK skua_status skua_parallel_reduce(skua_exec *exec, uint6
                                                           uint64_t end, uint64_t grain,
                                                           const skua_reduce *reduce,
                                                           void *ret_value, skua_error *err);
+
+/*
+ * A scan: each index gets what all before it come to. Each piece but one is gone over twice, first by fold and then by
+ * scan, so it pays where a second core is idle. Whether it is inclusive or exclusive is the body of scan:
+ *
+ *     for (uint64_t i = first; i < end; i++) {
+ *         *sum += in[i];  out[i] = *sum;    inclusive; the other way round it is exclusive
+ *     }
+ */
+typedef struct skua_scan {
+    size_t size;          /* sizeof(skua_scan) */
+    size_t value_bytes;   /* 1 to SKUA_REDUCE_BYTES_MAX */
+    const void *identity; /* the value of an empty range; borrowed */
+    /* Folds the indices first to end - 1 into *value, which holds the identity. */
+    void (*fold)(skua_worker w, uint64_t first, uint64_t end, void *value, void *arg);
+    /* *left = *left and *right together; right stands after left. It must be associative. */
+    void (*combine)(void *left, const void *right, void *arg);
+    /* *value is what all before first come to: writes the results of first to end - 1, and makes it that of end. */
+    void (*scan)(skua_worker w, uint64_t first, uint64_t end, void *value, void *arg);
+    void *arg;
+} skua_scan;
+
+/**
+ * Scans first to end - 1. scan is called for pieces that together cover the range once each, with the right value before
+ * each; as in skua_parallel_reduce(), combine need not be commutative, and the cuts depend on nothing but range, grain and
+ * workers. With one worker it is one call of scan.
+ *
+ * grain: the fewest indices in a piece; 0: 1. scan: borrowed for the call. ret_value: that of the whole; may be NULL.
+ * Returns: 0 and *ret_value; SKUA_E_BAD_ARGUMENT, SKUA_E_NO_MEMORY, SKUA_E_CLOSED, SKUA_E_FORKED, and then scan was not
+ * called.
+ * Threads: any, workers too. Blocks: until all is done. Since 0.1.
+ */
+SKUA_API SKUA_MUST_CHECK skua_status skua_parallel_scan(skua_exec *exec, uint64_t first,
+                                                        uint64_t end, uint64_t grain,
+                                                        const skua_scan *scan, void *ret_value,
+                                                        skua_error *err);
 
 #ifdef __cplusplus
 }
