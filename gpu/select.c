@@ -160,8 +160,10 @@ skua_selector_add_backend(skua_selector *selector, const skua_select_backend *ba
         memcpy(found->name, read.name, strlen(read.name) + 1);
     }
     found->active = true;
+    found->move.linear = true;
     found->kind = read.kind;
-    found->launch_guess_ns = read.launch_ns;
+    found->launch_ns =
+        found->launch.samples ? skua__curve_ns(found->launch.log_ns) : read.launch_ns;
     found->bytes_per_s = read.bytes_per_s;
     found->flops = read.flops;
     *ret_backend = (uint32_t)(found - selector->backends);
@@ -250,9 +252,9 @@ move_ns(const skua__select_backend *backend, double bytes) {
         return 0;
     }
     uint32_t samples;
-    float log_ns;
-    if (skua__curve_predict(&backend->move, skua__curve_at((uint64_t)bytes), &log_ns, &samples)) {
-        return skua__curve_ns(log_ns);
+    int64_t ns;
+    if (skua__curve_predict_ns(&backend->move, skua__curve_at((uint64_t)bytes), &ns, &samples)) {
+        return ns;
     }
     return backend->bytes_per_s ? bounded_ns(bytes * 1e9 / (double)backend->bytes_per_s) : 0;
 }
@@ -263,16 +265,14 @@ skua__select_sum(const skua_selector *selector, const skua_select_work *work, ui
     const skua_select_place *where = &work->places[place];
     const skua__select_backend *backend = &selector->backends[where->backend];
     const skua__curve *curve = selector->kernels[work->kernel]->run[where->backend];
-    float log_ns;
     ret_term->backend = where->backend;
     ret_term->samples = 0;
     ret_term->known = 1;
     ret_term->wait_ns = where->wait_ns;
-    ret_term->launch_ns =
-        backend->launch.samples ? skua__curve_ns(backend->launch.log_ns) : backend->launch_guess_ns;
+    ret_term->launch_ns = backend->launch_ns;
     ret_term->move_ns = move_ns(backend, (double)where->missing_bytes * share);
-    if (curve && skua__curve_predict(curve, at, &log_ns, &ret_term->samples)) {
-        ret_term->run_ns = skua__curve_ns(log_ns);
+    if (curve && skua__curve_predict_ns(curve, at, &ret_term->run_ns, &ret_term->samples)) {
+        ret_term->known = 1;
     } else if (work->flops && backend->flops) {
         ret_term->run_ns = bounded_ns((double)work->flops * share * 1e9 / (double)backend->flops);
     } else {
@@ -331,16 +331,20 @@ explored(skua_selector *selector, const skua_select_decision *decision) {
         return -1;
     }
     int least = -1;
+    int64_t best_ns = decision->terms[decision->best].total_ns;
     uint32_t from = skua__rand_below(&selector->rand, decision->count); /* ties fall anywhere */
     for (uint32_t k = 0; k < decision->count; k++) {
         uint32_t i = (from + k) % decision->count;
         if (i != decision->best &&
+            decision->terms[i].total_ns / SKUA__SELECT_EXPLORE_TIMES <= best_ns &&
             (least < 0 || decision->terms[i].samples < decision->terms[least].samples)) {
             least = (int)i;
         }
     }
-    double waste_ns =
-        (double)(decision->terms[least].total_ns - decision->terms[decision->best].total_ns);
+    if (least < 0) {
+        return -1;
+    }
+    double waste_ns = (double)(decision->terms[least].total_ns - best_ns);
     double allowed_ns = selector->spent_ns * (double)options->explore_cost_permille / MAX_PERMILLE;
     if (selector->wasted_ns + waste_ns > allowed_ns) {
         return -1;
@@ -451,6 +455,7 @@ skua_selector_learn(skua_selector *selector, const skua_select_outcome *outcome,
     }
     if (read.launch_ns > 0) {
         near = skua__curve_node_learn(&backend->launch, read.launch_ns) && near;
+        backend->launch_ns = skua__curve_ns(backend->launch.log_ns);
     }
     if (read.move_ns > 0 && read.moved_bytes) {
         near = skua__curve_learn(&backend->move, skua__curve_at(read.moved_bytes), read.move_ns) &&

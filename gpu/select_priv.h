@@ -11,6 +11,8 @@
 enum {
     SKUA__CURVE_NODES = 128, /* one for each half octave of a 64-bit size */
     SKUA__CURVE_PER_OCTAVE = 2,
+    SKUA__SELECT_EXPLORE_TIMES =
+        4, /* what is predicted to take longer than so many times the best is not explored */
     SKUA__SELECT_TRIES = 3, /* of a backend that nothing is known of, for one kernel */
 };
 
@@ -24,8 +26,12 @@ typedef struct skua__curve_node {
 
 /* Time over size: nodes at half octaves, straight between them on logarithmic scales. Zeroed memory knows nothing. */
 typedef struct skua__curve {
+    bool
+        linear; /* of a transfer: for large sizes it is proportional to the size, and never steeper */
     uint64_t have[SKUA__CURVE_NODES / 64]; /* which nodes have samples */
     skua__curve_node nodes[SKUA__CURVE_NODES];
+    /* From each node to the next, when both have samples: ns as a polynomial of the way between them, 0 to 1. */
+    float between[SKUA__CURVE_NODES][3];
 } skua__curve;
 
 /* Where a size lies on a curve's axis, in nodes. 0 counts as 1. */
@@ -35,6 +41,11 @@ uint32_t skua__curve_nearest(float at);
 /* The predicted time's logarithm, or false when nothing is known. *ret_samples: of the nearest node. */
 bool skua__curve_predict(const skua__curve *curve, float at, float *ret_log_ns,
                          uint32_t *ret_samples);
+/* The same in ns, and quick where the nodes on both sides have samples. */
+bool skua__curve_predict_ns(const skua__curve *curve, float at, int64_t *ret_ns,
+                            uint32_t *ret_samples);
+/* What is derived from a node; for who has written it without skua__curve_learn(). */
+void skua__curve_refresh(skua__curve *curve, uint32_t node);
 /* Learns a time (above 0). Returns false when it was too far off to count fully. */
 bool skua__curve_learn(skua__curve *curve, float at, int64_t ns);
 /* The same for a single time that has no size. */
@@ -46,10 +57,10 @@ typedef struct skua__select_backend {
     char name[SKUA_SELECT_NAME_BYTES]; /* "": the slot is free */
     bool active;                       /* told in this run; else only read from the file */
     int32_t kind;
-    int64_t launch_guess_ns;
     uint64_t bytes_per_s, flops;
     skua__curve_node launch;
-    skua__curve move; /* over bytes */
+    int64_t launch_ns; /* what it says, or the guess */
+    skua__curve move;  /* over bytes */
 } skua__select_backend;
 
 typedef struct skua__select_kernel {

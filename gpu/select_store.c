@@ -176,7 +176,7 @@ read_node(skua__reader *reader) {
 static void
 read_curve(skua__reader *reader, skua__curve *ret) {
     uint32_t count = skua__read_u8(reader);
-    memset(ret, 0, sizeof *ret);
+    *ret = (skua__curve){.linear = ret->linear};
     for (uint32_t k = 0; k < count && !reader->failed; k++) {
         uint32_t i = skua__read_u8(reader);
         skua__curve_node node = read_node(reader);
@@ -185,6 +185,7 @@ read_curve(skua__reader *reader, skua__curve *ret) {
             return;
         }
         ret->nodes[i] = node;
+        skua__curve_refresh(ret, i);
         ret->have[i / 64] |= UINT64_C(1) << (i % 64);
     }
 }
@@ -195,6 +196,7 @@ read_backends(skua_selector *selector, skua__reader *reader, uint32_t count) {
         skua__select_backend *backend = &selector->backends[b];
         read_name(reader, backend->name);
         backend->launch = read_node(reader);
+        backend->move.linear = true;
         read_curve(reader, &backend->move);
         backend->kind = SKUA_SELECT_SIMD; /* until it is told */
         selector->backend_count = b + 1;

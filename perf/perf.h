@@ -84,7 +84,8 @@ typedef struct perf_bench {
     double seconds;
     const char *only; /* a word that one of the case's words must match; NULL: all cases */
     const char *impl; /* the one implementation that runs, for profiling; NULL: all */
-    perf_row *rows;   /* PERF_ROWS_MAX of them */
+    const char *trace, *record; /* files that select reads or writes; NULL: none */
+    perf_row *rows;             /* PERF_ROWS_MAX of them */
     int row_count;
     bool failed; /* some run gave no sample */
 } perf_bench;
@@ -147,6 +148,7 @@ void perf_mesh_bench(perf_bench *bench);
 void perf_task(perf_bench *bench);
 void perf_node(perf_bench *bench);
 void perf_exec(perf_bench *bench);
+void perf_select(perf_bench *bench);
 /* What perf_node starts: `skua-perf @node IMPL …`. */
 int perf_node_child(int argc, char **argv);
 

@@ -22,14 +22,15 @@ static const bench_entry benches[] = {
     {"task", perf_task, 0.8, "remote no-op tasks"},
     {"node", perf_node, 5, "a node's start, memory and idle CPU"},
     {"exec", perf_exec, 0.3, "the executor's works, against serial code, oneTBB and OpenMP"},
+    {"select", perf_select, 0, "regret of the device selector and of fixed policies"},
 };
 enum { BENCH_COUNT = sizeof benches / sizeof *benches };
 
 static int
 usage(FILE *file) {
-    fprintf(
-        file,
-        "usage: skua-perf BENCH [--json] [--runs N] [--seconds S] [--only WORD] [--impl NAME]\n\n");
+    fprintf(file,
+            "usage: skua-perf BENCH [--json] [--runs N] [--seconds S] [--only WORD] [--impl NAME]\n"
+            "                       [--trace FILE] [--record FILE]\n\n");
     for (size_t i = 0; i < BENCH_COUNT; i++) {
         fprintf(file, "  %-6s %s\n", benches[i].name, benches[i].help);
     }
@@ -38,7 +39,9 @@ usage(FILE *file) {
             "  --runs N     of each implementation, interleaved (%d)\n"
             "  --seconds S  of each run\n"
             "  --only WORD  cases with this word: pubsub, same-core, plain, ...\n"
-            "  --impl NAME  only this implementation, for profiling\n",
+            "  --impl NAME  only this implementation, for profiling\n"
+            "  --trace FILE  select: replay this recorded trace instead of simulated machines\n"
+            "  --record FILE  select: write the first machine's work as such a trace\n",
             PERF_RUNS);
     return 2;
 }
@@ -59,6 +62,10 @@ read_options(perf_bench *bench, bool *ret_json, int argc, char **argv) {
             bench->only = argv[++i];
         } else if (strcmp(argv[i], "--impl") == 0) {
             bench->impl = argv[++i];
+        } else if (strcmp(argv[i], "--trace") == 0) {
+            bench->trace = argv[++i];
+        } else if (strcmp(argv[i], "--record") == 0) {
+            bench->record = argv[++i];
         } else {
             return false;
         }

@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: MPL-2.0
+// How good the selector's choices are, on machines that exist on paper: seeds in, the same figures out, no clock.
+#include "test.h"
+
+#include "perf/select_stream.h"
+#include <math.h>
+#include <string.h>
+
+enum { MACHINES = 6, PIECES = 8000 };
+
+static stream_score
+score_of(stream *s, int32_t policy, uint64_t seed) {
+    stream_score score;
+    assert_non_null(s);
+    assert_true(stream_run(s, policy, seed, &score));
+    return score;
+}
+
+/* The bounds that the project promises: 95 % within a tenth of the best, at most 3 % lost in all. */
+static void
+test_regret_is_small_and_below_each_fixed_policy(void **state) {
+    (void)state;
+    uint64_t base = test_seed(100);
+    for (uint64_t seed = base; seed < base + MACHINES; seed++) {
+        stream *s =
+            sim_new(&(sim_options){.seed = seed, .items = PIECES, .noise = 0.1, .wait_noise = 0.1});
+        stream_score learned = score_of(s, SKUA_SELECT_LEARNED, seed);
+        assert_int_equal(learned.judged, PIECES);
+        assert_true(learned.within >= 0.95);
+        assert_true(learned.regret <= 0.03);
+        assert_true(learned.mean_regret <= 0.05);
+        assert_true(learned.explored <= PIECES / 20);
+        for (int32_t policy = SKUA_SELECT_FIVE_TIMES_PCIE; policy <= SKUA_SELECT_RANDOM; policy++) {
+            stream_score fixed = score_of(s, policy, seed);
+            assert_true(fixed.within < learned.within);
+            assert_true(fixed.regret > 3 * learned.regret);
+        }
+        sim_free(s);
+    }
+}
+
+/* Worse measurements make it no fool: twice the noise and waits that are half guessed. */
+static void
+test_regret_stays_small_when_measurements_are_bad(void **state) {
+    (void)state;
+    uint64_t base = test_seed(200);
+    for (uint64_t seed = base; seed < base + MACHINES; seed++) {
+        stream *s = sim_new(
+            &(sim_options){.seed = seed, .items = PIECES, .noise = 0.25, .wait_noise = 0.25});
+        stream_score learned = score_of(s, SKUA_SELECT_LEARNED, seed);
+        assert_true(learned.within >= 0.93);
+        assert_true(learned.regret <= 0.04);
+        sim_free(s);
+    }
+}
+
+static void
+test_regret_is_the_same_for_the_same_seed(void **state) {
+    (void)state;
+    stream_score scores[2];
+    for (int i = 0; i < 2; i++) {
+        stream *s = sim_new(&(sim_options){.seed = 5, .items = 1000, .noise = 0.1});
+        scores[i] = score_of(s, SKUA_SELECT_LEARNED, 9);
+        sim_free(s);
+    }
+    assert_memory_equal(&scores[0], &scores[1], sizeof scores[0]);
+}
+
+static void
+test_regret_of_a_recorded_trace_is_replayed(void **state) {
+    (void)state;
+    stream *s = sim_new(&(sim_options){.seed = 3, .items = 5000});
+    FILE *file = tmpfile();
+    assert_non_null(file);
+    assert_true(trace_write(s, file));
+    rewind(file);
+    stream *back = trace_read(file);
+    assert_non_null(back);
+    assert_int_equal(back->count, s->count);
+    assert_int_equal(back->warmup, 1000);
+    assert_int_equal(back->backend_count, STREAM_BACKENDS);
+    for (size_t i = 0; i < s->count; i++) {
+        assert_int_equal(back->items[i].units, s->items[i].units);
+        assert_string_equal(back->kernels[back->items[i].kernel], s->kernels[s->items[i].kernel]);
+        for (uint32_t b = 0; b < STREAM_BACKENDS; b++) {
+            assert_true(fabs(back->items[i].options[b].wait_ns - s->items[i].options[b].wait_ns) <=
+                        0.5);
+        }
+    }
+    stream_score learned = score_of(back, SKUA_SELECT_LEARNED, 1);
+    assert_int_equal(learned.judged, 4000);
+    assert_true(learned.within >= 0.9);
+    assert_true(score_of(back, SKUA_SELECT_ALWAYS_DEVICE, 1).within < learned.within);
+    trace_free(back);
+    sim_free(s);
+    fclose(file);
+}
+
+static void
+test_regret_refuses_traces_that_make_no_sense(void **state) {
+    (void)state;
+    static const char head[] = "piece,kernel,units,flops,bytes,elementwise,backend,kind,wait_ns,"
+                               "missing_bytes,launch_ns,move_ns,run_ns\n";
+    static const char good[] = "1,k,10,20,30,0,cores,simd,0,0,1,0,100\n";
+    static const char *const bad[] = {
+        "1,k,10,20,30,0,cores,simd,0,0,1,0\n",        /* a field is missing */
+        "1,k,10,20,30,0,cores,simd,0,0,1,0,100,5\n",  /* one too many */
+        "1,k,10,20,30,0,cores,quantum,0,0,1,0,100\n", /* no such kind */
+        "1,k,10,20,30,0,cores,simd,0,0,1,0,nan\n",    /* no number */
+        "1,k,10,20,30,0,cores,simd,0,0,1,0,-5\n",     /* before it began */
+        "1,k,10,20,30,0,cores,simd,0,0,1,0,1e300\n",  /* for ever */
+        "0,k,10,20,30,0,cores,simd,0,0,1,0,100\n",    /* the same piece on the same backend again */
+        "0,other,10,20,30,0,more,simd,0,0,1,0,100\n", /* the same piece, another kernel */
+        "0,a-name-that-is-longer-than-the-room-for-it,10,20,30,0,x,simd,0,0,1,0,1\n",
+    };
+    for (size_t i = 0; i <= sizeof bad / sizeof *bad; i++) {
+        FILE *file = tmpfile();
+        assert_non_null(file);
+        fprintf(file, "%s0,k,10,20,30,0,cores,simd,0,0,1,0,100\n", head);
+        fputs(i < sizeof bad / sizeof *bad ? bad[i] : good, file);
+        rewind(file);
+        stream *s = trace_read(file);
+        assert_true((s != NULL) == (i == sizeof bad / sizeof *bad));
+        trace_free(s);
+        fclose(file);
+    }
+    FILE *empty = tmpfile();
+    assert_null(trace_read(empty));
+    fclose(empty);
+}
+
+int
+main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_regret_is_small_and_below_each_fixed_policy),
+        cmocka_unit_test(test_regret_stays_small_when_measurements_are_bad),
+        cmocka_unit_test(test_regret_is_the_same_for_the_same_seed),
+        cmocka_unit_test(test_regret_of_a_recorded_trace_is_replayed),
+        cmocka_unit_test(test_regret_refuses_traces_that_make_no_sense),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
