@@ -77,9 +77,9 @@ fail_node(const strand *s, const skua__node *node, skua_status status, const cha
 /* Puts a ready node where every worker sees it. */
 static void
 offer(strand *s, skua__node *node) {
-    if (skua__nodes_push(s->stack, node)) {
-        spend_credit(s);
-    } else {
+    spend_credit(s); /* before a thief can see the node, end its strand and give the credit back */
+    if (!skua__nodes_push(s->stack, node)) {
+        s->credits++;
         node->link = s->spill;
         s->spill = node;
     }
