@@ -48,7 +48,7 @@ typedef struct fibre {
     const volatile void *held_at; /* held back until it was written held_writes times */
     uint32_t held_writes;
     uint32_t held_until; /* or this step has come */
-    uint32_t priority; /* the highest goes first; points of change use numbers under CHANGES_MAX */
+    int64_t priority;    /* the highest goes first; those that were lowered are at 0 or under */
     void *(*fn)(void *);
     void *arg;
     void *result;
@@ -70,7 +70,7 @@ static struct {
     uint32_t switch_one_in;
     uint32_t changes[CHANGES_MAX];
     uint32_t change_count;
-    uint32_t lowest; /* counts down: who spins gets it */
+    int64_t lowest; /* counts down: who spins gets it */
     uint32_t steps, alone;
     uint64_t switches;
     int64_t now_ns;
@@ -238,7 +238,7 @@ explore__fibre_new(void *(*fn)(void *), void *arg) {
     f->state = FIBRE_READY;
     f->fn = fn;
     f->arg = arg;
-    f->priority = CHANGES_MAX + 1000000 + skua__rand_below(&world.choices, 1000000);
+    f->priority = 1 + skua__rand_below(&world.choices, 1000000);
     memcpy(f->tls, tls_at_start, tls_bytes());
     f->view.clock[number] = 1;
     if (world.current >= 0) {
@@ -330,8 +330,7 @@ any_ready(bool held_too) {
 
 static void
 demote(void) {
-    world.fibres[world.current].priority =
-        world.lowest > CHANGES_MAX ? world.lowest-- : CHANGES_MAX;
+    world.fibres[world.current].priority = --world.lowest;
 }
 
 static int
@@ -385,7 +384,7 @@ explore__point(void) {
     if (world.by_priority) {
         for (uint32_t i = 0; i < world.change_count; i++) {
             if (world.changes[i] == world.steps) {
-                world.fibres[world.current].priority = i; /* in no order of time */
+                world.fibres[world.current].priority = -(int64_t)i; /* in no order of time */
             }
         }
         if (++world.alone > ALONE_MAX) {
@@ -470,7 +469,7 @@ explore__run(const explore_scenario *scenario, uint64_t seed, const explore_opti
     world.steps = world.alone = 0;
     world.switches = 0;
     world.now_ns = CLOCK_BASE_NS;
-    world.lowest = CHANGES_MAX + 900000;
+    world.lowest = -CHANGES_MAX;
     choose_strategy();
     explore__memory_reset();
     explore__posix_reset();

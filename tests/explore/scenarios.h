@@ -26,16 +26,21 @@ void tally_free(tally *t);
 /* scenarios_fork.c */
 void scenario_fork(void);
 void scenario_leap(void);
+void scenario_hungry(void);
 void scenario_full(void);
 void scenario_loop(void);
 
 /* scenarios_job.c */
 void scenario_inject(void);
 void scenario_park(void);
+void scenario_shed(void);
 void scenario_group(void);
 void scenario_help(void);
 void scenario_spare(void);
 void scenario_close(void);
+
+/* scenarios_graph.c */
+void scenario_graph(void);
 
 /* scenarios_future.c */
 void scenario_future(void);

@@ -123,6 +123,48 @@ scenario_leap(void) {
     tally_free(done);
 }
 
+/* ---- Asking ---- */
+
+static void
+set_flag(skua_worker w, void *frame) {
+    (void)w;
+    tally_add(frame);
+}
+
+static void
+do_nothing(skua_worker w, void *frame) {
+    (void)w, (void)frame;
+}
+
+/* Forks until somebody has taken the oldest fork: a request that is lost would never be made again (T1). */
+static void
+fork_until_taken(skua_worker w, void *frame) {
+    tally *taken = frame;
+    uint32_t count = 0;
+    skua_spawn(&w, set_flag, taken);
+    while (count == 0) {
+        skua_spawn(&w, do_nothing, NULL);
+        skua_sync(&w, do_nothing, NULL);
+        skua__mutex_lock(&taken->lock);
+        count = taken->count;
+        skua__mutex_unlock(&taken->lock);
+        skua__atomic_pause();
+    }
+    skua_sync(&w, set_flag, taken);
+}
+
+void
+scenario_hungry(void) {
+    skua_exec *exec = scenario_open(2 + (int32_t)explore_below(2), 0);
+    tally *taken = tally_new();
+    explore_check(skua_exec_run(exec, fork_until_taken, taken, NULL) == SKUA_OK, "run");
+    skua_exec_close(exec);
+    explore_check(taken->count == 1, "the oldest fork ran once");
+    tally_free(taken);
+}
+
+/* ---- Limits ---- */
+
 /* A stack of two slots: most calls run inside their spawn. */
 void
 scenario_full(void) {

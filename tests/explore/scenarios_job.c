@@ -110,6 +110,35 @@ scenario_park(void) {
     skua_exec_close(exec);
 }
 
+/* ---- What a worker submits ---- */
+
+/* Submits jobs that stay with this worker at first, then blocks until others have taken and run them all. */
+static void
+submit_and_block(skua_worker w, void *frame) {
+    (void)w;
+    submitter *s = frame;
+    for (uint32_t i = 0; i < s->count; i++) {
+        counted *c = new_counted(s->exec, run_counted, s->done);
+        c->job.priority = (uint8_t)explore_below(3);
+        explore_check(skua_exec_submit(s->exec, &c->job) == SKUA_OK, "submit");
+    }
+    if (explore_below(2)) {
+        tally_wait(s->done, s->count);
+    }
+}
+
+void
+scenario_shed(void) {
+    skua_exec *exec = scenario_open(2 + (int32_t)explore_below(2), 0);
+    submitter *s = explore_new(sizeof *s);
+    *s = (submitter){.exec = exec, .done = tally_new(), .count = 1 + explore_below(4)};
+    explore_check(skua_exec_run(exec, submit_and_block, s, NULL) == SKUA_OK, "run");
+    tally_wait(s->done, s->count);
+    skua_exec_close(exec);
+    explore_check(s->done->count == s->count, "every job once");
+    tally_free(s->done);
+}
+
 /* ---- Groups ---- */
 
 static void

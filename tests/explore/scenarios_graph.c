@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: MPL-2.0
+// Task graphs: each node once in each run, after all that has an edge to it, with what those wrote; and a run that is
+// cancelled ends all the same.
+#include "scenarios.h"
+
+#include <skua/graph.h>
+#include <string.h>
+
+enum {
+    NODES_MAX = 6,
+    RUNS = 2,
+};
+
+typedef struct step {
+    skua_graph_node node;
+    struct step *before[NODES_MAX];
+    uint32_t before_count;
+    uint32_t runs;
+    skua_graph *cancels; /* the graph that it cancels, or NULL */
+} step;
+
+typedef struct plan {
+    skua_graph graph;
+    skua_exec *exec;
+    step steps[NODES_MAX];
+    uint32_t count;
+    bool is_cancelled;
+} plan;
+
+static int32_t
+run_step(skua_worker w, void *arg) {
+    (void)w;
+    step *s = arg;
+    s->runs++;
+    for (uint32_t i = 0; i < s->before_count; i++) {
+        explore_check(s->before[i]->runs >= s->runs, "a node runs after what leads to it");
+    }
+    if (s->cancels) {
+        skua_graph_cancel(s->cancels, SKUA_E_LOST, "as the test wants");
+    }
+    return 0;
+}
+
+static void
+build(plan *p) {
+    skua_status status =
+        skua_graph_init(&p->graph, SKUA_GRAPH_OPTIONS(.allocator = explore_allocator()), NULL);
+    p->count = 3 + explore_below(NODES_MAX - 2);
+    for (uint32_t i = 0; status == SKUA_OK && i < p->count; i++) {
+        status = skua_graph_add(&p->graph, &p->steps[i].node, run_step, &p->steps[i], NULL, NULL);
+        for (uint32_t k = 0; status == SKUA_OK && k < i; k++) {
+            if (explore_below(2)) {
+                p->steps[i].before[p->steps[i].before_count++] = &p->steps[k];
+                status = skua_graph_edge(&p->graph, &p->steps[k].node, &p->steps[i].node, NULL);
+            }
+        }
+    }
+    explore_check(status == SKUA_OK && skua_graph_seal(&p->graph, NULL) == SKUA_OK, "a graph");
+    p->is_cancelled = explore_below(4) == 0;
+    if (p->is_cancelled) {
+        p->steps[explore_below(p->count)].cancels = &p->graph;
+    }
+}
+
+static void
+run_plan(skua_worker w, void *frame) {
+    (void)w;
+    plan *p = frame;
+    for (uint32_t run = 1; run <= RUNS; run++) {
+        skua_status status = skua_graph_run(&p->graph, p->exec, NULL);
+        explore_check(status == (p->is_cancelled ? SKUA_E_LOST : SKUA_OK), "the run's end");
+        for (uint32_t i = 0; i < p->count; i++) {
+            explore_check(p->is_cancelled ? p->steps[i].runs <= run : p->steps[i].runs == run,
+                          "each node once in each run");
+            if (p->is_cancelled) {
+                p->steps[i].runs = run;
+            }
+        }
+    }
+}
+
+void
+scenario_graph(void) {
+    plan *p = explore_new(sizeof *p);
+    p->exec = scenario_open(2, 1);
+    build(p);
+    if (explore_below(2)) {
+        explore_check(skua_exec_run(p->exec, run_plan, p, NULL) == SKUA_OK, "run");
+    } else {
+        run_plan((skua_worker){NULL}, p);
+    }
+    skua_exec_close(p->exec);
+    skua_graph_fini(&p->graph);
+}
