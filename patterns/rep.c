@@ -78,16 +78,14 @@ skua_rep_close(skua_rep *rep) {
         return NULL; /* the child of a fork() owns none of it */
     }
     const skua_allocator *hook = rep->handle.hook;
-    if (skua__handle_enter(&rep->handle, NULL) == SKUA_OK) {
-        rep->closing = true;
-        skua__rep_refuse_queue_locked(rep);
-        while (rep->loops || rep->start_posted) {
-            if (skua__handle_wait_locked(&rep->handle, SKUA_NEVER_NS) != SKUA_OK) {
-                break;
-            }
-        }
-        skua__handle_leave(&rep->handle);
+    skua__handle_lock(&rep->handle);
+    skua__handle_call_locked(&rep->handle);
+    rep->closing = true;
+    skua__rep_refuse_queue_locked(rep);
+    while (rep->loops || rep->start_posted) {
+        (void)skua__handle_wait_own_locked(&rep->handle, SKUA_NEVER_NS);
     }
+    skua__handle_leave(&rep->handle);
     skua__handle_close(&rep->handle, skua__deadline_ns(CLOSE_MS));
     /* Whoever dies with requests in the queue took them along; what a blocked reader left is gone by now. */
     skua__list *node;

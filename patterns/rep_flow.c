@@ -5,8 +5,6 @@
 
 #include <skua-int/clock.h>
 
-#include <assert.h>
-
 enum {
     LOOP_MAX_REQUESTS = 64
 }; /* a handler loop goes back to its runner after so many, so that others run too */
@@ -150,12 +148,11 @@ leave_loop_locked(skua_rep *rep) {
     skua__handle_wake_locked(&rep->handle); /* a close may wait for the last */
 }
 
-/* A close waits for the loops before it closes the handle: entering cannot fail. */
+/* A close waits for the loops before it closes the handle, and they also end when the node is closed: no question is asked. */
 static void
 enter(skua_rep *rep) {
-    skua_status status = skua__handle_enter(&rep->handle, NULL);
-    assert(status == SKUA_OK);
-    (void)status;
+    skua__handle_lock(&rep->handle);
+    skua__handle_call_locked(&rep->handle);
 }
 
 static void run_loop(void *arg);

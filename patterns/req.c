@@ -122,12 +122,12 @@ skua_req_close(skua_req *req) {
     const skua_allocator *hook = req->handle.hook;
     uint32_t position = 0;
     skua__ask *ask;
-    if (skua__handle_enter(&req->handle, NULL) == SKUA_OK) {
-        while ((ask = skua__ask_table_next(&req->asks, &position))) {
-            skua__req_cancel_ask(req, ask);
-        }
-        skua__handle_leave(&req->handle);
+    skua__handle_lock(&req->handle);
+    skua__handle_call_locked(&req->handle);
+    while ((ask = skua__ask_table_next(&req->asks, &position))) {
+        skua__req_cancel_ask(req, ask);
     }
+    skua__handle_leave(&req->handle);
     skua__handle_close(&req->handle, skua__deadline_ns(CLOSE_MS));
     skua__handle_fini(&req->handle);
     position = 0;

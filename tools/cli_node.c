@@ -76,8 +76,6 @@ cli_reason_text(int32_t reason) {
         return "restarted";
     case SKUA_LEAVE_EXPIRED:
         return "its certificate ran out";
-    case SKUA_LEAVE_REFUSED:
-        return "not acceptable";
     default:
         return "unknown";
     }

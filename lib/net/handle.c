@@ -196,6 +196,45 @@ on_provider(void *arg, skua__provider_event event, const skua__provider *provide
     skua__mutex_unlock(&inner->mutex);
 }
 
+/* A consumer that is dead would else be waited for, and hold up who waits for its room. */
+static void
+on_peer_left(void *arg, const skua__uuid *peer, uint64_t incarnation) {
+    skua__handle *handle = arg;
+    struct skua__handle_inner *inner = handle->inner;
+    skua__mutex_lock(&inner->mutex);
+    if (handle->ops->provider && !inner->ending) {
+        SKUA_LIST_EACH(node, &inner->links) {
+            skua__link *link = SKUA_CONTAINER_OF(node, skua__link, node);
+            if (skua__uuid_equal(&link->peer.node, peer) && link->peer.incarnation <= incarnation) {
+                skua__link_down(link, SKUA__DOWN_PEER_LOST);
+            }
+        }
+        skua__handle_pump_locked(handle);
+    }
+    skua__handle_call_locked(handle);
+    skua__handle_leave(handle);
+}
+
+static void
+on_node_closing(void *arg) {
+    skua__handle *handle = arg;
+    skua__mutex_lock(&handle->inner->mutex);
+    handle->inner->node_closed = true;
+    skua__handle_wake_locked(handle);
+    skua__handle_call_locked(handle);
+    skua__handle_leave(handle);
+}
+
+static skua_status
+listen_to_node(skua__handle *handle, skua_error *err) {
+    struct skua__handle_inner *inner = handle->inner;
+    inner->listener =
+        (skua__node_listener){.left = on_peer_left, .closing = on_node_closing, .arg = handle};
+    skua_status status = skua__node_listen(handle->node, &inner->listener, err);
+    inner->listens = status == SKUA_OK;
+    return status;
+}
+
 skua_status
 skua__handle_open(skua__handle *handle, skua_node *node, const char *name,
                   const skua__pattern_ops *ops, const skua__handle_options *options,
@@ -232,6 +271,7 @@ skua__handle_open(skua__handle *handle, skua_node *node, const char *name,
         status = skua__node_source_new(node, inner->epfd, skua__handle_on_source, handle,
                                        &inner->source, err);
     }
+    status = status ? status : listen_to_node(handle, err);
     if (status == SKUA_OK && handle->options.plain.endpoint) {
         status = skua__plain_attach(handle, err);
     }
@@ -332,6 +372,9 @@ skua__handle_close(skua__handle *handle, int64_t deadline_ns) {
     /* These wait for callbacks, which take the lock. */
     if (inner->offered) {
         skua__node_withdraw(handle->node, inner->offer);
+    }
+    if (inner->listens) {
+        skua__node_unlisten(handle->node, &inner->listener);
     }
     inner->watch = skua__node_unwatch(handle->node, inner->watch);
     inner->source = skua__node_source_free(inner->source);

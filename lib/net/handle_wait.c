@@ -254,7 +254,7 @@ poll_unlocked(skua__handle *handle, int64_t at_ns) {
     int64_t now_ns = at_ns == SKUA_NEVER_NS ? 0 : skua__clock_ns();
     int64_t left_ns = at_ns - now_ns;
     bool timed = at_ns != SKUA_NEVER_NS;
-    if (timed && left_ns >= SKUA__FAR_NS && inner->source) {
+    if (timed && left_ns >= SKUA__FAR_NS && inner->source && !inner->node_closed) {
         set_alarm(inner, at_ns, now_ns);
         timed = false;
     } else if (timed && left_ns > 0) {
@@ -297,13 +297,25 @@ skua__handle_wait_step(skua__handle *handle, int64_t deadline_ns) {
     return SKUA_OK;
 }
 
+/* Whether calls are to end with SKUA_E_CLOSED. */
+static bool
+is_over(const skua__handle *handle) {
+    const struct skua__handle_inner *inner = handle->inner;
+    return inner->closing || (inner->node_closed && !handle->ops->outlives_node);
+}
+
 skua_status
 skua__handle_wait_locked(skua__handle *handle, int64_t deadline_ns) {
-    if (handle->inner->closing) {
+    if (is_over(handle)) {
         return SKUA_E_CLOSED;
     }
     skua_status status = skua__handle_wait_step(handle, deadline_ns);
-    return handle->inner->closing ? SKUA_E_CLOSED : status;
+    return is_over(handle) ? SKUA_E_CLOSED : status;
+}
+
+skua_status
+skua__handle_wait_own_locked(skua__handle *handle, int64_t deadline_ns) {
+    return skua__handle_wait_step(handle, deadline_ns);
 }
 
 skua_status
@@ -348,7 +360,7 @@ set_readable(skua__handle *handle) {
     struct skua__handle_inner *inner = handle->inner;
     bool readable = handle->ops->readable ? handle->ops->readable(handle)
                                           : !skua__list_empty(&inner->queue) || inner->plain_first;
-    if (readable || inner->closing) {
+    if (readable || is_over(handle)) {
         set_event(inner->ready_fd, &inner->ready_set);
     } else {
         clear_event(inner->ready_fd, &inner->ready_set);

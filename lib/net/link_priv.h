@@ -157,13 +157,16 @@ struct skua__handle_inner {
     int kick_fd;  /* eventfd: the leader is to look again */
     int user_fd;  /* epoll of epfd and ready_fd */
     bool ready_set, kick_set;
-    bool leader;         /* somebody polls without the lock */
-    bool lame;           /* some link is */
-    bool pumping;        /* inside pump: ops must not pump again */
-    uint32_t waiters;    /* followers */
-    uint32_t callers;    /* inside enter … leave */
-    uint32_t holds;      /* work outside the lock that closing waits for */
-    bool closing;        /* no new calls */
+    bool leader;      /* somebody polls without the lock */
+    bool lame;        /* some link is */
+    bool pumping;     /* inside pump: ops must not pump again */
+    uint32_t waiters; /* followers */
+    uint32_t callers; /* inside enter … leave */
+    uint32_t holds;   /* work outside the lock that closing waits for */
+    bool closing;     /* no new calls */
+    bool node_closed; /* the node's thread does nothing for us any more */
+    bool listens;
+    skua__node_listener listener;
     bool ending;         /* waiters leave too */
     int64_t timer_at_ns; /* of ops->timer */
     int64_t upkeep_at_ns;

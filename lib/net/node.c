@@ -320,6 +320,7 @@ init_empty(skua_node *node) {
     skua__list_init(&node->links);
     skua__list_init(&node->introductions);
     skua__list_init(&node->watches);
+    skua__list_init(&node->listeners);
     skua__record_init(&node->record, node->hook);
     skua__record_init(&node->announced, node->hook);
     skua__dial_limiter_init(&node->limiter, SKUA__DIALS_MAX);
@@ -439,6 +440,7 @@ end(void *arg) {
     skua__control_bye(node);
     skua__beacon_send(node, SKUA__BEACON_BYE);
     node->stopping = true;
+    skua__listeners_closing(node);
 }
 
 skua_node *

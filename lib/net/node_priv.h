@@ -210,6 +210,7 @@ struct skua_node {
     int64_t served_tokens_milli, served_at_ns;
     int64_t sweep_at_ns;
     skua__list watches;
+    skua__list listeners;
     skua__record announced; /* what watches and peers were told of us */
     skua__control_receiver receivers[SKUA__CONTROL_CHANNELS];
     uint8_t *scratch;        /* SKUA__CONTROL_MAX bytes for a frame to send */
@@ -345,6 +346,10 @@ void skua__services_tick(skua_node *node);
 /* peer NULL: ourselves. */
 void skua__services_changed(skua_node *node, const skua__peer *peer, uint64_t incarnation,
                             const skua__record *before, const skua__record *after);
+/* ---- listeners.c; node's thread, no lock held ---- */
+void skua__listeners_left(skua_node *node, const skua__uuid *peer, uint64_t incarnation);
+void skua__listeners_closing(skua_node *node);
+
 void skua__control_deliver(skua_node *node, skua__peer *peer, uint16_t channel, const void *bytes,
                            size_t size);
 

@@ -237,6 +237,7 @@ do_leave(skua__peer *peer, const skua__peer_action *action) {
         skua__services_changed(node, peer, action->incarnation, &record, NULL);
         skua__record_fini(&record);
     }
+    skua__listeners_left(node, &peer->uuid, action->incarnation);
     skua__events_tell(node, SKUA_NODE_LEAVE, reason, peer);
 }
 

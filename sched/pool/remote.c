@@ -513,6 +513,7 @@ static const skua__pattern_ops remote_ops = {
     .provider = false,
     .own_role = SKUA__ROLE_SUBMIT,
     .lazy_ack = true,
+    .outlives_node = true,
     .make_hello = make_hello,
     .peer_hello = on_peer_hello,
     .link_up = on_link_up,

@@ -452,6 +452,7 @@ const skua__pattern_ops skua__server_ops = {
     .own_role = SKUA__ROLE_WORK,
     .peer_role = SKUA__ROLE_SUBMIT,
     .lazy_ack = true,
+    .outlives_node = true,
     .make_hello = make_hello,
     .link_up = on_link_up,
     .link_down = on_link_down,

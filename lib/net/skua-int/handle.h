@@ -84,6 +84,8 @@ typedef struct skua__pattern_ops {
     /* Acknowledgements ride on messages that go the other way where there are any (req, rep): one that would be alone
      * waits for the next tick (SKUA__TICK_NS) or for a second unit. */
     bool lazy_ack;
+    /* Calls that wait go on when the node is closed under the handle: the owner ends them itself. Else SKUA_E_CLOSED. */
+    bool outlives_node;
     /* What is sent lives on when the link goes down: link_down takes it back with skua__link_take_back(). Else it is
      * counted as dropped. */
     bool takes_back;
@@ -193,9 +195,11 @@ void skua__handle_call_locked(skua__handle *handle);
 bool skua__handle_pump_locked(skua__handle *handle);
 /*
  * Waits until something moved (the caller then looks at its own condition again) or deadline_ns has passed. Unlocks
- * while waiting. Returns 0, SKUA_E_TIMEOUT, SKUA_E_CLOSED when the handle is being closed.
+ * while waiting. Returns 0, SKUA_E_TIMEOUT, SKUA_E_CLOSED when the handle is being closed or its node is.
  */
 SKUA_MUST_CHECK skua_status skua__handle_wait_locked(skua__handle *handle, int64_t deadline_ns);
+/* The same for an owner that ends the handle: it also waits when the node is closed. Returns 0, SKUA_E_TIMEOUT. */
+skua_status skua__handle_wait_own_locked(skua__handle *handle, int64_t deadline_ns);
 /* Wakes all who wait: their condition may hold now. */
 void skua__handle_wake_locked(skua__handle *handle);
 /* Brings ops->timer forward to at_ns, when that is earlier than what is set. */

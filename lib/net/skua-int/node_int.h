@@ -5,6 +5,7 @@
 #define SKUA_INT_NODE_INT_H
 
 #include <skua-int/ids.h>
+#include <skua-int/list.h>
 #include <skua/alloc.h>
 #include <skua/error.h>
 #include <skua/node.h>
@@ -54,6 +55,26 @@ skua__watch *skua__node_unwatch(skua_node *node, skua__watch *watch);
 
 /* "2 peers; offered: hash, blur": for the message of SKUA_E_NO_PROVIDER. Returns ret. */
 char *skua__node_offered_text(skua_node *node, skua__service_kind kind, char *ret, size_t ret_size);
+
+/* ---- What happens to the node as a whole ---- */
+
+/*
+ * Lies inside its owner. Both functions are called in the node's thread, holding no lock; they may call anything but
+ * skua__node_unlisten() and skua_node_close().
+ */
+typedef struct skua__node_listener {
+    skua__list all; /* the node's */
+    /* That life of the peer is over: it left, for whatever reason. */
+    void (*left)(void *arg, const skua__uuid *peer, uint64_t incarnation);
+    /* The node closes: its thread ends soon. */
+    void (*closing)(void *arg);
+    void *arg;
+} skua__node_listener;
+
+/* Returns 0, or SKUA_E_CLOSED. Threads: any. */
+skua_status skua__node_listen(skua_node *node, skua__node_listener *listener, skua_error *err);
+/* Returns when neither function runs any more. Not from the node's thread. */
+void skua__node_unlisten(skua_node *node, skua__node_listener *listener);
 
 /* ---- Sockets in the node's data context, with every limit of DESIGN set and CURVE on ---- */
 

@@ -44,8 +44,7 @@ typedef enum skua_leave_reason {
     SKUA_LEAVE_GONE = 2,        /* its process is gone: its host answers, the process does not */
     SKUA_LEAVE_SILENT = 3,      /* nothing was heard for 3 heartbeats and a bit */
     SKUA_LEAVE_RESTARTED = 4,   /* it came back as a new incarnation; a JOIN follows */
-    SKUA_LEAVE_EXPIRED = 5,     /* its certificate ran out */
-    SKUA_LEAVE_REFUSED = 6,     /* its record is not acceptable, or its protocol no longer */
+    SKUA_LEAVE_EXPIRED = 5,     /* its certificate ran out; 6 is reserved */
     SKUA_LEAVE_UNREACHABLE = 7, /* its beacons arrive, but no connection to it can be made */
 } skua_leave_reason;
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MPL-2.0
 // A process that pulls or publishes, for tests that kill one. Arguments: pull SERVICE HOLD: holds the first HOLD messages
 // without being done with them, says "holding", and goes on with the rest; publish SERVICE: publishes numbers until its
-// stdin ends.
+// stdin ends; subscribe SERVICE: subscribes to everything and receives nothing.
 #include <poll.h>
 #include <skua/pubsub.h>
 #include <skua/pushpull.h>
@@ -80,6 +80,21 @@ run_publish(skua_node *node, const char *service) {
     return 0;
 }
 
+static int
+run_subscribe(skua_node *node, const char *service) {
+    skua_error err;
+    skua_sub *sub;
+    if (skua_sub_open(&sub, node, service, SKUA_SUB_OPTIONS(.window_bytes = 4096), &err)) {
+        return failed("sub", &err);
+    }
+    printf("ready\n");
+    fflush(stdout);
+    struct pollfd in = {.fd = 0, .events = POLLIN};
+    poll(&in, 1, -1);
+    skua_sub_close(sub);
+    return 0;
+}
+
 int
 main(int argc, char **argv) {
     const char *port = getenv("SKUA_TEST_BEACON_PORT");
@@ -95,7 +110,8 @@ main(int argc, char **argv) {
         return failed("node", &err);
     }
     int rc = strcmp(argv[1], "pull") == 0 ? run_pull(node, argv[2], argc > 3 ? atol(argv[3]) : 0)
-                                          : run_publish(node, argv[2]);
+             : strcmp(argv[1], "subscribe") == 0 ? run_subscribe(node, argv[2])
+                                                 : run_publish(node, argv[2]);
     skua_node_close(node);
     return rc;
 }

@@ -15,6 +15,26 @@ must(skua_status status, const skua_error *err) {
     }
 }
 
+int
+world_open(void **state) {
+    struct world *world = calloc(1, sizeof *world);
+    assert_non_null(world);
+    world->a = test_node_open("a");
+    world->b = test_node_open("b");
+    test_node_await(world->a, 1);
+    *state = world;
+    return 0;
+}
+
+int
+world_close(void **state) {
+    struct world *world = *state;
+    skua_node_close(world->a);
+    skua_node_close(world->b);
+    free(world);
+    return 0;
+}
+
 skua_pattern_stats
 push_stats(skua_push *push) {
     skua_pattern_stats stats = {.size = sizeof stats};

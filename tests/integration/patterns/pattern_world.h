@@ -19,6 +19,13 @@ void must(skua_status status, const skua_error *err);
         must((call), err);                                                                         \
     } while (0)
 
+/* Two nodes that know each other: what the tests of one program share. For cmocka_run_group_tests(). */
+struct world {
+    skua_node *a, *b;
+};
+int world_open(void **state);
+int world_close(void **state);
+
 skua_pattern_stats push_stats(skua_push *push);
 skua_pattern_stats pull_stats(skua_pull *pull);
 skua_pattern_stats pub_stats(skua_pub *pub);

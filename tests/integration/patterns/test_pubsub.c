@@ -1,36 +1,13 @@
 // SPDX-License-Identifier: MPL-2.0
 // PUB and SUB between nodes: topics, cohorts, slow subscribers and their policies, gaps that add up, publishers that die.
 #include "pattern_world.h"
+#include "stall.h"
 
 #include <poll.h>
 #include <skua-int/clock.h>
 #include <skua-int/thread.h>
 #include <stdatomic.h>
 #include <string.h>
-
-struct world {
-    skua_node *a, *b;
-};
-
-static int
-set_up(void **state) {
-    struct world *world = calloc(1, sizeof *world);
-    assert_non_null(world);
-    world->a = test_node_open("a");
-    world->b = test_node_open("b");
-    test_node_await(world->a, 1);
-    *state = world;
-    return 0;
-}
-
-static int
-tear_down(void **state) {
-    struct world *world = *state;
-    skua_node_close(world->a);
-    skua_node_close(world->b);
-    free(world);
-    return 0;
-}
 
 static void
 publish(skua_pub *pub, const char *topic, uint64_t number) {
@@ -313,6 +290,42 @@ test_pubsub_block_loses_nothing(void **state) {
     skua_sub_close(reader.sub);
 }
 
+/* The node knows at once that a killed process is gone, and so does who waits for its room. */
+static void
+test_pubsub_a_dead_subscriber_blocks_nobody(void **state) {
+    struct world *world = *state;
+    skua_pub *pub = NULL;
+    MUST(skua_pub_open(&pub, world->a, "dead",
+                       SKUA_PUB_OPTIONS(.policy = SKUA_SLOW_BLOCK, .queue_msgs = 100), err));
+    worker_process worker = {0};
+    const char *const arguments[] = {"subscribe", "dead", NULL};
+    worker_start(&worker, arguments);
+    char line[64];
+    worker_line(&worker, line, sizeof line);
+    assert_string_equal(line, "ready");
+    MUST(skua_pub_await_subs(pub, "", 1, 20000, err));
+    uint64_t sent = 0;
+    skua_status status = SKUA_OK;
+    while (status == SKUA_OK) {
+        skua_msg *msg = msg_of_number(++sent);
+        status = skua_pub_send(pub, "", &msg, SKUA_NONE, NULL);
+        skua_msg_free(msg);
+        assert_true(sent < 20000);
+    }
+    assert_int_equal(status, SKUA_E_AGAIN);
+    stall_meter *meter = stall_meter_begin();
+    worker_kill(&worker);
+    skua_msg *msg = msg_of_number(sent);
+    MUST(skua_pub_send(pub, "", &msg, 60000, err));
+    /* A link outlives a broken connection by 10 s: that is what is not waited for. */
+    stall_meter_must_keep(meter, "a dead subscriber is let go", 5000);
+    skua_pattern_stats stats = pub_stats(pub);
+    assert_int_equal(stats.links, 0);
+    assert_int_equal(stats.unconfirmed, 0);
+    must_balance(&stats);
+    skua_pub_close(pub);
+}
+
 static void
 test_pubsub_48_subscribers_of_three_topics(void **state) {
     struct world *world = *state;
@@ -521,9 +534,10 @@ main(int argc, char **argv) {
         cmocka_unit_test(test_pubsub_bad_arguments),
         cmocka_unit_test(test_pubsub_a_stalled_subscriber_delays_no_other),
         cmocka_unit_test(test_pubsub_block_loses_nothing),
+        cmocka_unit_test(test_pubsub_a_dead_subscriber_blocks_nobody),
         cmocka_unit_test(test_pubsub_48_subscribers_of_three_topics),
         cmocka_unit_test(test_pubsub_a_killed_publisher_is_followed_by_another),
         cmocka_unit_test(test_pubsub_handlers_run_on_a_runner),
     };
-    return cmocka_run_group_tests(tests, set_up, tear_down);
+    return cmocka_run_group_tests(tests, world_open, world_close);
 }

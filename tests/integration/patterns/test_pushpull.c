@@ -8,30 +8,6 @@
 #include <stdatomic.h>
 #include <string.h>
 
-struct world {
-    skua_node *a, *b;
-};
-
-static int
-set_up(void **state) {
-    struct world *world = calloc(1, sizeof *world);
-    assert_non_null(world);
-    world->a = test_node_open("a");
-    world->b = test_node_open("b");
-    test_node_await(world->a, 1);
-    *state = world;
-    return 0;
-}
-
-static int
-tear_down(void **state) {
-    struct world *world = *state;
-    skua_node_close(world->a);
-    skua_node_close(world->b);
-    free(world);
-    return 0;
-}
-
 static uint64_t
 pull_number(skua_pull *pull) {
     skua_msg *msg = NULL;
@@ -429,5 +405,5 @@ main(int argc, char **argv) {
         cmocka_unit_test(test_pushpull_handles_are_shared_by_threads),
         cmocka_unit_test(test_pushpull_large_messages_and_many_frames),
     };
-    return cmocka_run_group_tests(tests, set_up, tear_down);
+    return cmocka_run_group_tests(tests, world_open, world_close);
 }
