@@ -204,9 +204,13 @@ take_identity(skua_node *node, const skua_node_options *options, skua_error *err
     struct timespec now;
     clock_gettime(CLOCK_REALTIME, &now);
     node->incarnation = (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+    if (options->id) {
+        status = skua__incarnation_next(options->fleet_dir, &node->uuid, node->incarnation,
+                                        &node->incarnation, err);
+    }
     node->peer_config = (skua__peer_config){.self = node->uuid, .heartbeat_ns = node->heartbeat_ns};
     randombytes_buf(&node->peer_config.seed, sizeof node->peer_config.seed);
-    return SKUA_OK;
+    return status;
 }
 
 /* ---- Opening ---- */

@@ -245,6 +245,14 @@ void skua__note_refusal(skua_node *node, const char *who, skua_status status, co
 void skua__logf(const skua_node *node, int level, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
+/* ---- incarnation.c ---- */
+/*
+ * The number of the life that begins now: the clock's, or the one after the last that the folder (NULL: the personal
+ * fleet's) holds for that UUID. It is kept there. Returns 0, SKUA_E_FILE.
+ */
+skua_status skua__incarnation_next(const char *fleet_dir, const skua__uuid *uuid, uint64_t clock,
+                                   uint64_t *ret_incarnation, skua_error *err);
+
 /* ---- peers.c: the peer table, and the machines' actions carried out ---- */
 skua__peer *skua__peer_find(skua_node *node, const skua__uuid *uuid);
 /* Finds or makes a peer whose certificate is verified, and takes over what is newer. NULL: no memory, or too many. */

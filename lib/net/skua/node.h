@@ -115,7 +115,8 @@ typedef struct skua_node_options {
         *recorder_file; /* written when the node closes, and by skua_node_record(). NULL: never */
     uint32_t recorder_events; /* the last so many are kept. 0: 4,096 */
     uint32_t io_threads;      /* of ZeroMQ, for data. 0: 1. At most 16 */
-    /* 16 bytes: the UUID to come back under after a restart. NULL: a new one. */
+    /* 16 bytes: the UUID to come back under after a restart. NULL: a new one. The number of its last life is kept in the
+     * fleet's folder, so that a clock that was set back does no harm. */
     const uint8_t *id;
 } skua_node_options;
 
