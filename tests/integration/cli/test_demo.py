@@ -52,7 +52,8 @@ def test_demo_counts_are_exact():
         assert answer["retries"] > 0 and answer["killed"]["unacknowledged_chunks"] >= 2, answer
         assert answer["files"] == 3 and answer["bytes"] == sum(map(os.path.getsize, paths))
         assert sum(node["tasks"] for node in answer["nodes"]) == answer["chunks"], answer
-        assert sum(node["retries"] for node in answer["nodes"]) >= answer["killed"]["unacknowledged_chunks"]
+        # Of the chunks that it held, some may have been done and on their way when it was killed.
+        assert sum(node["retries"] for node in answer["nodes"]) == answer["retries"], answer
         with open(counts, "rb") as file:
             ours = file.read()
         theirs = counted_by_tools(paths)
