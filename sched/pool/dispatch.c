@@ -62,6 +62,14 @@ record_verdict(skua_pool_future *task, const skua__place *places, size_t count, 
     }
 }
 
+void
+skua__dispatch_again_locked(skua_pool *pool, int64_t at_ns) {
+    if (at_ns < pool->retry_ns) {
+        pool->retry_ns = at_ns;
+        skua__timer_wake_locked(pool, at_ns);
+    }
+}
+
 /* The site for a task, or NULL when it has to wait. With many sites a part of them is looked at, in turn. */
 static skua__site *
 choose_site(skua_pool *pool, skua_pool_future *task, int64_t now_ns, int64_t *ret_predicted_ns) {
@@ -73,7 +81,12 @@ choose_site(skua_pool *pool, skua_pool_future *task, int64_t now_ns, int64_t *re
     for (uint32_t i = 0; i < sites && count < SKUA__PLACE_CANDIDATES; i++) {
         uint32_t at = from + i < sites ? from + i : from + i - sites;
         skua__site *site = pool->sites[at];
-        if (kind->offers[at].offered && skua__lane_allows(task->lane, site)) {
+        if (!kind->offers[at].offered || !skua__lane_allows(task->lane, site)) {
+            continue;
+        }
+        if (skua__quarantine_holds(&site->quarantine, now_ns)) {
+            skua__dispatch_again_locked(pool, site->quarantine.until_ns);
+        } else {
             skua__site_place_locked(pool, kind, site, task, now_ns, &places[count++]);
         }
     }
@@ -90,8 +103,7 @@ choose_site(skua_pool *pool, skua_pool_future *task, int64_t now_ns, int64_t *re
 static void
 take_back(skua_pool *pool, skua_pool_future *task, skua__site *site, int64_t now_ns) {
     site->refused_ns = now_ns + SKUA__POOL_RETRY_NS;
-    pool->retry_ns = site->refused_ns;
-    skua__timer_wake_locked(pool, pool->retry_ns);
+    skua__dispatch_again_locked(pool, site->refused_ns);
     skua__lease_event event = {.kind = SKUA__LEASE_HAND_BACK, .epoch = task->lease.epoch};
     skua__task_event_locked(pool, task, &event, now_ns);
 }
@@ -115,6 +127,8 @@ grant(skua_pool *pool, skua_pool_future *task, skua__site *site, int64_t predict
     site->predicted_ns += predicted_ns;
     pool->count.attempts++;
     pool->count.retries += task->lease.attempts > 1;
+    skua__metric_add(&pool->metrics, SKUA_M_POOL_RETRIES, task->lease.attempts > 1);
+    skua__metric_add(&pool->metrics, SKUA_M_POOL_REMOTE, site->backend == SKUA_BACKEND_REMOTE);
     memcpy(task->node, site->name, sizeof task->node);
     task->lane->kind->last_site = site->index;
     if (site->backend == SKUA_BACKEND_LOCAL) {

@@ -185,6 +185,8 @@ insert(skua_pool *pool, skua_pool_future *future, const skua_task *task) {
     pool->window_tasks++;
     pool->window_bytes += future->input_bytes;
     pool->count.submitted++;
+    skua__metric_add(&pool->metrics, SKUA_M_POOL_SUBMITTED, 1);
+    skua__metric_add(&pool->metrics, SKUA_M_POOL_IN_FLIGHT, 1);
     if (!lane) {
         refuse(pool, future, task, now_ns);
         return SKUA_OK;

@@ -134,6 +134,10 @@ reason_of(const skua_pool_future *task, skua__lease_event_kind kind) {
 static void
 end_task(skua_pool *pool, skua_pool_future *task, skua__lease_event_kind kind) {
     pool->count.ended[task->lease.outcome]++;
+    skua__metric_add(&pool->metrics,
+                     task->lease.outcome == SKUA__LEASE_OK ? SKUA_M_POOL_OK : SKUA_M_POOL_FAILED,
+                     1);
+    skua__metric_add(&pool->metrics, SKUA_M_POOL_IN_FLIGHT, -1);
     pool->count.poisoned += task->lease.poisoned;
     task->reason = reason_of(task, kind);
     if (task->heap_at) {
@@ -200,7 +204,7 @@ skua__task_event_locked(skua_pool *pool, skua_pool_future *task, const skua__lea
         end_task(pool, task, event->kind);
         break;
     case SKUA__LEASE_DROP:
-        pool->count.results_fenced++;
+        skua__pool_fenced_locked(pool);
         break;
     case SKUA__LEASE_START:
     case SKUA__LEASE_NOTHING:

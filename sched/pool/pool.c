@@ -13,6 +13,7 @@ enum {
     MIN_LEASE_MS = 500,
     MAX_LEASE_MS = 3600000,
     DEFAULT_ORPHAN_MS = 5000,
+    DEFAULT_QUARANTINE_MS = 10000,
     DEFAULT_AWAIT_MS = 5000,
     DEFAULT_DRAIN_MS = 5000,
 };
@@ -166,6 +167,9 @@ read_options(skua_pool_options *ret, const skua_pool_options *given, skua_error 
     ret->orphan_ms = ret->orphan_ms == SKUA_NONE ? 0
                      : ret->orphan_ms            ? ret->orphan_ms
                                                  : DEFAULT_ORPHAN_MS;
+    ret->quarantine_ms = ret->quarantine_ms == SKUA_NONE ? 0
+                         : ret->quarantine_ms            ? ret->quarantine_ms
+                                                         : DEFAULT_QUARANTINE_MS;
     if (ret->window_tasks > SKUA_POOL_MAX_WINDOW_TASKS) {
         return SKUA_FAIL(err, SKUA_E_BAD_ARGUMENT, "window_tasks is above %d",
                          SKUA_POOL_MAX_WINDOW_TASKS);
@@ -174,8 +178,10 @@ read_options(skua_pool_options *ret, const skua_pool_options *given, skua_error 
         return SKUA_FAIL(err, SKUA_E_BAD_ARGUMENT, "lease_ms %d is not within %d to %d",
                          ret->lease_ms, MIN_LEASE_MS, MAX_LEASE_MS);
     }
-    if (ret->orphan_ms < 0 || ret->orphan_ms > MAX_LEASE_MS) {
-        return SKUA_FAIL(err, SKUA_E_BAD_ARGUMENT, "orphan_ms is not within 0 to %d, or SKUA_NONE",
+    if (ret->orphan_ms < 0 || ret->orphan_ms > MAX_LEASE_MS || ret->quarantine_ms < 0 ||
+        ret->quarantine_ms > MAX_LEASE_MS) {
+        return SKUA_FAIL(err, SKUA_E_BAD_ARGUMENT,
+                         "orphan_ms or quarantine_ms is not within 0 to %d, or SKUA_NONE",
                          MAX_LEASE_MS);
     }
     return SKUA_OK;
@@ -183,6 +189,7 @@ read_options(skua_pool_options *ret, const skua_pool_options *given, skua_error 
 
 static void
 init_fields(skua_pool *pool, const skua_pool_options *options) {
+    skua__metrics_init(&pool->metrics, SKUA_METRIC_POOL);
     pool->hook = options->allocator;
     pool->node = options->node;
     pool->exec = options->exec;
@@ -328,6 +335,7 @@ skua_pool_close(skua_pool *pool) {
     if (!pool || pool->fork_generation != skua__fork_generation()) {
         return NULL;
     }
+    skua__remote_ask(pool);
     skua__server_close(pool);
     skua__mutex_lock(&pool->lock);
     pool->closing = true;
@@ -465,6 +473,17 @@ skua_pool_drain(skua_pool *pool, int64_t timeout_ms, skua_error *err) {
 
 /* ---- Figures ---- */
 
+void
+skua__pool_fenced_locked(skua_pool *pool) {
+    pool->count.results_fenced++;
+    skua__metric_add(&pool->metrics, SKUA_M_POOL_FENCED, 1);
+}
+
+const struct skua_metrics *
+skua_pool_metrics(skua_pool *pool) {
+    return pool ? &pool->metrics : NULL;
+}
+
 skua_status
 skua_pool_stats(skua_pool *pool, skua_pool_counters *ret_counters, skua_error *err) {
     if (!ret_counters || ret_counters->size < sizeof(size_t)) {
@@ -503,6 +522,8 @@ describe_site(const skua__site *site, skua_pool_backend *ret) {
         .round_trip_ns = site->way.round_samples ? site->way.round_ns : -1,
         .bandwidth_bytes_s = site->way.bytes_per_s ? site->way.bytes_per_s : -1,
     };
+    int64_t left_ns = site->quarantine.until_ns - skua__clock_ns();
+    ret->quarantined_ms = left_ns > 0 ? (left_ns + SKUA_NS_PER_MS - 1) / SKUA_NS_PER_MS : 0;
     ret->limit = site->alive ? SKUA__PLACE_AHEAD * site->workers : 0;
     if (site->in_flight > ret->limit) {
         ret->limit = site->in_flight;

@@ -27,11 +27,15 @@ typedef struct early_hello {
     uint8_t bytes[];
 } early_hello;
 
+#define SILENCE_NS                                                                                 \
+    (150 * SKUA_NS_PER_MS) /* who does not answer so long when we close is taken for dead */
+
 struct skua__remote {
     skua__handle handle;
     skua_pool *pool;
-    skua__list hellos; /* guarded by the handle's lock, as the next */
+    skua__list hellos; /* guarded by the handle's lock, as the next three */
     uint32_t hello_count;
+    int64_t asked_ns; /* when skua__remote_ask() asked who lives; 0: it did not */
 };
 
 static skua__remote *
@@ -183,13 +187,13 @@ on_link_up(skua__handle *handle, skua__link *link) {
 
 static void
 on_link_down(skua__handle *handle, skua__link *link, skua__down_reason reason) {
-    (void)reason;
     skua__site *site = skua__link_user(link);
     if (site) {
         skua_pool *pool = remote_of(handle)->pool;
         skua__link_set_user(link, NULL);
         skua__mutex_lock(&pool->lock);
-        skua__site_down_locked(pool, site);
+        skua__site_down_locked(pool, site,
+                               reason == SKUA__DOWN_PEER_LOST || reason == SKUA__DOWN_RESTARTED);
         skua__cond_signal(&pool->service_wake); /* it settles what this brought about */
         skua__mutex_unlock(&pool->lock);
     }
@@ -308,8 +312,7 @@ flush_site(skua_pool *pool, skua__site *site, int64_t now_ns) {
             }
         }
         if (!send_batch(pool, site, now_ns)) {
-            pool->retry_ns = now_ns + SKUA__POOL_RETRY_NS;
-            skua__timer_wake_locked(pool, pool->retry_ns);
+            skua__dispatch_again_locked(pool, now_ns + SKUA__POOL_RETRY_NS);
             return;
         }
     }
@@ -415,8 +418,7 @@ on_handed_back(skua_pool *pool, skua__site *site, skua_pool_future *task,
         skua__lanes_review_locked(pool, now_ns);
     } else {
         site->refused_ns = now_ns + SKUA__POOL_RETRY_NS;
-        pool->retry_ns = site->refused_ns;
-        skua__timer_wake_locked(pool, pool->retry_ns);
+        skua__dispatch_again_locked(pool, site->refused_ns);
     }
     skua__lease_event event = {.kind = SKUA__LEASE_HAND_BACK, .epoch = result->epoch};
     skua__task_event_locked(pool, task, &event, now_ns);
@@ -427,7 +429,7 @@ on_result(skua_pool *pool, skua__site *site, const skua__task_result *result, in
     skua_pool_future *task = skua__task_of_word_locked(pool, result->id);
     if (!task || task->lease.state != SKUA__LEASE_HELD || task->lease.epoch != result->epoch ||
         task->site != site) {
-        pool->count.results_fenced++;
+        skua__pool_fenced_locked(pool);
         return;
     }
     if (result->status >= SKUA__TASK_HANDED_BACK) {
@@ -625,11 +627,52 @@ skua__remote_open(skua_pool *pool, skua_error *err) {
 }
 
 void
+skua__remote_ask(skua_pool *pool) {
+    skua__remote *remote = pool->remote;
+    if (!remote) {
+        return;
+    }
+    skua__handle *handle = &remote->handle;
+    skua__handle_lock(handle);
+    skua__handle_call_locked(handle);
+    (void)skua__handle_pump_locked(handle); /* what came before does not count */
+    remote->asked_ns = skua__clock_ns();
+    for (skua__link *link = NULL; (link = skua__handle_next_link_locked(handle, link)) != NULL;) {
+        skua__site *site = skua__link_user(link);
+        if (site) {
+            site->heard = skua__link_heard(link);
+            skua__link_ping(link);
+        }
+    }
+    skua__handle_leave(handle);
+}
+
+/* Peers that have let us wait long enough for an answer are not waited for once more. */
+static void
+leave_the_silent(skua__remote *remote) {
+    skua__handle *handle = &remote->handle;
+    skua__handle_lock(handle);
+    skua__handle_call_locked(handle);
+    (void)skua__handle_pump_locked(handle); /* answers may lie here */
+    bool long_ago = remote->asked_ns && skua__clock_ns() - remote->asked_ns >= SILENCE_NS;
+    for (skua__link *link = skua__handle_next_link_locked(handle, NULL); link && long_ago;) {
+        skua__link *next = skua__handle_next_link_locked(handle, link);
+        const skua__site *site = skua__link_user(link);
+        if (site && site->heard == skua__link_heard(link)) {
+            skua__link_disconnect(link);
+        }
+        link = next;
+    }
+    skua__handle_leave(handle);
+}
+
+void
 skua__remote_close(skua_pool *pool) {
     skua__remote *remote = pool->remote;
     if (!remote) {
         return;
     }
+    leave_the_silent(remote);
     skua__handle_close(&remote->handle,
                        0); /* every task has ended: nothing that is on its way matters */
     skua__handle_fini(&remote->handle);

@@ -183,6 +183,7 @@ run_inlines(struct sorting *sorting, uint64_t link_id) {
         skua__inline_run *run = &server->inlines[i];
         if (i < ran) {
             server->count_served++;
+            skua__metric_add(&server->pool->metrics, SKUA_M_POOL_SERVED, 1);
             server->count_inline++;
             server->busy_ns += (uint64_t)run->run_ns;
             if (run->outcome != SKUA__LEASE_TIMEOUT) {
@@ -323,6 +324,8 @@ skua__server_receive(void *arg) {
         uint64_t id = 0;
         int64_t now_ns = skua__clock_ns();
         int64_t next_ns = renew(server, now_ns);
+        int64_t tell_ns = skua__server_tell_queue_locked(server, now_ns);
+        next_ns = tell_ns < next_ns ? tell_ns : next_ns;
         if (server->waiting && !server->runners_active) {
             skua__server_start_runners(server); /* the executor refused them the last time */
             next_ns =

@@ -31,11 +31,15 @@
  * closed before the pool only means that nobody else pumps and that every submitter is silent.
  */
 
-enum { OFFERS_TEXT_BYTES = 4096 };
+enum {
+    OFFERS_TEXT_BYTES = 4096,
+    MAX_NUMA_NODES = 1024,
+};
 
 #define LOOK_NS (10 * SKUA_NS_PER_MS) /* between two looks at who is silent */
 #define SILENCE_NS                                                                                 \
     (200 * SKUA_NS_PER_MS) /* who is silent so long when we close is taken for dead */
+#define QUEUE_TELL_NS (1 * SKUA_NS_PER_S) /* how often our record may tell of our queue */
 #define LAST_WORDS_NS (5 * SKUA_NS_PER_S) /* that a close waits at most for those who are not */
 
 /* ---- What others hear of us ---- */
@@ -59,12 +63,38 @@ publish_names(skua_pool *pool, bool offers) {
     (void)!skua_node_set_capability(pool->node, "tasks", text, used, NULL);
 }
 
+/* The NUMA nodes of this machine, from the system's list of ranges ("0-1,4"); 1 where there is none. */
+static uint32_t
+count_numa_nodes(void) {
+    FILE *file = fopen("/sys/devices/system/node/online", "re");
+    unsigned first, last;
+    uint32_t count = 0;
+    while (file && count < MAX_NUMA_NODES && fscanf(file, "%u", &first) == 1) {
+        int next = fgetc(file);
+        last = first;
+        if (next == '-' && fscanf(file, "%u", &last) == 1) {
+            next = fgetc(file);
+        }
+        count += last >= first && last - first < MAX_NUMA_NODES ? last - first + 1 : 1;
+        if (next != ',') {
+            break;
+        }
+    }
+    if (file) {
+        fclose(file);
+    }
+    return count ? count : 1;
+}
+
 static void
 publish_machine(skua_pool *pool) {
     uint8_t bytes[8];
     skua__writer writer = skua__writer_of(bytes, sizeof bytes);
     skua__write_u32(&writer, skua_exec_workers(pool->exec));
     (void)!skua_node_set_capability(pool->node, "cores", bytes, writer.used, NULL);
+    writer = skua__writer_of(bytes, sizeof bytes);
+    skua__write_u32(&writer, count_numa_nodes());
+    (void)!skua_node_set_capability(pool->node, "numa", bytes, writer.used, NULL);
     long pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGESIZE);
     if (pages > 0 && page > 0) {
         writer = skua__writer_of(bytes, sizeof bytes);
@@ -97,6 +127,31 @@ skua__server_counters(skua_pool *pool, skua_pool_counters *ret) {
     ret->served_running = server->running_count;
     ret->dropped_malformed += server->count_malformed;
     skua__handle_leave(&server->handle);
+}
+
+/*
+ * Peers read it for their users (`skua nodes`), not for placement, which hears of it with each result: once in a while is
+ * enough, and while nothing waits, and that was told, nothing ticks.
+ */
+int64_t
+skua__server_tell_queue_locked(skua__server *server, int64_t now_ns) {
+    if (!server->waiting && !server->queue_told) {
+        return SKUA_NEVER_NS;
+    }
+    int64_t next_ns = server->queue_told_ns + QUEUE_TELL_NS;
+    if (now_ns < next_ns) {
+        return next_ns;
+    }
+    if (server->waiting != server->queue_told) {
+        uint8_t bytes[sizeof server->waiting];
+        skua__writer writer = skua__writer_of(bytes, sizeof bytes);
+        skua__write_u32(&writer, server->waiting);
+        /* For show: a record that is full changes nothing for tasks. */
+        (void)!skua_node_set_capability(server->pool->node, "queue", bytes, writer.used, NULL);
+        server->queue_told = server->waiting;
+    }
+    server->queue_told_ns = now_ns;
+    return now_ns + QUEUE_TELL_NS;
 }
 
 /* ---- Opening, draining, closing ---- */
@@ -310,6 +365,9 @@ skua__server_close(skua_pool *pool) {
         skua__handle_close(&server->handle, 0);
         if (server->thread_started) {
             skua__thread_join(server->thread);
+        }
+        if (server->queue_told) { /* the node may live on */
+            (void)!skua_node_set_capability(pool->node, "queue", NULL, 0, NULL);
         }
         skua__handle_fini(&server->handle);
     }

@@ -192,6 +192,7 @@ finish_served(skua__server *server, skua__served *task, uint8_t outcome, int cod
     skua__list_remove(&task->link);
     server->running_count--;
     server->count_served++;
+    skua__metric_add(&server->pool->metrics, SKUA_M_POOL_SERVED, 1);
     server->busy_ns += (uint64_t)run_ns;
     if (outcome == SKUA__LEASE_OK || outcome == SKUA__LEASE_EXIT) {
         skua__cost_learn_run(&task->function->served, run_ns);

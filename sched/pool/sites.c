@@ -21,6 +21,7 @@ site_add(skua_pool *pool) {
     skua__site *site = skua__mem_new(pool->hook, sizeof *site);
     if (site) {
         site->index = pool->site_count;
+        site->quarantine.length_ns = pool->options.quarantine_ms * SKUA_NS_PER_MS;
         pool->sites[pool->site_count++] = site;
         skua__list_init(&site->outbox);
         skua__list_init(&site->held);
@@ -83,8 +84,21 @@ skua__site_take_back_locked(skua_pool *pool, skua__site *site) {
 }
 
 void
-skua__site_down_locked(skua_pool *pool, skua__site *site) {
+skua__site_failed_locked(skua_pool *pool, skua__site *site, const skua_pool_future *task,
+                         int64_t now_ns) {
+    if (skua__quarantine_failed(&site->quarantine, task->id, now_ns)) {
+        pool->count.quarantines++;
+    }
+}
+
+void
+skua__site_down_locked(skua_pool *pool, skua__site *site, bool died) {
     int64_t now_ns = skua__clock_ns();
+    if (died && !skua__list_empty(&site->held)) {
+        /* One death is one failure, however much it held: it is laid to the oldest, which most likely ran. */
+        skua__site_failed_locked(
+            pool, site, SKUA_CONTAINER_OF(site->held.next, skua_pool_future, link), now_ns);
+    }
     site->alive = false;
     site->link = NULL;
     site->task_names = 0;

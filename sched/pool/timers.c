@@ -133,6 +133,7 @@ sweep(skua_pool *pool, int64_t now_ns) {
             if (now_ns >= task->lease.expires_ns) {
                 site->retries++;
                 pool->count.infrastructure_failures++;
+                skua__site_failed_locked(pool, site, task, now_ns);
                 skua__task_event_locked(pool, task, &(skua__lease_event){.kind = SKUA__LEASE_TICK},
                                         now_ns);
             }

@@ -10,7 +10,9 @@
 #include <skua-int/lease_fsm.h>
 #include <skua-int/list.h>
 #include <skua-int/mem.h>
+#include <skua-int/metrics.h>
 #include <skua-int/placement.h>
+#include <skua-int/quarantine.h>
 #include <skua-int/task.h>
 #include <skua-int/thread.h>
 #include <skua/exec.h>
@@ -179,12 +181,15 @@ struct skua__site {
     uint32_t in_flight;
     int64_t predicted_ns; /* of these */
     int64_t refused_ns;   /* it had no room although we thought so: not before this moment */
+    skua__quarantine
+        quarantine; /* outlives its deaths: the site of a node that comes back goes on */
     skua__way_cost way;
     skua__list outbox; /* granted, not yet given to the link */
     uint64_t outbox_bytes;
     skua__list held;    /* sent, in this order */
     skua__list cancels; /* skua__cancel: holders still to be told */
-    void *link;         /* remote.c's */
+    void *link;         /* remote.c's, as the next */
+    uint64_t heard;     /* closing: skua__link_heard() when it was asked */
     uint64_t tasks, retries, sent_bytes, received_bytes, busy_ns;
 };
 
@@ -246,6 +251,7 @@ struct skua_pool {
     int64_t service_until_ns; /* when it will wake by itself */
 
     skua_pool_counters count;
+    skua_metrics metrics; /* the registry's sums of them; written under any lock or none */
 };
 
 /* A lease given up whose holder is to be told. */
@@ -271,6 +277,8 @@ bool skua__pool_has_notes_locked(const skua_pool *pool);
 /* What somebody awaits may be true now. */
 void skua__pool_changed_locked(skua_pool *pool);
 const char *skua__pool_node_name(const skua_pool *pool);
+/* A result of an attempt that no longer counts. */
+void skua__pool_fenced_locked(skua_pool *pool);
 
 /* ---- kinds.c ---- */
 /* The kind of name and version, or NULL. */
@@ -306,8 +314,11 @@ skua__site *skua__site_get_locked(skua_pool *pool, skua_backend_kind backend, co
                                   const skua__uuid *uuid);
 /* What has not been sent to the site goes back to its queue. */
 void skua__site_take_back_locked(skua_pool *pool, skua__site *site);
-/* The site is gone: what it held is given up, by the rules of its lease. */
-void skua__site_down_locked(skua_pool *pool, skua__site *site);
+/* The site is gone: what it held is given up, by the rules of its lease. died: and not in good order. */
+void skua__site_down_locked(skua_pool *pool, skua__site *site, bool died);
+/* A task failed there for no fault of its own. */
+void skua__site_failed_locked(skua_pool *pool, skua__site *site, const skua_pool_future *task,
+                              int64_t now_ns);
 /* The figures of a candidate. */
 void skua__site_place_locked(skua_pool *pool, skua__kind *kind, skua__site *site,
                              const skua_pool_future *task, int64_t now_ns, skua__place *ret_place);
@@ -317,6 +328,8 @@ void skua__queue_push_locked(skua_pool *pool, skua_pool_future *task, bool front
 void skua__queue_remove_locked(skua_pool *pool, skua_pool_future *task);
 /* Grants as many waiting tasks as have a place to go to. */
 void skua__dispatch_locked(skua_pool *pool, int64_t now_ns);
+/* Dispatch is tried again at the latest at at_ns. */
+void skua__dispatch_again_locked(skua_pool *pool, int64_t at_ns);
 
 /* ---- life.c: tasks from submission to end ---- */
 /* Takes one event of the lease through the machine and does what it says. */
@@ -350,6 +363,8 @@ void skua__local_cancel_locked(skua_pool *pool, skua_pool_future *task);
 
 /* ---- remote.c: none of these may be called with the pool's lock held ---- */
 skua_status skua__remote_open(skua_pool *pool, skua_error *err);
+/* Asks every peer to let itself be heard: the close that follows does not wait for who is silent. */
+void skua__remote_ask(skua_pool *pool);
 void skua__remote_close(skua_pool *pool);
 void skua__remote_flush(skua_pool *pool);   /* sends what outboxes hold, as far as there is room */
 void skua__remote_cancels(skua_pool *pool); /* tells holders of leases that are given up */

@@ -103,7 +103,9 @@ struct skua__server {
     skua__runner *runners;
     uint32_t runner_count, runners_active;
     skua__list stages;
-    int64_t renew_ns; /* when leases are renewed next; SKUA_NEVER_NS */
+    int64_t renew_ns;      /* when leases are renewed next; SKUA_NEVER_NS */
+    uint32_t queue_told;   /* the "queue" that our record says */
+    int64_t queue_told_ns; /* since when */
     skua__early_cancel cancels[SKUA__SERVE_EARLY_CANCELS];
     uint32_t cancel_count; /* ever: the newest stand in the ring */
 
@@ -122,6 +124,8 @@ void *skua__server_receive(void *arg); /* the receiving thread; it holds the han
 void skua__server_control(void *arg, const skua__identity *from, const void *bytes, size_t size);
 
 /* ---- serve_end.c ---- */
+/* Tells in the node's record how many wait, when it is time; returns when to come again. */
+int64_t skua__server_tell_queue_locked(skua__server *server, int64_t now_ns);
 /* Something that a drain or a close waits for may hold now. */
 void skua__server_moved_locked(skua__server *server);
 

@@ -47,6 +47,11 @@ typedef struct skua_pool_options {
     int32_t lease_ms;
     /* Tasks that no node offers any more wait so long for one that does. 0: 5,000; SKUA_NONE */
     int64_t orphan_ms;
+    /*
+     * A node on which three different tasks failed for no fault of their own (it died with them, or let their leases run
+     * out) is given none for so long; the next time twice as long, up to 64 times. 0: 10,000; SKUA_NONE: never
+     */
+    int64_t quarantine_ms;
 } skua_pool_options;
 
 #define SKUA_POOL_OPTIONS(...)                                                                     \
@@ -227,6 +232,7 @@ typedef struct skua_pool_counters {
     uint64_t served_waiting;    /* now */
     uint64_t served_running;    /* now */
     uint64_t dropped_malformed; /* frames that could not be understood */
+    uint64_t quarantines;       /* of nodes: see quarantine_ms */
 } skua_pool_counters;
 
 /**
@@ -238,6 +244,17 @@ typedef struct skua_pool_counters {
 SKUA_API SKUA_MUST_CHECK skua_status skua_pool_stats(skua_pool *pool,
                                                      skua_pool_counters *ret_counters,
                                                      skua_error *err);
+
+struct skua_metrics;
+
+/**
+ * The pool's table of metrics, for skua_metrics_snapshot(): the sums that are worth watching, by registered names
+ * ("pool.submitted"); skua_pool_stats() has each cause by itself.
+ *
+ * Returns: a table that lives until skua_pool_close(), or NULL when pool is NULL.
+ * Threads: any. Blocks: never. Since 0.1.
+ */
+SKUA_API const struct skua_metrics *skua_pool_metrics(skua_pool *pool);
 
 typedef enum skua_backend_kind {
     SKUA_BACKEND_LOCAL = 1,  /* our executor */
@@ -264,6 +281,7 @@ typedef struct skua_pool_backend {
     int64_t
         round_trip_ns; /* smoothed, without the functions' time and without queueing; -1: unknown */
     int64_t bandwidth_bytes_s; /* smoothed; -1: unknown */
+    int64_t quarantined_ms;    /* it is given nothing for so long from now on; 0: it is */
 } skua_pool_backend;
 
 /**

@@ -10,6 +10,7 @@
 #include <skua-int/clock.h>
 #include <skua-int/thread.h>
 #include <string.h>
+#include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -75,23 +76,38 @@ crew_mark(skua_task_call *call, void *arg) {
     return skua_task_reply(call, input, size) ? 9 : 0;
 }
 
-static int
-crew_stall(skua_task_call *call, void *arg) {
-    (void)arg;
+/* Until the task is cancelled or until_ns. Returns whether it was cancelled. */
+static bool
+linger(skua_task_call *call, int64_t until_ns) {
     skua__mutex lock;
     skua__cond never;
     skua__mutex_init(&lock);
     skua__cond_init(&never);
-    leave_mark("begin", "", 0);
     skua__mutex_lock(&lock);
-    while (!skua_task_cancelled(call)) {
+    bool cancelled;
+    while (!(cancelled = skua_task_cancelled(call)) && skua__clock_ns() < until_ns) {
         skua__cond_wait_until(&never, &lock, skua__clock_ns() + 2 * SKUA_NS_PER_MS);
     }
     skua__mutex_unlock(&lock);
-    leave_mark("end", "", 0);
     skua__cond_fini(&never);
     skua__mutex_fini(&lock);
+    return cancelled;
+}
+
+static int
+crew_stall(skua_task_call *call, void *arg) {
+    (void)arg;
+    leave_mark("begin", "", 0);
+    linger(call, SKUA_NEVER_NS);
+    leave_mark("end", "", 0);
     return 1;
+}
+
+static int
+crew_nap(skua_task_call *call, void *arg) {
+    (void)arg;
+    leave_mark("nap", "", 0);
+    return linger(call, skua__clock_ns() + 300 * SKUA_NS_PER_MS) ? 1 : 0;
 }
 
 static int
@@ -115,18 +131,33 @@ say(const skua_error *err) {
     return 1;
 }
 
+/* Waits for the end of the pipe, or for SIGTERM. Returns whether it was the signal. */
+static bool
+await_stop(int stop, int term) {
+    struct pollfd fds[] = {{.fd = stop, .events = POLLIN}, {.fd = term, .events = POLLIN}};
+    while (poll(fds, 2, -1) < 0 && errno == EINTR) {
+    }
+    return fds[1].revents != 0;
+}
+
 static int
 run_worker(const char *name, int stop) {
     static const struct {
         const char *name;
         skua_task_fn fn;
-    } tasks[] = {{"noop", crew_noop},   {"upper", crew_upper}, {"mark", crew_mark},
-                 {"stall", crew_stall}, {"fail", crew_fail},   {"die", crew_die}};
+    } tasks[] = {{"noop", crew_noop},       {"upper", crew_upper}, {"mark", crew_mark},
+                 {"stall", crew_stall},     {"fail", crew_fail},   {"die", crew_die},
+                 {CREW_LAST_TASK, crew_nap}};
     skua_error err = {0};
     skua_node *node = NULL;
     skua_exec *exec = NULL;
     skua_pool *pool = NULL;
     uint16_t port = test_fleet_beacon_port();
+    sigset_t stops;
+    sigemptyset(&stops);
+    sigaddset(&stops, SIGTERM);
+    sigprocmask(SIG_BLOCK, &stops, NULL); /* before there are threads, which inherit it */
+    int term = signalfd(-1, &stops, SFD_CLOEXEC);
     if (skua_node_open(&node, SKUA_NODE_OPTIONS(.name = name, .beacon_port = port), &err) ||
         skua_exec_open(&exec, SKUA_EXEC_OPTIONS(.workers = 2), &err) ||
         skua_pool_open(&pool, SKUA_POOL_OPTIONS(.node = node, .exec = exec), &err)) {
@@ -137,8 +168,8 @@ run_worker(const char *name, int stop) {
             return say(&err);
         }
     }
-    char byte;
-    while (read(stop, &byte, 1) < 0 && errno == EINTR) {
+    if (await_stop(stop, term) && skua_pool_drain(pool, CREW_WAIT_MS, &err)) {
+        return say(&err);
     }
     skua_pool_close(pool);
     skua_exec_close(exec);
@@ -183,19 +214,28 @@ crew_start(crew_team *self, int count) {
 void
 crew_kill(crew_team *self, int worker, int signal) {
     assert_int_equal(kill(self->pids[worker], signal), 0);
+    if (signal == SIGSTOP) { /* its threads may run on until it is seen to have stopped */
+        assert_int_equal(waitpid(self->pids[worker], NULL, WUNTRACED), self->pids[worker]);
+    }
     if (signal == SIGKILL) {
         waitpid(self->pids[worker], NULL, 0);
-        close(self->stops[worker]);
+        crew_leave(self, worker);
         self->pids[worker] = 0;
+    }
+}
+
+void
+crew_leave(crew_team *self, int worker) {
+    if (self->stops[worker] >= 0) {
+        close(self->stops[worker]);
+        self->stops[worker] = -1;
     }
 }
 
 void
 crew_stop(crew_team *self) {
     for (int i = 0; i < self->count; i++) {
-        if (self->pids[i]) {
-            close(self->stops[i]);
-        }
+        crew_leave(self, i);
     }
     for (int i = 0; i < self->count; i++) {
         int status = 0;
@@ -220,16 +260,30 @@ print_event(void *ctx, const skua_node_event *event) {
 }
 
 void
+bench_open_with(crew_bench *self, const char *name, const skua_pool_options *options,
+                skua_error *err) {
+    skua_pool_options own = *options;
+    self->node = test_node_open_with(SKUA_NODE_OPTIONS(.name = name, .on_event = print_event,
+                                                       .heartbeat_ms = self->heartbeat_ms));
+    own.node = self->node;
+    own.exec = self->exec;
+    must(skua_pool_open(&self->pool, &own, err), err);
+}
+
+void
 bench_open(crew_bench *self, const char *name, int workers) {
     skua_error err = {0};
     memset(self, 0, sizeof *self);
-    self->node = test_node_open_with(SKUA_NODE_OPTIONS(.name = name, .on_event = print_event));
     if (workers) {
         must(skua_exec_open(&self->exec, SKUA_EXEC_OPTIONS(.workers = workers), &err), &err);
     }
-    must(skua_pool_open(&self->pool, SKUA_POOL_OPTIONS(.node = self->node, .exec = self->exec),
-                        &err),
-         &err);
+    bench_open_with(self, name, SKUA_POOL_OPTIONS(.lease_ms = 0), &err);
+}
+
+void
+bench_await(crew_bench *self, size_t workers) {
+    skua_error err = {0};
+    must(skua_pool_await_nodes(self->pool, CREW_LAST_TASK, workers, CREW_WAIT_MS, &err), &err);
 }
 
 void

@@ -16,9 +16,11 @@ enum {
     CREW_WAIT_MS = 120 * 1000, /* a busy machine is slow: only what hangs fails by it */
 };
 
+#define CREW_LAST_TASK "nap" /* who offers it offers all */
+
 typedef struct crew_team {
     pid_t pids[CREW_MAX];
-    int stops[CREW_MAX]; /* closing one ends its worker in good order */
+    int stops[CREW_MAX]; /* closing one closes its worker; SIGTERM drains it before */
     int count;
 } crew_team;
 
@@ -28,11 +30,13 @@ bool crew_main(int argc, char **argv, int *ret_exit);
 /* Starts count workers "w0", "w1", …; each has two threads. */
 void crew_start(crew_team *self, int count);
 void crew_kill(crew_team *self, int worker, int signal);
+void crew_leave(crew_team *self, int worker); /* in good order; crew_stop() waits for it */
 void crew_stop(crew_team *self); /* in good order; fails the test when one does not exit with 0 */
 
 /*
  * The tasks. noop: nothing. upper: its input in capitals. mark: one line with its input in the file named by SKUA_TEST_MARKS, then
  * a little work. stall: until it is cancelled, with one line in the same file before and after. fail: returns 7 and says why.
+ * nap: 300 ms, or until it is cancelled, and then it returns 1. die: kills its process.
  */
 int crew_noop(skua_task_call *call, void *arg);
 int crew_upper(skua_task_call *call, void *arg);
@@ -44,9 +48,15 @@ typedef struct crew_bench {
     skua_node *node;
     skua_exec *exec;
     skua_pool *pool;
+    int32_t heartbeat_ms; /* set before bench_open_with(); 0: the default */
 } crew_bench;
 
 void bench_open(crew_bench *self, const char *name, int workers); /* workers 0: no executor */
+/* With other options; exec and heartbeat_ms are taken from *self, which is zeroed but for them. */
+void bench_open_with(crew_bench *self, const char *name, const skua_pool_options *options,
+                     skua_error *err);
+void bench_await(crew_bench *self,
+                 size_t workers); /* so many of the crew offer all of their tasks */
 void bench_close(crew_bench *self);
 skua_pool_future *bench_submit(crew_bench *self, const skua_task *task);
 skua_task_result

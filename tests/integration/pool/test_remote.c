@@ -8,12 +8,6 @@
 #include <skua-int/clock.h>
 #include <string.h>
 
-static void
-await_nodes(crew_bench *bench, const char *name, size_t count) {
-    skua_error err = {0};
-    must(skua_pool_await_nodes(bench->pool, name, count, CREW_WAIT_MS, &err), &err);
-}
-
 /* A pool without an executor hands everything to its peers; one with, takes what is done first. */
 static void
 test_remote_runs_a_task_elsewhere(void **state) {
@@ -22,7 +16,7 @@ test_remote_runs_a_task_elsewhere(void **state) {
     crew_bench bench;
     crew_start(&crew, 1);
     bench_open(&bench, "submitter", 0);
-    await_nodes(&bench, "upper", 1);
+    bench_await(&bench, 1);
     skua_pool_future *future =
         bench_submit(&bench, SKUA_TASK(.name = "upper", .input = "skua", .input_bytes = 4));
     skua_task_result result = bench_result(future);
@@ -64,7 +58,7 @@ test_remote_unknown_task_is_refused(void **state) {
     crew_bench bench;
     crew_start(&crew, 2);
     bench_open(&bench, "submitter", 0);
-    await_nodes(&bench, "noop", 2);
+    bench_await(&bench, 2);
     stall_meter *meter = stall_meter_begin();
     skua_pool_future *future = bench_submit(&bench, SKUA_TASK(.name = "resize"));
     skua_task_result result = bench_result(future);
@@ -91,7 +85,7 @@ test_remote_cancel_and_deadline_reach_the_worker(void **state) {
     marks_begin();
     crew_start(&crew, 1);
     bench_open(&bench, "submitter", 0);
-    await_nodes(&bench, "stall", 1);
+    bench_await(&bench, 1);
     skua_pool_future *cancelled = bench_submit(&bench, SKUA_TASK(.name = "stall"));
     marks_await("begin", 1);
     skua_pool_cancel(cancelled);
@@ -155,7 +149,7 @@ test_remote_kill_loses_no_idempotent_task(void **state) {
     marks_begin();
     crew_start(&crew, 3);
     bench_open(&bench, "submitter", 0);
-    await_nodes(&bench, "mark", 3);
+    bench_await(&bench, 3);
     struct job *jobs = submit_marks(&bench, MANY / 2, true);
     crew_kill(&crew, 1, SIGKILL);
     struct job *more = submit_marks(&bench, MANY / 2, true);
@@ -189,7 +183,7 @@ test_remote_kill_never_runs_a_task_twice(void **state) {
     marks_begin();
     crew_start(&crew, 3);
     bench_open(&bench, "submitter", 0);
-    await_nodes(&bench, "mark", 3);
+    bench_await(&bench, 3);
     struct job *jobs = submit_marks(&bench, MANY / 2, false);
     crew_kill(&crew, 2, SIGKILL);
     int lost = 0, ok = 0;
@@ -218,57 +212,6 @@ test_remote_kill_never_runs_a_task_twice(void **state) {
     crew_stop(&crew);
 }
 
-/* I7: a task that kills three nodes is poisoned; a fourth survives it. */
-static void
-test_remote_poisoned_task_spares_the_last_node(void **state) {
-    (void)state;
-    crew_team crew;
-    crew_bench bench;
-    crew_start(&crew, 4);
-    bench_open(&bench, "submitter", 0);
-    await_nodes(&bench, "die", 4);
-    skua_pool_future *future =
-        bench_submit(&bench, SKUA_TASK(.name = "die", .idempotent = 1, .max_attempts = 50));
-    skua_task_result result = bench_result(future);
-    assert_int_equal(result.outcome, SKUA_OUTCOME_LOST);
-    assert_int_equal(result.attempts, 3);
-    assert_int_equal(bench_counters(&bench).poisoned, 1);
-    skua_pool_future_free(future);
-    future = bench_submit(&bench, SKUA_TASK(.name = "noop"));
-    assert_int_equal(bench_result(future).outcome, SKUA_OUTCOME_OK);
-    skua_pool_future_free(future);
-    bench_close(&bench);
-    crew_stop(&crew);
-}
-
-/* I20: a node that leaves in good order hands back what it has not started: nothing is lost, idempotent or not. */
-static void
-test_remote_orderly_end_loses_nothing(void **state) {
-    (void)state;
-    crew_team crew;
-    crew_bench bench;
-    marks_begin();
-    crew_start(&crew, 2);
-    bench_open(&bench, "submitter", 0);
-    await_nodes(&bench, "mark", 2);
-    struct job *jobs = submit_marks(&bench, 4000, false);
-    close(crew.stops[0]);
-    crew.stops[0] = dup(crew.stops[1]); /* crew_stop() closes it once more */
-    for (int i = 0; i < 4000; i++) {
-        skua_task_result result = bench_result(jobs[i].future);
-        assert_int_equal(result.outcome, SKUA_OUTCOME_OK);
-        skua_pool_future_free(jobs[i].future);
-    }
-    uint8_t *runs = read_runs(4000);
-    for (int i = 0; i < 4000; i++) {
-        assert_int_equal(runs[i], 1);
-    }
-    free(runs);
-    free(jobs);
-    bench_close(&bench);
-    crew_stop(&crew);
-}
-
 /* Short tasks run on the thread that receives them, once they are known to be short; both nodes get their part. */
 static void
 test_remote_short_tasks_run_where_they_arrive(void **state) {
@@ -277,7 +220,7 @@ test_remote_short_tasks_run_where_they_arrive(void **state) {
     crew_bench bench;
     crew_start(&crew, 2);
     bench_open(&bench, "submitter", 0);
-    await_nodes(&bench, "noop", 2);
+    bench_await(&bench, 2);
     enum { COUNT = 20000 };
     skua_error err = {0};
     for (int i = 0; i < COUNT; i++) {
@@ -309,7 +252,7 @@ test_remote_and_local_together(void **state) {
     bench_open(&bench, "both", 1);
     skua_error err = {0};
     must(skua_pool_register(bench.pool, "upper", 1, crew_upper, NULL, &err), &err);
-    await_nodes(&bench, "upper", 2);
+    must(skua_pool_await_nodes(bench.pool, "upper", 2, CREW_WAIT_MS, &err), &err);
     skua_pool_future *here =
         bench_submit(&bench, SKUA_TASK(.name = "upper", .node = "both", .node_only = 1));
     skua_pool_future *there =
@@ -349,8 +292,6 @@ main(int argc, char **argv) {
         cmocka_unit_test(test_remote_cancel_and_deadline_reach_the_worker),
         cmocka_unit_test(test_remote_kill_loses_no_idempotent_task),
         cmocka_unit_test(test_remote_kill_never_runs_a_task_twice),
-        cmocka_unit_test(test_remote_poisoned_task_spares_the_last_node),
-        cmocka_unit_test(test_remote_orderly_end_loses_nothing),
         cmocka_unit_test(test_remote_short_tasks_run_where_they_arrive),
         cmocka_unit_test(test_remote_and_local_together),
     };

@@ -2,148 +2,16 @@
 // A pool without a node: every outcome that the own executor can bring about, windows, order, ownership of inputs, and
 // an allocator that fails at each call in turn.
 #include "failing_allocator.h"
+#include "pool_bench.h"
 #include "stall.h"
 #include "test.h"
 
 #include <skua-int/clock.h>
 #include <skua-int/thread.h>
 #include <skua/exec.h>
+#include <skua/metrics.h>
 #include <skua/pool.h>
 #include <string.h>
-
-/* A door that tasks wait at, so that tests decide when they run. */
-struct door {
-    skua__mutex lock;
-    skua__cond moved;
-    int waiting, passed; /* tasks at the door, tasks let through */
-    int open;            /* how many may pass */
-    int64_t work_ns;     /* that each does behind the door */
-    char order[64];      /* their first input bytes, as they came */
-    size_t ordered;
-};
-
-static void
-door_init(struct door *door, int open) {
-    memset(door, 0, sizeof *door);
-    skua__mutex_init(&door->lock);
-    skua__cond_init(&door->moved);
-    door->open = open;
-}
-
-static void
-door_fini(struct door *door) {
-    skua__cond_fini(&door->moved);
-    skua__mutex_fini(&door->lock);
-}
-
-static void
-door_let(struct door *door, int count) {
-    skua__mutex_lock(&door->lock);
-    door->open += count;
-    skua__cond_broadcast(&door->moved);
-    skua__mutex_unlock(&door->lock);
-}
-
-static void
-door_await(struct door *door, int waiting) {
-    skua__mutex_lock(&door->lock);
-    while (door->waiting < waiting) {
-        assert_true(skua__cond_wait_until(&door->moved, &door->lock, skua__deadline_ns(20000)));
-    }
-    skua__mutex_unlock(&door->lock);
-}
-
-static int
-run_door(skua_task_call *call, void *arg) {
-    struct door *door = arg;
-    size_t size;
-    const char *input = skua_task_input(call, &size);
-    skua__mutex_lock(&door->lock);
-    if (size && door->ordered < sizeof door->order - 1) {
-        door->order[door->ordered++] = input[0];
-    }
-    door->waiting++;
-    skua__cond_broadcast(&door->moved);
-    while (door->passed >= door->open && !skua_task_cancelled(call)) {
-        skua__cond_wait_until(&door->moved, &door->lock, skua__deadline_ns(5));
-    }
-    door->passed++;
-    skua__mutex_unlock(&door->lock);
-    int64_t until_ns = skua__clock_ns() + door->work_ns;
-    while (door->work_ns && skua__clock_ns() < until_ns) { /* work of a known length */
-    }
-    return 0;
-}
-
-static int
-run_upper(skua_task_call *call, void *arg) {
-    (void)arg;
-    size_t size;
-    const char *input = skua_task_input(call, &size);
-    void *room;
-    if (skua_task_output(call, size, &room)) {
-        return skua_task_fail(call, 9, "no room");
-    }
-    for (size_t i = 0; i < size; i++) {
-        ((char *)room)[i] = (char)(input[i] & ~0x20);
-    }
-    return 0;
-}
-
-static int
-run_fail(skua_task_call *call, void *arg) {
-    return skua_task_fail(call, *(int *)arg, "it was not to be");
-}
-
-struct bench {
-    skua_exec *exec;
-    skua_pool *pool;
-    struct door door;
-    int code;
-};
-
-static void
-bench_open(struct bench *bench, uint32_t window, int workers) {
-    skua_error err = {0};
-    memset(bench, 0, sizeof *bench);
-    door_init(&bench->door, 0);
-    bench->code = 3;
-    assert_int_equal(skua_exec_open(&bench->exec, SKUA_EXEC_OPTIONS(.workers = workers), &err), 0);
-    assert_int_equal(skua_pool_open(&bench->pool,
-                                    SKUA_POOL_OPTIONS(.exec = bench->exec, .window_tasks = window),
-                                    &err),
-                     0);
-    assert_int_equal(skua_pool_register(bench->pool, "door", 1, run_door, &bench->door, &err), 0);
-    assert_int_equal(skua_pool_register(bench->pool, "upper", 1, run_upper, NULL, &err), 0);
-    assert_int_equal(skua_pool_register(bench->pool, "fail", 1, run_fail, &bench->code, &err), 0);
-}
-
-static void
-bench_close(struct bench *bench) {
-    assert_null(skua_pool_close(bench->pool));
-    skua_exec_close(bench->exec);
-    door_fini(&bench->door);
-}
-
-static skua_pool_future *
-submit(struct bench *bench, const skua_task *task) {
-    skua_error err = {0};
-    skua_pool_future *future = NULL;
-    if (skua_pool_submit(bench->pool, task, &future, &err)) {
-        print_error("%s %s\n", err.code, err.message);
-        fail();
-    }
-    return future;
-}
-
-static skua_task_result
-result_of(skua_pool_future *future) {
-    skua_error err = {0};
-    skua_task_result result = {.size = sizeof result};
-    assert_int_equal(skua_pool_wait(future, 20000, &err), 0);
-    assert_int_equal(skua_pool_result(future, &result, &err), 0);
-    return result;
-}
 
 static void
 test_pool_runs_a_task_here(void **state) {
@@ -550,6 +418,19 @@ test_pool_refuses_nonsense(void **state) {
     assert_null(none);
 }
 
+/* A metric of the pool's table by its name; -1: it is not there. */
+static int64_t
+metric_of(skua_pool *pool, const char *name) {
+    skua_metric_value values[32];
+    size_t count = skua_metrics_snapshot(skua_pool_metrics(pool), values, 32);
+    for (size_t i = 0; i < count && i < 32; i++) {
+        if (strcmp(values[i].info->name, name) == 0) {
+            return values[i].value;
+        }
+    }
+    return -1;
+}
+
 static void
 test_pool_figures(void **state) {
     (void)state;
@@ -573,6 +454,15 @@ test_pool_figures(void **state) {
     assert_int_equal(backend[0].workers, 2);
     assert_int_equal(backend[0].task_names, 3);
     assert_int_equal(backend[0].in_flight, 0);
+    assert_int_equal(metric_of(bench.pool, "pool.submitted"), 7);
+    assert_int_equal(metric_of(bench.pool, "pool.ok"), 7);
+    assert_int_equal(metric_of(bench.pool, "pool.failed"), 0);
+    assert_int_equal(metric_of(bench.pool, "pool.in_flight"), 0);
+    skua_pool_future *fails = submit(&bench, SKUA_TASK(.name = "fail"));
+    result_of(fails);
+    skua_pool_future_free(fails);
+    assert_int_equal(metric_of(bench.pool, "pool.failed"), 1);
+    assert_null(skua_pool_metrics(NULL));
     assert_string_equal(skua_outcome_text(SKUA_OUTCOME_LOST), "lost");
     assert_string_equal(skua_outcome_text(99), "unknown");
     bench_close(&bench);
