@@ -42,6 +42,10 @@ void scenario_close(void);
 /* scenarios_graph.c */
 void scenario_graph(void);
 
+/* scenarios_resize.c */
+void scenario_resize(void);
+void scenario_latch(void);
+
 /* scenarios_future.c */
 void scenario_future(void);
 void scenario_promise(void);

@@ -237,7 +237,8 @@ test_stress_mix(void **state) {
         uint64_t seed = rand.state;
         fprintf(stderr, "\rround %d, SKUA_TEST_SEED=%llu", rounds++, (unsigned long long)seed);
         stress_one_exec(&rand, &total);
-    } while (skua__clock_ns() < until_ns);
+        /* On a slow machine the time may pass before any executor with two workers had its turn. */
+    } while (skua__clock_ns() < until_ns || total.steals == 0 || total.shares == 0);
     fprintf(stderr,
             "\n%d executors: %llu tasks, %llu steals, %llu leaps, %llu shares, %llu parks, "
             "%llu spares\n",

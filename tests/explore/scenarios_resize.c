@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: MPL-2.0
+// What changes an executor while it works: its size, a pause; and a latch whose memory goes as soon as it is open.
+#include "scenarios.h"
+
+#include <pthread.h>
+#include <skua-int/list.h>
+#include <skua/latch.h>
+
+enum {
+    WORKERS_MAX = 3,
+    CHANGES = 3,
+    JOBS = 4,
+};
+
+typedef struct piece {
+    skua_job job;
+    tally *done;
+    uint32_t runs;
+} piece;
+
+typedef struct shared {
+    skua_exec *exec;
+    skua_latch *latch;
+    tally *done;
+} shared;
+
+static void
+run_piece(skua_worker w, skua_job *job) {
+    piece *p = SKUA_CONTAINER_OF(job, piece, job);
+    explore_check(skua_worker_index(w) < WORKERS_MAX + 1, "a worker that there is");
+    explore_check(p->runs++ == 0, "a job runs once");
+    tally_add(p->done);
+}
+
+static void *
+change_size(void *arg) {
+    shared *s = arg;
+    for (int i = 0; i < CHANGES; i++) {
+        skua_status status;
+        if (explore_below(4) == 0) {
+            status = skua_exec_pause(s->exec);
+            explore_check(status == SKUA_OK, "pause");
+            status = skua_exec_resume(s->exec);
+        } else {
+            status = skua_exec_resize(s->exec, 1 + explore_below(WORKERS_MAX), NULL);
+        }
+        explore_check(status == SKUA_OK, "a change");
+    }
+    return NULL;
+}
+
+/* Jobs come while the size changes and the executor pauses: none is lost. */
+void
+scenario_resize(void) {
+    shared *s = explore_new(sizeof *s);
+    skua_status status = skua_exec_open(
+        &s->exec,
+        SKUA_EXEC_OPTIONS(.allocator = explore_allocator(),
+                          .workers = 1 + (int32_t)explore_below(2), .workers_max = WORKERS_MAX,
+                          .spares = SKUA_NONE, .stack_slots = 64, .spin_us = SKUA_NONE),
+        NULL);
+    explore_check(status == SKUA_OK, "the executor opens");
+    s->done = tally_new();
+    pthread_t thread;
+    pthread_create(&thread, NULL, change_size, s);
+    for (int i = 0; i < JOBS; i++) {
+        piece *p = explore_new(sizeof *p);
+        skua_job_init(&p->job, run_piece);
+        p->done = s->done;
+        explore_check(skua_exec_submit(s->exec, &p->job) == SKUA_OK, "submit");
+    }
+    pthread_join(thread, NULL);
+    tally_wait(s->done, JOBS);
+    skua_exec_close(s->exec);
+    explore_check(s->done->count == JOBS, "every job once");
+    tally_free(s->done);
+}
+
+/* ---- A latch ---- */
+
+static void *
+count_down(void *arg) {
+    skua_latch_count_down(((shared *)arg)->latch, 1);
+    return NULL;
+}
+
+static void
+wait_and_end(skua_worker w, void *frame) {
+    (void)w;
+    shared *s = frame;
+    const skua_allocator *hook = explore_allocator();
+    skua_status status = SKUA_E_TIMEOUT;
+    while (status == SKUA_E_TIMEOUT) {
+        status = skua_latch_wait(s->latch, (int64_t)explore_below(3), NULL);
+    }
+    explore_check(status == SKUA_OK && skua_latch_is_open(s->latch), "the latch is open");
+    skua_latch_fini(s->latch);
+    hook->release(hook->ctx, s->latch);
+}
+
+void
+scenario_latch(void) {
+    shared *s = explore_new(sizeof *s);
+    const skua_allocator *hook = explore_allocator();
+    s->exec = scenario_open(1, 1);
+    s->latch = hook->allocate(hook->ctx, sizeof *s->latch);
+    skua_latch_init(s->latch, s->exec, 2);
+    pthread_t threads[2];
+    for (int i = 0; i < 2; i++) {
+        pthread_create(&threads[i], NULL, count_down, s);
+    }
+    if (explore_below(2)) {
+        explore_check(skua_exec_run(s->exec, wait_and_end, s, NULL) == SKUA_OK, "run");
+    } else {
+        wait_and_end((skua_worker){NULL}, s);
+    }
+    for (int i = 0; i < 2; i++) {
+        pthread_join(threads[i], NULL);
+    }
+    skua_exec_close(s->exec);
+}
