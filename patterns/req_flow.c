@@ -443,6 +443,10 @@ fail_with_text(skua_req *req, const skua__ask *ask, skua_status status, const ch
 skua_status
 skua__req_no_provider(skua_req *req, skua_error *err) {
     char offered[SKUA_ERROR_MESSAGE_BYTES / 2];
+    skua_status refused = skua__handle_refusal_locked(&req->handle, err);
+    if (refused) {
+        return refused;
+    }
     skua__node_offered_text(req->handle.node, SKUA__SERVICE_REP, offered, sizeof offered);
     return SKUA_FAIL(err, SKUA_E_NO_PROVIDER, "nobody answers \"%s\" (%s)", req->handle.name,
                      offered);

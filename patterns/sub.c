@@ -256,7 +256,11 @@ skua_sub_recv(skua_sub *sub, skua_msg **ret_msg, int64_t timeout_ms, skua_error 
         return status;
     }
     status = skua__handle_recv_locked(&sub->handle, deadline_ns, ret_msg, NULL);
-    if (status != SKUA_OK) {
+    skua_status refused =
+        status == SKUA_E_TIMEOUT ? skua__handle_refusal_locked(&sub->handle, err) : SKUA_OK;
+    if (refused) {
+        status = refused; /* there is a publisher, and this is why it says nothing */
+    } else if (status != SKUA_OK) {
         status = skua__wait_failed(&sub->handle, status, "a message", err);
     }
     skua__handle_leave(&sub->handle);

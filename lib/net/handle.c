@@ -599,8 +599,42 @@ skua__handle_flush_all_locked(skua__handle *handle) {
 }
 
 skua_status
+skua__handle_refusal_locked(const skua__handle *handle, skua_error *err) {
+    const struct skua__handle_inner *inner = handle->inner;
+    const char *by = inner->refused_by, *name = handle->name;
+    if (!inner->refusal || inner->up_count) {
+        return SKUA_OK;
+    }
+    switch ((skua__reset_reason)inner->refusal) {
+    case SKUA__RESET_VERSION:
+        return SKUA_FAIL(
+            err, SKUA_E_PROTOCOL_VERSION,
+            "\"%s\", which offers \"%s\", speaks no version of the links' protocol that we "
+            "speak (%d to %d); upgrade the older of the two",
+            by, name, SKUA__LINK_VERSION_MIN, SKUA__LINK_VERSION_MAX);
+    case SKUA__RESET_ROLE:
+        return SKUA_FAIL(
+            err, SKUA_E_NOT_AUTHORISED,
+            "\"%s\" does not let us use \"%s\" as %s: our certificate lacks the role, or "
+            "it does not know the certificate",
+            by, name, handle->ops->name);
+    case SKUA__RESET_LIMIT:
+        return SKUA_FAIL(err, SKUA_E_LIMIT,
+                         "\"%s\" has as many links at \"%s\" as it may have (%d)", by, name,
+                         SKUA__HANDLE_MAX_LINKS);
+    default:
+        return SKUA_FAIL(err, SKUA_E_REFUSED, "\"%s\" refused our link to \"%s\" (reason %d)", by,
+                         name, inner->refusal);
+    }
+}
+
+skua_status
 skua__handle_no_provider_locked(skua__handle *handle, skua_error *err) {
     char offered[256];
+    skua_status refused = skua__handle_refusal_locked(handle, err);
+    if (refused) {
+        return refused;
+    }
     skua__node_offered_text(handle->node, handle->ops->kind, offered, sizeof offered);
     return SKUA_FAIL(err, SKUA_E_NO_PROVIDER,
                      "nobody offers \"%s\" for %s (%s); check the spelling, or start a node that "

@@ -166,6 +166,9 @@ struct skua__handle_inner {
     bool closing;     /* no new calls */
     bool node_closed; /* the node's thread does nothing for us any more */
     bool listens;
+    uint8_t
+        refusal; /* skua__reset_reason of the provider that refused us last, 0 once a link is up */
+    char refused_by[SKUA_NAME_BYTES];
     skua__node_listener listener;
     bool ending;         /* waiters leave too */
     int64_t timer_at_ns; /* of ops->timer */

@@ -236,6 +236,16 @@ on_messages(skua__link *link, const arrival *in) {
 
 /* ---- HELLO ---- */
 
+/* A provider and we do not fit: what waits for a link says so. */
+static void
+note_refusal(skua__link *link, skua__reset_reason reason) {
+    struct skua__handle_inner *inner = link->handle->inner;
+    counters_of(link->handle)->refused_peers++;
+    inner->refusal = (uint8_t)reason;
+    memcpy(inner->refused_by, link->peer.name, sizeof inner->refused_by);
+    skua__handle_wake_locked(link->handle);
+}
+
 /* Both ends have said HELLO on this connection: say what comes next, and let messages flow. */
 static void
 connect_link(skua__link *link, const skua__link_hello *hello, uint64_t next) {
@@ -246,6 +256,7 @@ connect_link(skua__link *link, const skua__link_hello *hello, uint64_t next) {
     skua__link_control(link, SKUA__FRAME_RESUME, 0, next, 0, NULL, 0);
     if (!link->up) {
         link->up = true;
+        handle->inner->refusal = 0;
         handle->inner->up_count++;
         handle->inner->counters.links_up++;
         if (handle->ops->link_up) {
@@ -461,11 +472,15 @@ on_hello(const arrival *in) {
         return;
     }
     skua__reset_reason reason = refusal_of(handle, &hello);
+    if (reason && !handle->ops->provider) {
+        if (in->port->link) {
+            note_refusal(in->port->link, reason);
+        }
+        return;
+    }
     if (reason) {
         counters_of(handle)->refused_peers++;
-        if (handle->ops->provider) {
-            skua__port_control(in->port, &in->route, SKUA__FRAME_RESET, reason);
-        }
+        skua__port_control(in->port, &in->route, SKUA__FRAME_RESET, reason);
         return;
     }
     if (handle->ops->provider) {
@@ -529,7 +544,7 @@ on_reset(skua__port *port, skua__link *link, uint64_t reason) {
         restart_link(port, link);
         break;
     default:
-        counters_of(handle)->refused_peers++;
+        note_refusal(link, (skua__reset_reason)reason);
         skua__link_disconnected(link);
         break;
     }

@@ -263,6 +263,8 @@ SKUA_API SKUA_MUST_CHECK skua_status skua_sub_unsubscribe(skua_sub *sub, const c
  *
  * Returns: 0, or SKUA_E_AGAIN (SKUA_NONE, and nothing is there), SKUA_E_TIMEOUT, SKUA_E_BAD_ARGUMENT (the handle has a
  * handler), SKUA_E_NO_MEMORY, SKUA_E_CLOSED, SKUA_E_FORKED.
+ * Where the publishers that are there refuse the link: SKUA_E_PROTOCOL_VERSION, SKUA_E_NOT_AUTHORISED, SKUA_E_LIMIT,
+ * SKUA_E_REFUSED at the deadline; the message says who and why.
  * Threads: any. Blocks: up to timeout_ms. Since 0.1.
  */
 SKUA_API SKUA_MUST_CHECK skua_status skua_sub_recv(skua_sub *sub, skua_msg **ret_msg,
@@ -273,6 +275,8 @@ SKUA_API SKUA_MUST_CHECK skua_status skua_sub_recv(skua_sub *sub, skua_msg **ret
  *
  * Returns: 0, or SKUA_E_NO_PROVIDER (none at all; the message lists what is offered), SKUA_E_TIMEOUT, SKUA_E_CLOSED,
  * SKUA_E_FORKED.
+ * Where the providers that are there refuse the link: SKUA_E_PROTOCOL_VERSION, SKUA_E_NOT_AUTHORISED, SKUA_E_LIMIT,
+ * SKUA_E_REFUSED at the deadline; the message says who and why.
  * Threads: any. Blocks: up to timeout_ms. Since 0.1.
  */
 SKUA_API SKUA_MUST_CHECK skua_status skua_sub_await_pubs(skua_sub *sub, size_t count,

@@ -81,6 +81,8 @@ SKUA_API skua_push *skua_push_close(skua_push *push);
  * SKUA_E_AGAIN (SKUA_NONE, and nobody has room), SKUA_E_TIMEOUT (workers are there, none had room), SKUA_E_NO_PROVIDER
  * (there is none; the message lists what is offered), SKUA_E_TOO_BIG, SKUA_E_BAD_ARGUMENT, SKUA_E_NO_MEMORY,
  * SKUA_E_CLOSED, SKUA_E_FORKED.
+ * Where the providers that are there refuse the link: SKUA_E_PROTOCOL_VERSION, SKUA_E_NOT_AUTHORISED, SKUA_E_LIMIT,
+ * SKUA_E_REFUSED at the deadline; the message says who and why.
  * Threads: any. Blocks: up to timeout_ms. Since 0.1.
  */
 SKUA_API SKUA_MUST_CHECK skua_status skua_push_send(skua_push *push, skua_msg **msg,
@@ -100,6 +102,8 @@ SKUA_API SKUA_MUST_CHECK skua_status skua_push_send_bytes(skua_push *push, const
  * Waits until at least `count` workers are there. timeout_ms: 0: the handle's; SKUA_NONE; SKUA_UNLIMITED.
  *
  * Returns: 0, or SKUA_E_NO_PROVIDER (none at all), SKUA_E_TIMEOUT (some, but fewer), SKUA_E_CLOSED, SKUA_E_FORKED.
+ * Where the providers that are there refuse the link: SKUA_E_PROTOCOL_VERSION, SKUA_E_NOT_AUTHORISED, SKUA_E_LIMIT,
+ * SKUA_E_REFUSED at the deadline; the message says who and why.
  * Threads: any. Blocks: up to timeout_ms. Since 0.1.
  */
 SKUA_API SKUA_MUST_CHECK skua_status skua_push_await_workers(skua_push *push, size_t count,

@@ -128,6 +128,8 @@ SKUA_API skua_req *skua_req_close(skua_req *req);
  * its text), SKUA_E_REFUSED, SKUA_E_PEER_LOST (every attempt's provider died), SKUA_E_AGAIN (as many requests in flight as
  * the options allow; *msg is untouched), SKUA_E_TOO_BIG, SKUA_E_BAD_ARGUMENT, SKUA_E_NO_MEMORY, SKUA_E_CLOSED,
  * SKUA_E_FORKED.
+ * Where the providers that are there refuse the link: SKUA_E_PROTOCOL_VERSION, SKUA_E_NOT_AUTHORISED, SKUA_E_LIMIT,
+ * SKUA_E_REFUSED at the deadline; the message says who and why.
  * Threads: any. Blocks: until the end of the request, timeout_ms at most. Since 0.1.
  */
 SKUA_API SKUA_MUST_CHECK skua_status skua_req_call(skua_req *req, skua_msg **msg,
@@ -181,6 +183,8 @@ SKUA_API skua_status skua_req_cancel(skua_req *req, uint64_t id, skua_error *err
  * Waits until at least one provider is there.
  *
  * Returns: 0, or SKUA_E_NO_PROVIDER (with what is offered) after timeout_ms, SKUA_E_BAD_ARGUMENT, SKUA_E_CLOSED, SKUA_E_FORKED.
+ * Where the providers that are there refuse the link: SKUA_E_PROTOCOL_VERSION, SKUA_E_NOT_AUTHORISED, SKUA_E_LIMIT,
+ * SKUA_E_REFUSED at the deadline; the message says who and why.
  * Threads: any. Blocks: timeout_ms at most (0: the handle's timeout_ms; SKUA_NONE: not). Since 0.1.
  */
 SKUA_API SKUA_MUST_CHECK skua_status skua_req_await_provider(skua_req *req, int64_t timeout_ms,

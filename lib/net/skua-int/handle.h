@@ -228,7 +228,12 @@ void skua__handle_flush_all_locked(skua__handle *handle); /* skua__link_flush() 
 /* Waits until n links are up. Returns 0, SKUA_E_TIMEOUT, SKUA_E_CLOSED. */
 SKUA_MUST_CHECK skua_status skua__handle_await_links_locked(skua__handle *handle, size_t n,
                                                             int64_t deadline_ns);
-/* Fails with SKUA_E_NO_PROVIDER and the list of what is offered. Entered by the caller. */
+/*
+ * While no link is up: why the provider that answered last does not want ours. Returns 0 when none refused, or
+ * SKUA_E_PROTOCOL_VERSION, SKUA_E_NOT_AUTHORISED, SKUA_E_LIMIT, SKUA_E_REFUSED.
+ */
+skua_status skua__handle_refusal_locked(const skua__handle *handle, skua_error *err);
+/* Fails as that does, or with SKUA_E_NO_PROVIDER and the list of what is offered. Entered by the caller. */
 skua_status skua__handle_no_provider_locked(skua__handle *handle, skua_error *err);
 size_t skua__handle_link_count_locked(const skua__handle *handle);    /* that are up */
 skua__link *skua__handle_next_link_locked(const skua__handle *handle, /* NULL: the first */
