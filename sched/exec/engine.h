@@ -57,6 +57,7 @@ skua__deque_epoch(uint64_t word) {
 /* What a trap may ask for: a set of bits in requests. */
 enum {
     EXEC_REQUEST_HUNGRY = 1u, /* somebody has no work: make some of yours public */
+    EXEC_REQUEST_TRACE = 2u,  /* from now on each spawn is to be recorded */
 };
 
 /* The state of a stolen slot: who took it, where the thief's stack began then, and what became of it. */
@@ -132,6 +133,7 @@ typedef struct skua__worker {
     skua__list leapers;
     skua__a32 leaper_count;
     skua__list leaper; /* our own place in another's list */
+    skua__aptr ring;   /* of the trace; NULL until the first one */
     /* Figures: written by the owner, read by anyone. */
     skua__a64 stats[12];
 } skua__worker;
@@ -227,12 +229,55 @@ struct skua_exec {
     int32_t bind;            /* skua_bind, AUTO already decided */
 
     skua__sizes sizes;
+
+    skua__mutex trace_lock; /* guards the making of rings, and traced_from_ns */
+    int64_t traced_from_ns;
+    skua__a32 tracing; /* EXEC_TRACE_OFF, ON or SPAWNS */
 };
+
+/* What a trace tells, with a number: see trace.c. */
+enum skua__trace {
+    EXEC_TRACE_JOB,   /* begins */
+    EXEC_TRACE_STEAL, /* a stolen call begins; whose it was */
+    EXEC_TRACE_PARK,  /* begins */
+    EXEC_TRACE_END,   /* of the last of these three */
+    EXEC_TRACE_WAKE,  /* whom */
+    EXEC_TRACE_SHARE, /* how many calls */
+    EXEC_TRACE_SPAWN, /* how many wait */
+};
+
+enum {
+    EXEC_TRACE_OFF = 0,
+    EXEC_TRACE_ON = 1,
+    EXEC_TRACE_SPAWNS = 2,
+};
+
+/* trace.c */
+void skua__trace_record(skua__worker *worker, enum skua__trace kind, uint32_t number);
+void skua__trace_fini(skua_exec *exec);
+
+/* One look at a flag where nothing is traced; none of the callers is on the path of a private spawn or sync. */
+static inline void
+skua__trace(skua__worker *worker, enum skua__trace kind, uint32_t number) {
+    /* relaxed: recording may begin and end an event sooner or later. */
+    if (skua__a32_load(&worker->exec->tracing, memory_order_relaxed) != EXEC_TRACE_OFF) {
+        skua__trace_record(worker, kind, number);
+    }
+}
 
 static inline uint32_t
 skua__target(const skua_exec *exec) {
     /* relaxed: a hint; what is decided by it is looked at again under sleep_lock. */
     return skua__a32_load(&exec->sizes.target, memory_order_relaxed);
+}
+
+/* Whether this worker is to rest. */
+static inline bool
+skua__is_surplus(const skua__worker *worker) {
+    const skua_exec *exec = worker->exec;
+    uint32_t target = skua__target(exec);
+    /* relaxed: a hint, as above */
+    return worker->index >= target && skua__a32_load(&exec->active, memory_order_relaxed) > target;
 }
 
 /* worker.c */
@@ -264,6 +309,8 @@ void skua__block_end(skua__worker *worker);
 /* resize.c */
 /* Sets the sizes of an executor that is being opened. */
 void skua__sizes_init(skua_exec *exec, const skua_exec_options *options, uint32_t workers);
+/* The same for one in the child of a fork(). Returns how many workers to start. */
+uint32_t skua__sizes_again(skua_exec *exec);
 /* Gives the place of a worker that blocks to one that rests, or to a new spare. */
 void skua__stand_in_locked(skua_exec *exec);
 /* Ends a pause, because the executor closes. */

@@ -65,11 +65,37 @@ take_topology(const skua_exec_options *options, skua_topology **ret_topology, sk
                : SKUA_OK;
 }
 
+/* Empty queues and lists, and locks that nobody holds: for a new executor, and for one in the child of a fork(). */
+static void
+begin_life(skua_exec *exec, uint32_t workers) {
+    exec->fork_generation = skua__fork_generation();
+    skua__mutex_init(&exec->queue_lock);
+    skua__mutex_init(&exec->sleep_lock);
+    skua__mutex_init(&exec->trace_lock);
+    skua__list_init(&exec->sleepers);
+    skua__list_init(&exec->retired);
+    memset(exec->inbox, 0, sizeof exec->inbox);
+    memset(exec->queues, 0, sizeof exec->queues);
+    for (uint32_t i = 0; i < EXEC_PRIORITIES; i++) {
+        exec->queues[i].end = &exec->queues[i].head;
+    }
+    exec->drained = 0;
+    skua__a64_store(&exec->submitted, 0, memory_order_relaxed); /* relaxed: no thread yet */
+    skua__a64_store(&exec->listed, 0, memory_order_relaxed);    /* relaxed: no thread yet */
+    skua__a64_store(&exec->popped, 0, memory_order_relaxed);    /* relaxed: no thread yet */
+    skua__a32_store(&exec->closing, 0, memory_order_relaxed);   /* relaxed: no thread yet */
+    skua__a32_store(&exec->searching, 0, memory_order_relaxed); /* relaxed: no thread yet */
+    skua__a32_store(&exec->tracing, EXEC_TRACE_OFF,
+                    memory_order_relaxed);                         /* relaxed: no thread yet */
+    skua__a32_store(&exec->asleep, 0, memory_order_relaxed);       /* relaxed: no thread yet */
+    skua__a32_store(&exec->places, 0, memory_order_relaxed);       /* relaxed: no thread yet */
+    skua__a32_store(&exec->active, workers, memory_order_relaxed); /* relaxed: no thread yet */
+}
+
 static void
 fill_exec(skua_exec *exec, const skua_exec_options *options, uint32_t workers) {
     int32_t spin_us = options->spin_us ? options->spin_us : EXEC_SPIN_US_DEFAULT;
     exec->hook = options->allocator ? options->allocator : skua_allocator_default();
-    exec->fork_generation = skua__fork_generation();
     skua__sizes_init(exec, options, workers);
     uint32_t places = exec->sizes.most + exec->sizes.spares;
     exec->worker_places = places > SKUA_EXEC_WORKERS_MAX ? SKUA_EXEC_WORKERS_MAX : places;
@@ -77,14 +103,19 @@ fill_exec(skua_exec *exec, const skua_exec_options *options, uint32_t workers) {
     exec->spin_ns = spin_us == SKUA_NONE ? 0 : spin_us * SKUA_NS_PER_US;
     exec->queue_max = options->queue_tasks ? options->queue_tasks : SKUA_UNLIMITED;
     snprintf(exec->name, sizeof exec->name, "%s", options->name ? options->name : "skua");
-    skua__mutex_init(&exec->queue_lock);
-    skua__mutex_init(&exec->sleep_lock);
-    skua__list_init(&exec->sleepers);
-    skua__list_init(&exec->retired);
-    for (uint32_t i = 0; i < EXEC_PRIORITIES; i++) {
-        exec->queues[i].end = &exec->queues[i].head;
+    begin_life(exec, workers);
+}
+
+static skua_status
+start_workers(skua_exec *exec, uint32_t workers, skua_error *err) {
+    skua_status status = SKUA_OK;
+    for (uint32_t i = 0; status == SKUA_OK && i < workers; i++) {
+        status = skua__worker_open(exec, i, err);
     }
-    skua__a32_store(&exec->active, workers, memory_order_relaxed); /* relaxed: no thread yet */
+    for (uint32_t i = 0; status == SKUA_OK && i < workers; i++) {
+        status = skua__worker_start(&exec->workers[i], err);
+    }
+    return status;
 }
 
 /* Ends what was begun; the threads have ended, or are another process's. */
@@ -96,6 +127,7 @@ free_exec(skua_exec *exec) {
     }
     skua__mutex_fini(&exec->queue_lock);
     skua__mutex_fini(&exec->sleep_lock);
+    skua__trace_fini(exec);
     skua__mem_free(hook, exec->workers);
     skua__plan_fini(&exec->plan);
     skua_topology_free(exec->topology);
@@ -130,12 +162,7 @@ skua_exec_open(skua_exec **ret_exec, const skua_exec_options *given, skua_error 
         exec->workers = skua__mem_new_array(exec->hook, exec->worker_places, sizeof *exec->workers);
         status = exec->workers ? SKUA_OK : SKUA_FAIL_MEMORY(err, "the executor's workers");
     }
-    for (uint32_t i = 0; status == SKUA_OK && i < workers; i++) {
-        status = skua__worker_open(exec, i, err);
-    }
-    for (uint32_t i = 0; status == SKUA_OK && i < workers; i++) {
-        status = skua__worker_start(&exec->workers[i], err);
-    }
+    status = status == SKUA_OK ? start_workers(exec, workers, err) : status;
     if (status != SKUA_OK) {
         skua_exec_close(exec);
         return status;
@@ -165,6 +192,33 @@ skua_exec_close(skua_exec *exec) {
     }
     free_exec(exec);
     return NULL;
+}
+
+skua_status
+skua_exec_rebuild_after_fork(skua_exec *exec, skua_error *err) {
+    if (!exec || exec->fork_generation == skua__fork_generation()) {
+        return SKUA_FAIL(err, SKUA_E_BAD_ARGUMENT, "%s",
+                         exec ? "the executor is this process's own already" : "exec is NULL");
+    }
+    if (skua__worker_here(exec)) {
+        return SKUA_FAIL(
+            err, SKUA_E_UNSUPPORTED,
+            "a task forked: this thread is the copy of a worker; fork outside of tasks");
+    }
+    /* Nothing is given back: the parent's threads may have been anywhere. The stacks are used again. */
+    for (uint32_t i = 0; i < exec->worker_places; i++) {
+        void *block = exec->workers[i].stack_block;
+        /* relaxed: no thread yet */
+        void *ring = skua__aptr_load(&exec->workers[i].ring, memory_order_relaxed);
+        memset(&exec->workers[i], 0, sizeof exec->workers[i]);
+        exec->workers[i].exec = exec;
+        exec->workers[i].stack_block = block;
+        /* relaxed: no thread yet */
+        skua__aptr_store(&exec->workers[i].ring, ring, memory_order_relaxed);
+    }
+    uint32_t workers = skua__sizes_again(exec);
+    begin_life(exec, workers);
+    return start_workers(exec, workers, err);
 }
 
 skua_status

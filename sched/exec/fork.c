@@ -112,6 +112,7 @@ share(skua__worker *worker, uint32_t top) {
     /* seq_cst W1: before the look at sleepers; pairs with seq_cst W1 in skua__has_public() */
     skua__a64_add(&worker->stack->word, (uint64_t)count << 16, memory_order_seq_cst);
     skua__stat_add(worker, EXEC_STAT_SHARES, 1);
+    skua__trace(worker, EXEC_TRACE_SHARE, count);
     return true;
 }
 
@@ -140,6 +141,11 @@ attend(skua__worker *worker, uint32_t top) {
                              memory_order_seq_cst); /* seq_cst T1: as in skua__request() */
         }
     }
+    /* relaxed: a hint; while spawns are recorded each one takes the slow path, and springs the trap for the next. */
+    if (skua__a32_load(&worker->exec->tracing, memory_order_relaxed) == EXEC_TRACE_SPAWNS) {
+        /* relaxed: our own trap, for ourselves */
+        skua__aptr_store(trap_word(&worker->stack->trap.spawn_below), NULL, memory_order_relaxed);
+    }
 }
 
 skua_slot *
@@ -152,6 +158,10 @@ skua_spawn_slow(skua_slot *slot, skua_fn *fn, void *frame) {
         slot->fn = fn;
         slot->frame = frame;
         stack->trap.top = slot + 1;
+        if (skua__a32_load(&worker->exec->tracing, memory_order_relaxed) /* relaxed: a hint */
+            == EXEC_TRACE_SPAWNS) {
+            skua__trace_record(worker, EXEC_TRACE_SPAWN, index + 1);
+        }
         attend(worker, index + 1);
         return slot + 1;
     }
@@ -200,7 +210,9 @@ skua__worker_run_stolen(skua__worker *worker, skua_slot *slot, uint32_t base) {
     stack->trap.top = &stack->slots[base];
     /* release S2: our stack is at base now; pairs with acquire S2 in wait_stolen() */
     skua__a64_add(state_of(slot), skua__state_of(worker->index, base), memory_order_release);
+    skua__trace(worker, EXEC_TRACE_STEAL, skua__stack_of(slot)->worker->index);
     fn((skua_worker){stack->trap.top}, frame);
+    skua__trace(worker, EXEC_TRACE_END, 0);
     assert(stack->trap.top == &stack->slots[base] && "a forked call returned before its sync");
     assert(worker->split == base);
     worker->frame = before;
@@ -263,10 +275,7 @@ park_for(skua__worker *worker, skua_slot *slot, skua__worker *thief, uint32_t ba
         sleeps = skua__deque_tail(word) < base || skua__deque_tail(word) >= skua__deque_split(word);
     }
     if (sleeps) {
-        int64_t from_ns = skua__clock_ns();
-        skua__stat_add(worker, EXEC_STAT_PARKS, 1);
-        skua__park(&worker->parker, SKUA_NEVER_NS);
-        skua__stat_add(worker, EXEC_STAT_IDLE_NS, (uint64_t)(skua__clock_ns() - from_ns));
+        skua__sleep(worker, SKUA_NEVER_NS);
     }
     if (thief) {
         skua__mutex_lock(&thief->leap_lock);

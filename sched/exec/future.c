@@ -140,6 +140,9 @@ complete(skua_future *future, skua_status status, void *value) {
 
 skua_future *
 skua_future_unref(skua_future *future) {
+    if (future && future->fork_generation != skua__fork_generation()) {
+        return NULL; /* the parent's: its locks may be held for ever, and so may the allocator's */
+    }
     /* acq_rel F3: all uses before the last reference goes; pairs with acq_rel F3 here */
     if (!future || skua__a32_sub(&future->refs, 1, memory_order_acq_rel) != 1) {
         return NULL;
@@ -263,6 +266,9 @@ skua_future_then(skua_future **ret_future, skua_future *future, skua_then_fn *fn
     skua_future_options options;
     skua_exec *exec = future ? future->exec : NULL;
     skua_status status = check_call(exec, ret_future && exec && fn, given, &options, err);
+    if (status == SKUA_OK && future->fork_generation != skua__fork_generation()) {
+        status = SKUA_FAIL(err, SKUA_E_FORKED, "the future was made before fork()");
+    }
     if (status != SKUA_OK) {
         return status;
     }

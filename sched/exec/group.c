@@ -15,10 +15,11 @@ enum {
 /* What lies in the public struct. */
 typedef struct group_body {
     skua_exec *exec;
-    skua__a64 pending;      /* jobs under way, and submits in progress */
-    skua__a32 status;       /* the first cancel's, or 0 */
-    skua__a32 waiter_count; /* the length of waiters */
-    skua__mutex lock;       /* guards waiters, message, and the step of pending from 1 to 0 */
+    uint32_t fork_generation; /* of the executor when the group was prepared */
+    skua__a64 pending;        /* jobs under way, and submits in progress */
+    skua__a32 status;         /* the first cancel's, or 0 */
+    skua__a32 waiter_count;   /* the length of waiters */
+    skua__mutex lock;         /* guards waiters, message, and the step of pending from 1 to 0 */
     skua__list waiters;
     char message[GROUP_MESSAGE_BYTES];
 } group_body;
@@ -36,8 +37,15 @@ skua_group_init(skua_group *group, skua_exec *exec) {
     memset(group, 0, sizeof *group);
     group_body *body = body_of(group);
     body->exec = exec;
+    body->fork_generation = exec->fork_generation;
     skua__mutex_init(&body->lock);
     skua__list_init(&body->waiters);
+}
+
+/* In the child of a fork() the lock may be held by a thread that stayed in the parent: it is never taken there. */
+static bool
+is_forked(const group_body *body) {
+    return body->fork_generation != skua__fork_generation();
 }
 
 void
@@ -46,6 +54,10 @@ skua_group_fini(skua_group *group) {
         return;
     }
     group_body *body = body_of(group);
+    if (is_forked(body)) {
+        memset(group, 0, sizeof *group);
+        return;
+    }
     /* acquire G1: pairs with release G1 in skua__group_done() */
     assert(skua__a64_load(&body->pending, memory_order_acquire) == 0 &&
            "skua_group_fini: a job of the group is under way");
@@ -101,7 +113,7 @@ skua_status
 skua_group_submit(skua_group *group, skua_job *job) {
     group_body *body = body_of(group);
     skua_exec *exec = body->exec;
-    skua_status status = skua__exec_check(exec);
+    skua_status status = is_forked(body) ? SKUA_E_FORKED : skua__exec_check(exec);
     if (status != SKUA_OK) {
         return status;
     }
@@ -130,6 +142,9 @@ skua_group_submit(skua_group *group, skua_job *job) {
 bool
 skua_group_cancel(skua_group *group, skua_status status, const char *message) {
     group_body *body = body_of(group);
+    if (is_forked(body)) {
+        return false;
+    }
     skua__mutex_lock(&body->lock);
     /* relaxed: under the lock */
     bool first = skua__a32_load(&body->status, memory_order_relaxed) == 0;
@@ -206,6 +221,9 @@ skua_group_wait(skua_group *group, int64_t timeout_ms, skua_error *err) {
     group_body *body = body_of(group);
     skua_exec *exec = body->exec;
     skua__worker *worker = skua__worker_here(exec);
+    if (is_forked(body)) {
+        return SKUA_FAIL(err, SKUA_E_FORKED, "the group was prepared before fork()");
+    }
     if (is_waiting_for_itself(worker, group)) {
         return SKUA_FAIL(err, SKUA_E_DEADLOCK, "a job of the group waits for the group");
     }

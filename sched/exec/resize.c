@@ -42,6 +42,17 @@ skua__sizes_init(skua_exec *exec, const skua_exec_options *options, uint32_t wor
     skua__a32_store(&sizes->target, workers, memory_order_relaxed);  /* relaxed: no thread yet */
 }
 
+uint32_t
+skua__sizes_again(skua_exec *exec) {
+    skua__sizes *sizes = &exec->sizes;
+    sizes->paused = false;
+    uint32_t workers =
+        sizes->follows && sizes->allowed < sizes->asked ? sizes->allowed : sizes->asked;
+    skua__a32_store(&sizes->highest, workers, memory_order_relaxed); /* relaxed: no thread yet */
+    skua__a32_store(&sizes->target, workers, memory_order_relaxed);  /* relaxed: no thread yet */
+    return workers;
+}
+
 /* The resting worker with the lowest number, out of the list; or NULL. */
 static skua__worker *
 take_resting_locked(skua_exec *exec) {

@@ -48,6 +48,7 @@ wake_one(skua_exec *exec) {
     skua__mutex_unlock(&exec->sleep_lock);
     skua__worker *here = skua__worker_here(exec);
     if (node && here) {
+        skua__trace(here, EXEC_TRACE_WAKE, SKUA_CONTAINER_OF(node, skua__worker, sleeper)->index);
         skua__stat_add(here, EXEC_STAT_WAKES, 1);
     }
 }
@@ -254,7 +255,9 @@ void
 skua__sleep(skua__worker *worker, int64_t deadline_ns) {
     int64_t from_ns = skua__clock_ns();
     skua__stat_add(worker, EXEC_STAT_PARKS, 1);
+    skua__trace(worker, EXEC_TRACE_PARK, 0);
     skua__park(&worker->parker, deadline_ns);
+    skua__trace(worker, EXEC_TRACE_END, 0);
     skua__stat_add(worker, EXEC_STAT_IDLE_NS, (uint64_t)(skua__clock_ns() - from_ns));
 }
 
@@ -288,7 +291,8 @@ idle(skua__worker *worker) {
         return;
     }
     ask_all(worker);
-    if (!work_in_sight(exec) && !skua__is_over(exec)) {
+    /* That there are too many workers is looked for after we stand in the list, too: a pause wakes those in it. */
+    if (!work_in_sight(exec) && !skua__is_over(exec) && !skua__is_surplus(worker)) {
         skua__follow(worker);
         skua__sleep(worker, SKUA_NEVER_NS);
         skua__follow(worker);
@@ -326,7 +330,9 @@ skua__worker_run(skua__worker *worker, skua_job *job) {
                             .base = (uint32_t)(top - worker->stack->slots)};
         worker->frame = &here;
         skua__stat_add(worker, EXEC_STAT_TASKS, 1);
+        skua__trace(worker, EXEC_TRACE_JOB, 0);
         job->run((skua_worker){top}, job);
+        skua__trace(worker, EXEC_TRACE_END, 0);
         /* The job's memory may be gone. */
         assert(worker->stack->trap.top == top && "a job returned before the sync of a forked call");
         worker->frame = before;
@@ -385,9 +391,7 @@ worker_main(void *arg) {
     worker_here = worker;
     skua__bind_here(worker);
     while (!skua__is_over(exec)) {
-        /* relaxed: a hint; skua__rest() looks again under the lock. */
-        if (worker->index >= skua__target(exec) &&
-            skua__a32_load(&exec->active, memory_order_relaxed) > skua__target(exec)) {
+        if (skua__is_surplus(worker)) {
             skua__rest(worker);
         }
         if (!run_something(worker)) {
@@ -440,11 +444,13 @@ skua_worker_block_end(skua_worker w) {
 skua_status
 skua__worker_open(skua_exec *exec, uint32_t index, skua_error *err) {
     skua__worker *worker = &exec->workers[index];
-    if (worker->stack_block) {
+    if (worker->stack) {
         return SKUA_OK; /* a spare whose thread could not be started the last time */
     }
     /* Not zeroed: pages of the stack that are never used are never touched. */
-    void *block = exec->hook->allocate(exec->hook->ctx, 2 * SKUA_STACK_BYTES);
+    void *block = worker->stack_block /* of before a fork() */
+                      ? worker->stack_block
+                      : exec->hook->allocate(exec->hook->ctx, 2 * SKUA_STACK_BYTES);
     if (!block) {
         return SKUA_FAIL_MEMORY(err, "a worker's stack");
     }
@@ -479,8 +485,11 @@ skua__worker_start(skua__worker *worker, skua_error *err) {
 
 void
 skua__worker_close(skua__worker *worker) {
-    if (worker->stack_block) {
+    if (worker->stack) {
         skua__mutex_fini(&worker->leap_lock);
+        worker->stack = NULL;
+    }
+    if (worker->stack_block) {
         worker->exec->hook->release(worker->exec->hook->ctx, worker->stack_block);
         worker->stack_block = NULL;
     }

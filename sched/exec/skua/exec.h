@@ -97,6 +97,17 @@ SKUA_API SKUA_MUST_CHECK skua_status skua_exec_open(skua_exec **ret_exec,
 SKUA_API skua_exec *skua_exec_close(skua_exec *exec);
 
 /**
+ * Makes an executor work again in the child of a fork(), with its options and as many workers as it was asked for; all other
+ * calls answer SKUA_E_FORKED there. What was submitted before is the parent's and does not run here; groups and futures
+ * of before stay SKUA_E_FORKED.
+ *
+ * Returns: 0; SKUA_E_BAD_ARGUMENT when the executor is this process's own; SKUA_E_UNSUPPORTED when a task forked;
+ * SKUA_E_NO_MEMORY, SKUA_E_SYSTEM when a thread cannot be started: then it stays unusable, and may be closed.
+ * Threads: the child's only one. Blocks: until the threads are started. Since 0.1.
+ */
+SKUA_API SKUA_MUST_CHECK skua_status skua_exec_rebuild_after_fork(skua_exec *exec, skua_error *err);
+
+/**
  * Runs fn(w, frame) on a worker and waits for it: the way in for fork-join work. On a worker of this executor it is a
  * plain call.
  *
@@ -495,6 +506,42 @@ SKUA_API skua_future *skua_future_ref(skua_future *future);
  * Threads: any. Blocks: never. Since 0.1.
  */
 SKUA_API skua_future *skua_future_unref(skua_future *future);
+
+/* ---- The trace ---- */
+
+typedef struct skua_trace_options {
+    size_t size;
+    int64_t events; /* kept per worker, the newest; 16 bytes each; 0: 16384; at most 4194304 */
+    bool spawns;    /* also each skua_spawn(): that one then costs as much as a look at the clock */
+} skua_trace_options;
+
+#define SKUA_TRACE_OPTIONS(...)                                                                    \
+    (&(skua_trace_options){.size = sizeof(skua_trace_options), __VA_ARGS__})
+
+/**
+ * Records from now on what each worker does: jobs, stolen calls with their victim, sharing, parking, waking. Each worker
+ * keeps its newest events. Where nothing is recorded this costs one look at a flag per steal, job and park.
+ *
+ * options: may be NULL. The memory comes from the executor's allocator at the first start, whose events counts, and is kept.
+ * Returns: 0, SKUA_E_EXISTS when it is on already, SKUA_E_NO_MEMORY, SKUA_E_BAD_ARGUMENT, SKUA_E_CLOSED, SKUA_E_FORKED.
+ * Threads: any. Blocks: never. Since 0.1.
+ */
+SKUA_API SKUA_MUST_CHECK skua_status skua_exec_trace_start(skua_exec *exec,
+                                                           const skua_trace_options *options,
+                                                           skua_error *err);
+/** Ends recording; what was recorded stays. Returns: nothing. Threads: any. Blocks: never. Since 0.1. */
+SKUA_API void skua_exec_trace_stop(skua_exec *exec);
+
+/**
+ * Writes what was recorded since the last start as JSON that ui.perfetto.dev and chrome://tracing open: a track per
+ * worker, slices for jobs, stolen calls and sleep, an arrow from victim to thief. Recording may go on meanwhile.
+ *
+ * path: of the file, which is overwritten.
+ * Returns: 0, SKUA_E_FILE, SKUA_E_BAD_ARGUMENT, SKUA_E_FORKED.
+ * Threads: any. Blocks: for the file. Since 0.1.
+ */
+SKUA_API SKUA_MUST_CHECK skua_status skua_exec_trace_write(skua_exec *exec, const char *path,
+                                                           skua_error *err);
 
 /* ---- Figures ---- */
 

@@ -1,0 +1,333 @@
+// SPDX-License-Identifier: MPL-2.0
+// The ring trace as Perfetto reads it: valid JSON, slices that nest, thieves with their victims; and an executor that
+// is rebuilt in the child of a fork().
+#include "test.h"
+
+#include "failing_allocator.h"
+#include <skua/exec.h>
+
+#include <jansson.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum { TRACKS_MAX = 64 };
+
+typedef struct fib_frame {
+    int n;
+    long value;
+} fib_frame;
+
+static void
+fib(skua_worker w, void *arg) {
+    fib_frame *self = arg;
+    if (self->n < 2) {
+        self->value = self->n;
+        return;
+    }
+    fib_frame a = {.n = self->n - 1}, b = {.n = self->n - 2};
+    skua_spawn(&w, fib, &a);
+    fib(w, &b);
+    skua_sync(&w, fib, &a);
+    self->value = a.value + b.value;
+}
+
+/* A call that is only done when a thief has come for its sibling. */
+typedef struct meeting {
+    atomic_bool stolen;
+    uint32_t owner, thief;
+} meeting;
+
+static void
+be_stolen(skua_worker w, void *arg) {
+    meeting *self = arg;
+    self->thief = skua_worker_index(w);
+    atomic_store(&self->stolen, true);
+}
+
+static void
+await_thief(skua_worker w, void *arg) {
+    meeting *self = arg;
+    self->owner = skua_worker_index(w);
+    skua_spawn(&w, be_stolen, self);
+    while (!atomic_load(&self->stolen)) {
+        /* More forks, so that the owner sees that somebody asks. */
+        fib_frame frame = {.n = 3};
+        fib(w, &frame);
+    }
+    skua_sync(&w, be_stolen, self);
+}
+
+typedef struct totals {
+    size_t jobs, steals, parks, wakes, shares, spawns, names, starts, finishes;
+    int open[TRACKS_MAX];
+    uint32_t victim, thief;
+} totals;
+
+static void
+count_event(totals *to, const json_t *event) {
+    const char *phase = json_string_value(json_object_get(event, "ph"));
+    const char *name = json_string_value(json_object_get(event, "name"));
+    json_int_t track = json_integer_value(json_object_get(event, "tid"));
+    assert_non_null(phase);
+    assert_non_null(name);
+    assert_true(track > 0 && track < TRACKS_MAX);
+    assert_true(json_number_value(json_object_get(event, "ts")) >= 0);
+    to->open[track] += *phase == 'B' ? 1 : *phase == 'E' ? -1 : 0;
+    assert_true(to->open[track] >= 0);
+    to->jobs += strcmp(name, "job") == 0;
+    to->parks += strcmp(name, "parked") == 0;
+    to->wakes += strcmp(name, "wake") == 0;
+    to->shares += strcmp(name, "share") == 0;
+    to->spawns += strcmp(name, "spawn") == 0;
+    to->names += *phase == 'M';
+    to->starts += *phase == 's';
+    to->finishes += *phase == 'f';
+    if (strcmp(name, "stolen call") == 0) {
+        to->steals++;
+        to->thief = (uint32_t)track - 1;
+        to->victim =
+            (uint32_t)json_integer_value(json_object_get(json_object_get(event, "args"), "victim"));
+    }
+}
+
+/* Writes the trace, and reads it with somebody else's parser. */
+static totals
+read_trace(skua_exec *exec, json_int_t *ret_lost) {
+    char path[] = "/tmp/skua-trace-XXXXXX";
+    int fd = mkstemp(path);
+    assert_true(fd >= 0);
+    close(fd);
+    skua_error err;
+    assert_int_equal(skua_exec_trace_write(exec, path, &err), SKUA_OK);
+    json_error_t why;
+    json_t *root = json_load_file(path, JSON_REJECT_DUPLICATES, &why);
+    assert_non_null(root);
+    totals all = {0};
+    size_t i;
+    json_t *event;
+    json_array_foreach(json_object_get(root, "traceEvents"), i, event) {
+        count_event(&all, event);
+    }
+    *ret_lost = json_integer_value(
+        json_object_get(json_object_get(root, "otherData"), "overwritten_events"));
+    for (size_t track = 0; track < TRACKS_MAX; track++) {
+        assert_int_equal(all.open[track], 0);
+    }
+    assert_int_equal(all.starts, all.steals);
+    assert_int_equal(all.finishes, all.steals);
+    json_decref(root);
+    unlink(path);
+    return all;
+}
+
+static void
+test_trace_tells_jobs_and_thieves(void **state) {
+    (void)state;
+    skua_exec *exec = NULL;
+    assert_int_equal(skua_exec_open(&exec, SKUA_EXEC_OPTIONS(.workers = 2), NULL), SKUA_OK);
+    fib_frame frame = {.n = 10};
+    json_int_t lost = -1;
+    /* What ran before the start is not told. */
+    assert_int_equal(skua_exec_run(exec, fib, &frame, NULL), SKUA_OK);
+    totals none = read_trace(exec, &lost);
+    assert_int_equal(none.jobs + none.names, 0);
+    assert_int_equal(skua_exec_trace_start(exec, NULL, NULL), SKUA_OK);
+    assert_int_equal(skua_exec_trace_start(exec, NULL, NULL), SKUA_E_EXISTS);
+    meeting met = {0};
+    assert_int_equal(skua_exec_run(exec, await_thief, &met, NULL), SKUA_OK);
+    skua_exec_trace_stop(exec);
+    totals all = read_trace(exec, &lost);
+    assert_int_equal(lost, 0);
+    assert_int_equal(all.jobs, 1);
+    assert_true(all.steals >= 1 && all.shares >= 1);
+    assert_true(all.names >= 2);
+    assert_int_equal(all.spawns, 0);
+    assert_int_not_equal(met.owner, met.thief);
+    assert_int_equal(all.victim, met.owner);
+    assert_int_equal(all.thief, met.thief);
+    /* A new start forgets what was; spawns are told on request. */
+    assert_int_equal(skua_exec_trace_start(exec, SKUA_TRACE_OPTIONS(.spawns = true), NULL),
+                     SKUA_OK);
+    assert_int_equal(skua_exec_run(exec, fib, &frame, NULL), SKUA_OK);
+    skua_exec_trace_stop(exec);
+    all = read_trace(exec, &lost);
+    assert_int_equal(all.jobs, 1);
+    assert_int_equal(all.spawns, 88); /* fib(10) forks as often */
+    /* And then no more. */
+    assert_int_equal(skua_exec_run(exec, fib, &frame, NULL), SKUA_OK);
+    assert_int_equal(read_trace(exec, &lost).spawns, 88);
+    skua_exec_close(exec);
+}
+
+static void
+test_trace_keeps_the_newest_events(void **state) {
+    (void)state;
+    enum { EVENTS = 32, RUNS = 200 };
+    skua_exec *exec = NULL;
+    assert_int_equal(skua_exec_open(&exec, SKUA_EXEC_OPTIONS(.workers = 1), NULL), SKUA_OK);
+    assert_int_equal(skua_exec_trace_start(exec, SKUA_TRACE_OPTIONS(.events = EVENTS), NULL),
+                     SKUA_OK);
+    fib_frame frame = {.n = 1};
+    json_int_t lost = 0;
+    for (int i = 0; i < RUNS; i++) {
+        assert_int_equal(skua_exec_run(exec, fib, &frame, NULL), SKUA_OK);
+        if (i % 20 == 0) {
+            read_trace(exec, &lost); /* while the worker goes on writing */
+        }
+    }
+    totals all = read_trace(exec, &lost);
+    assert_true(lost >= 2 * RUNS - EVENTS - 1); /* the end of the last job may not be told yet */
+    assert_true(all.jobs > 0 && all.jobs <= EVENTS);
+    skua_exec_close(exec);
+}
+
+static void
+test_trace_failures_are_told(void **state) {
+    (void)state;
+    skua_status status = SKUA_E_NO_MEMORY;
+    for (long n = 1; status != SKUA_OK; n++) {
+        failing_allocator hook;
+        failing_allocator_init(&hook, 0);
+        skua_exec *exec = NULL;
+        assert_int_equal(skua_exec_open(&exec,
+                                        SKUA_EXEC_OPTIONS(.allocator = &hook.hook, .workers = 1,
+                                                          .workers_max = 2, .spares = 1),
+                                        NULL),
+                         SKUA_OK);
+        atomic_store(&hook.fail_at, atomic_load(&hook.calls) + n);
+        status = skua_exec_trace_start(exec, SKUA_TRACE_OPTIONS(.events = 4), NULL);
+        assert_true(status == (n > 3 ? SKUA_OK : SKUA_E_NO_MEMORY));
+        skua_error err;
+        assert_int_equal(skua_exec_trace_write(exec, "/nonexistent/trace.json", &err), SKUA_E_FILE);
+        assert_non_null(strstr(err.message, "/nonexistent/trace.json"));
+        assert_int_equal(skua_exec_trace_write(exec, NULL, &err), SKUA_E_BAD_ARGUMENT);
+        assert_int_equal(skua_exec_trace_write(exec, "/dev/full", &err), SKUA_E_FILE);
+        assert_int_equal(skua_exec_trace_start(exec, SKUA_TRACE_OPTIONS(.events = -1), &err),
+                         SKUA_E_BAD_ARGUMENT);
+        atomic_store(&hook.fail_at, 0);
+        skua_exec_close(exec);
+        assert_int_equal(atomic_load(&hook.alive), 0);
+    }
+}
+
+/* ---- After a fork() ---- */
+
+static skua_status
+answer(skua_worker w, void *arg, void **ret_value) {
+    (void)w;
+    *ret_value = arg;
+    return SKUA_OK;
+}
+
+/* 0, or the number of what is wrong. */
+static int
+child(skua_exec *exec, skua_group *group, skua_future *future) {
+    skua_job job;
+    skua_error err;
+    fib_frame frame = {.n = 12};
+    /* Everything of before says so, and nothing waits for a lock. */
+    if (skua_group_cancel(group, SKUA_E_CANCELLED, "from the child") ||
+        skua_group_wait(group, 0, &err) != SKUA_E_FORKED) {
+        return 1;
+    }
+    skua_future_unref(skua_future_ref(future));
+    skua_future_unref(future);
+    if (skua_exec_run(exec, fib, &frame, &err) != SKUA_E_FORKED) {
+        return 2;
+    }
+#if defined(__SANITIZE_THREAD__)
+    return 0; /* ThreadSanitizer lets no child of a fork() start threads */
+#endif
+    if (skua_exec_rebuild_after_fork(exec, &err) != SKUA_OK ||
+        skua_exec_rebuild_after_fork(exec, &err) != SKUA_E_BAD_ARGUMENT) {
+        return 3;
+    }
+    if (skua_exec_run(exec, fib, &frame, &err) != SKUA_OK || frame.value != 144) {
+        return 4;
+    }
+    skua_job_init(&job, NULL);
+    if (skua_group_submit(group, &job) != SKUA_E_FORKED) {
+        return 5;
+    }
+    skua_group_fini(group);
+    skua_future *mine = NULL;
+    void *value = NULL;
+    if (skua_future_start(&mine, exec, answer, &value, NULL, &err) != SKUA_OK ||
+        skua_future_get(mine, 0, &value, &err) != SKUA_OK || value != &value) {
+        return 6;
+    }
+    skua_future_unref(mine);
+    skua_exec_stats stats = {.size = sizeof stats};
+    if (skua_exec_workers(exec) != 2 || skua_exec_stats_get(exec, &stats) != SKUA_OK ||
+        stats.queued_tasks != 0 || stats.spares != 0) {
+        return 7;
+    }
+    skua_exec_close(exec);
+    return 0;
+}
+
+static void
+hold(skua_worker w, skua_job *job) {
+    (void)w;
+    pthread_mutex_t *gate = job->reserved[0];
+    atomic_fetch_add((atomic_int *)job->reserved[1], 1);
+    pthread_mutex_lock(gate);
+    pthread_mutex_unlock(gate);
+}
+
+static void
+test_fork_child_rebuilds_on_request(void **state) {
+    (void)state;
+    skua_exec *exec = NULL;
+    assert_int_equal(skua_exec_open(&exec, SKUA_EXEC_OPTIONS(.workers = 2), NULL), SKUA_OK);
+    assert_int_equal(skua_exec_rebuild_after_fork(exec, NULL), SKUA_E_BAD_ARGUMENT);
+    assert_int_equal(skua_exec_rebuild_after_fork(NULL, NULL), SKUA_E_BAD_ARGUMENT);
+    /* Jobs of a group under way, and more of them that wait, while the process forks. */
+    enum { JOBS = 5 };
+    pthread_mutex_t gate = PTHREAD_MUTEX_INITIALIZER;
+    atomic_int entered = 0;
+    skua_job jobs[JOBS];
+    skua_group group;
+    skua_group_init(&group, exec);
+    pthread_mutex_lock(&gate);
+    for (int i = 0; i < JOBS; i++) {
+        skua_job_init(&jobs[i], hold);
+        jobs[i].reserved[0] = &gate;
+        jobs[i].reserved[1] = &entered;
+        assert_int_equal(skua_group_submit(&group, &jobs[i]), SKUA_OK);
+    }
+    skua_future *future = NULL;
+    assert_int_equal(skua_future_promise(&future, exec, NULL), SKUA_OK);
+    while (atomic_load(&entered) < 2) {
+        sched_yield(); /* a thread that just starts may be in a sanitizer's allocator, with its lock */
+    }
+    pid_t pid = fork();
+    if (pid == 0) {
+        _exit(child(exec, &group, future));
+    }
+    int status = -1;
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(status, 0);
+    /* The parent has noticed nothing. */
+    pthread_mutex_unlock(&gate);
+    assert_int_equal(skua_group_wait(&group, 0, NULL), SKUA_OK);
+    skua_group_fini(&group);
+    assert_int_equal(skua_future_complete(future, SKUA_OK, NULL), SKUA_OK);
+    skua_future_unref(future);
+    skua_exec_close(exec);
+}
+
+int
+main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_trace_tells_jobs_and_thieves),
+        cmocka_unit_test(test_trace_keeps_the_newest_events),
+        cmocka_unit_test(test_trace_failures_are_told),
+        cmocka_unit_test(test_fork_child_rebuilds_on_request),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
