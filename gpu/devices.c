@@ -3,7 +3,9 @@
 #include "describe.h"
 
 #include <skua-int/fail.h>
+#include <skua-int/launch.h>
 #include <skua-int/mem.h>
+#include <skua-int/thread.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -12,6 +14,13 @@ enum { DEFAULT_PROBE_TIMEOUT_MS = 10000 };
 struct skua_devices {
     const skua_allocator *hook;
     skua__device_list list;
+    char *cache_dir; /* NULL: nothing is kept */
+    skua__mutex
+        lock; /* guards engines; an engine is opened with it held, so that it is opened once */
+    skua__engine *engines[SKUA_DEVICES_MAX];
+    /* Of a device that was added; NULL: OpenCL's. */
+    const skua__device_driver *drivers[SKUA_DEVICES_MAX];
+    void *driver_ctxs[SKUA_DEVICES_MAX];
 };
 
 void
@@ -57,7 +66,16 @@ skua_devices_open(skua_devices **ret_devices, const skua_devices_options *option
         return SKUA_FAIL_MEMORY(err, "the list of devices");
     }
     devices->hook = read.allocator;
-    skua_status status = look(&devices->list, &read, err);
+    skua__mutex_init(&devices->lock);
+    char dir[4096];
+    skua_status status = SKUA_OK;
+    if (skua__device_cache_dir(read.cache_dir, dir, sizeof dir)) {
+        devices->cache_dir = skua__mem_strdup(devices->hook, dir);
+        status = devices->cache_dir ? SKUA_OK : SKUA_FAIL_MEMORY(err, "the name of a folder");
+    }
+    if (status == SKUA_OK) {
+        status = look(&devices->list, &read, err);
+    }
     if (status) {
         skua_devices_close(devices);
         return status;
@@ -75,9 +93,70 @@ skua_devices_open(skua_devices **ret_devices, const skua_devices_options *option
 skua_devices *
 skua_devices_close(skua_devices *devices) {
     if (devices) {
+        for (size_t i = 0; i < SKUA_DEVICES_MAX; i++) {
+            skua__engine_close(devices->engines[i]);
+        }
+        skua__mutex_fini(&devices->lock);
+        skua__mem_free(devices->hook, devices->cache_dir);
         skua__mem_free(devices->hook, devices);
     }
     return NULL;
+}
+
+skua_status
+skua__devices_add(skua_devices *devices, const skua__device_driver *driver, void *driver_ctx,
+                  const skua_device_info *info) {
+    uint32_t i = devices->list.count;
+    if (i == SKUA_DEVICES_MAX) {
+        return SKUA_E_LIMIT;
+    }
+    devices->list.devices[i] = *info;
+    devices->drivers[i] = driver;
+    devices->driver_ctxs[i] = driver_ctx;
+    devices->list.count++;
+    return SKUA_OK;
+}
+
+/* Which of the devices that nothing tells apart this one is. */
+static uint32_t
+ordinal_of(const skua_devices *devices, size_t i) {
+    uint32_t ordinal = 0;
+    for (size_t before = 0; before < i; before++) {
+        ordinal += skua__device_same(&devices->list.devices[before], &devices->list.devices[i]);
+    }
+    return ordinal;
+}
+
+skua_status
+skua__devices_engine(skua_devices *devices, size_t i, skua__engine **ret_engine, skua_error *err) {
+    if (i >= devices->list.count) {
+        return SKUA_FAIL(err, SKUA_E_NOT_FOUND, "there is no device %zu; %u were found", i,
+                         devices->list.count);
+    }
+    const skua_device_info *info = &devices->list.devices[i];
+    if (!info->usable) {
+        return SKUA_FAIL(err, SKUA_E_UNSUPPORTED, "device \"%s\" is listed only: %s", info->name,
+                         info->kind == SKUA_DEVICE_CPU ? "the option cpu_devices is not set"
+                                                       : "it has no compiler");
+    }
+    skua__engine_options options = {
+        .hook = devices->hook,
+        .driver = devices->drivers[i] ? devices->drivers[i] : skua__cl_driver(),
+        .driver_ctx = devices->driver_ctxs[i],
+        .info = info,
+        .ordinal = ordinal_of(devices, i),
+        .cache_dir = devices->cache_dir,
+    };
+    skua_status status = SKUA_OK;
+    skua__mutex_lock(&devices->lock);
+    if (!devices->engines[i]) {
+        status = skua__engine_open(&devices->engines[i], &options, err);
+    }
+    if (status == SKUA_OK) {
+        *ret_engine = devices->engines[i];
+    }
+    skua__mutex_unlock(&devices->lock);
+    return status;
 }
 
 size_t

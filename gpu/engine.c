@@ -148,7 +148,7 @@ quarantine(skua__engine *engine, const char *why) {
     skua__list landed;
     skua__list_init(&landed);
     skua__mutex_lock(&engine->lock);
-    engine->quarantine_ns = skua__clock_ns() + ENGINE_QUARANTINE_MS * ms_ns;
+    engine->quarantine_ns = skua__clock_ns() + engine->quarantine_for_ns;
     skua__mutex_unlock(&engine->lock);
     close_device(engine, true);
     skua__mutex_lock(&engine->lock);
@@ -159,6 +159,10 @@ quarantine(skua__engine *engine, const char *why) {
     skua__blocks_fini(&engine->blocks);
     memset(engine->dirty, 0, sizeof engine->dirty);
     engine->failed = false;
+    /* Only now: who hears of it may submit again at once. */
+    for (skua__list *node; (node = skua__list_pop_front(&engine->doomed)) != NULL;) {
+        skua__run_end(engine, SKUA_CONTAINER_OF(node, skua__launch, link), SKUA_E_DEVICE_FAILED);
+    }
 }
 
 /* Sees to it that there is a device before launches start. */
@@ -171,7 +175,7 @@ revive(skua__engine *engine) {
     if (open_device(engine, &error)) {
         end_waiting(engine, SKUA_E_DEVICE_FAILED, error.message);
         skua__mutex_lock(&engine->lock);
-        engine->quarantine_ns = skua__clock_ns() + ENGINE_QUARANTINE_MS * ms_ns;
+        engine->quarantine_ns = skua__clock_ns() + engine->quarantine_for_ns;
         skua__mutex_unlock(&engine->lock);
     }
 }
@@ -255,6 +259,9 @@ engine_new(const skua__engine_options *options) {
     engine->depth = options->depth ? options->depth : ENGINE_DEPTH_DEFAULT;
     int64_t hang_ms = options->hang_ms ? options->hang_ms : ENGINE_HANG_MS_DEFAULT;
     engine->hang_ns = hang_ms < 0 ? SKUA_NEVER_NS : hang_ms * ms_ns;
+    int64_t quarantine_ms =
+        options->quarantine_ms ? options->quarantine_ms : ENGINE_QUARANTINE_MS_DEFAULT;
+    engine->quarantine_for_ns = quarantine_ms < 0 ? 0 : quarantine_ms * ms_ns;
     engine->fork_generation = skua__fork_generation();
     skua__mutex_init(&engine->lock);
     skua__cond_init(&engine->wake);
@@ -262,6 +269,7 @@ engine_new(const skua__engine_options *options) {
     skua__hash_init(&engine->built, options->hook);
     skua__list_init(&engine->landed);
     skua__list_init(&engine->running);
+    skua__list_init(&engine->doomed);
     for (int i = 0; i < ENGINE_PRIORITIES; i++) {
         skua__list_init(&engine->inbox[i]);
         skua__list_init(&engine->queue[i]);

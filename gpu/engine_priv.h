@@ -15,7 +15,7 @@ enum {
     ENGINE_EXPRESS_BYTES = 256 * 1024, /* with copies up to this a launch is small */
     ENGINE_QUEUE_MAX = 65536,          /* launches that wait; more are refused */
     ENGINE_HANG_MS_DEFAULT = 10000,
-    ENGINE_QUARANTINE_MS = 10000, /* for which a device that failed gets nothing */
+    ENGINE_QUARANTINE_MS_DEFAULT = 10000,
     ENGINE_LOG_BYTES = 4096,
     ENGINE_RESERVE_SHIFT = 3,           /* an eighth of the device's memory is left alone */
     BLOCK_SLAB_BYTES = 4 * 1024 * 1024, /* small blocks are cut from slabs of this size */
@@ -78,6 +78,7 @@ struct skua__engine {
     uint32_t ordinal;
     uint32_t depth;
     int64_t hang_ns; /* SKUA_NEVER_NS: none */
+    int64_t quarantine_for_ns;
     char *cache_dir; /* NULL: none */
     uint32_t fork_generation;
     pthread_t thread;
@@ -103,6 +104,7 @@ struct skua__engine {
     skua__list queue[ENGINE_PRIORITIES];
     uint32_t passed[ENGINE_PRIORITIES];
     skua__list running; /* launches that the device has */
+    skua__list doomed;  /* launches that end DEVICE_FAILED as soon as the device is closed */
     uint32_t staged;    /* of these, not express */
     uint32_t express;
     bool dirty[SKUA__DEV_QUEUES]; /* commands lie in the queue, not flushed */

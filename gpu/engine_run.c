@@ -373,10 +373,12 @@ advance(skua__engine *engine, skua__launch *launch) {
         }
     }
     skua_status status = launch->status;
+    leave_running(engine, launch);
     if (status == SKUA_E_DEVICE_FAILED) {
         engine->failed = true;
+        skua__list_push_back(&engine->doomed, &launch->link); /* told when the device is closed */
+        return;
     }
-    leave_running(engine, launch);
     if (status == SKUA_E_DEVICE_MEMORY && may_run_again(launch)) {
         /* Others hold the memory, or what is kept does: it goes again when it is alone. */
         skua__blocks_trim(&engine->blocks);

@@ -105,6 +105,7 @@ skua__kernel_new(const skua_allocator *hook, const char *name, const skua_kernel
     kernel->guarded = spec.guarded;
     kernel->fn = spec.fn;
     kernel->fn_arg = spec.fn_arg;
+    kernel->check = spec.check;
     kernel->work = spec.work;
     kernel->bytes = spec.bytes;
     *ret_kernel = kernel;

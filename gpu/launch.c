@@ -36,19 +36,21 @@ check_arg(const skua__kernel *kernel, uint32_t i, const skua_kernel_arg *arg, sk
                                                      : "scratch memory: give bytes only");
 }
 
-static skua_status
-check_launch(const skua__kernel *kernel, const skua_launch *spec, skua_error *err) {
+skua_status
+skua__launch_check(const skua__kernel *kernel, const skua_launch *spec, skua_error *err) {
     if (spec->dims > 3) {
         return SKUA_FAIL(err, SKUA_E_BAD_ARGUMENT, "a launch has 1 to 3 dimensions, not %u",
                          spec->dims);
     }
+    uint64_t items = 1;
     for (uint32_t i = 0; i < (spec->dims ? spec->dims : 1); i++) {
-        if (spec->global[i] == 0 || spec->global[i] > SKUA_KERNEL_MAX_GLOBAL) {
+        if (spec->global[i] == 0 || spec->global[i] > SKUA_KERNEL_MAX_GLOBAL / items) {
             return SKUA_FAIL(err, SKUA_E_BAD_ARGUMENT,
-                             "dimension %u of the launch of \"%s\" has %llu work-items; 1 to 2^40 "
-                             "are allowed",
+                             "dimension %u of the launch of \"%s\" has %llu work-items; a launch "
+                             "may have 1 to 2^40 in all",
                              i, kernel->name, (unsigned long long)spec->global[i]);
         }
+        items *= spec->global[i];
     }
     if (spec->arg_count != kernel->param_count || (spec->arg_count && !spec->args)) {
         return SKUA_FAIL(err, SKUA_E_BAD_ARGUMENT,
@@ -60,6 +62,10 @@ check_launch(const skua__kernel *kernel, const skua_launch *spec, skua_error *er
         if (status) {
             return status;
         }
+    }
+    if (kernel->check && kernel->check(spec, kernel->fn_arg)) {
+        return SKUA_FAIL(err, SKUA_E_BAD_ARGUMENT,
+                         "the sizes of the launch of \"%s\" do not fit together", kernel->name);
     }
     return SKUA_OK;
 }
@@ -95,7 +101,7 @@ skua__launch_new(const skua_allocator *hook, const skua__kernel *kernel, const s
     if (!given || !SKUA_READ_OPTIONS(&spec, given)) {
         return SKUA_FAIL(err, SKUA_E_BAD_ARGUMENT, "a launch needs its size set");
     }
-    skua_status status = check_launch(kernel, &spec, err);
+    skua_status status = skua__launch_check(kernel, &spec, err);
     if (status) {
         return status;
     }

@@ -48,6 +48,7 @@ put_peer(skua__json *json, const skua_peer *peer) {
     skua__json_put_u64(json, "cores", peer->cores);
     skua__json_put_u64(json, "numa", peer->numa);
     skua__json_put_u64(json, "devices", peer->device_count);
+    skua__json_put_text(json, "device_names", peer->devices);
     skua__json_put_u64(json, "queue", peer->queue);
     skua__json_key(json, "rtt_us");
     if (peer->rtt_us < 0) {

@@ -26,6 +26,7 @@ typedef struct skua__kernel {
     bool guarded;
     skua_kernel_fn fn; /* NULL: only devices run it */
     void *fn_arg;
+    skua_kernel_check_fn check;
     uint64_t local[3];
     double work, bytes;
 } skua__kernel;
@@ -110,6 +111,9 @@ struct skua__launch {
     skua__launch_arg args[];
 };
 
+/* Whether a launch is one of this kernel. Returns 0, or SKUA_E_BAD_ARGUMENT with words. */
+skua_status skua__launch_check(const skua__kernel *kernel, const skua_launch *spec,
+                               skua_error *err);
 /*
  * Checks a launch against its kernel and copies it. Returns 0, or SKUA_E_BAD_ARGUMENT with words, SKUA_E_NO_MEMORY. The
  * caller owns *ret_launch: skua__launch_free(), never while it is lent.
@@ -142,6 +146,7 @@ typedef struct skua__engine_options {
     uint32_t depth;               /* launches whose copies may be under way at a time; 0: 3 */
     const char *cache_dir;        /* for binaries; copied; NULL: none are kept */
     int64_t hang_ms; /* a kernel that runs so long hangs; 0: 10,000; SKUA_UNLIMITED: none does */
+    int64_t quarantine_ms; /* for which a device that failed gets nothing; 0: 10,000; SKUA_NONE */
 } skua__engine_options;
 
 typedef struct skua__engine_counters {
@@ -169,5 +174,17 @@ void skua__engine_cancel(skua__engine *engine, skua__launch *launch);
 /* Launches that were submitted and have not ended. */
 uint32_t skua__engine_under_way(const skua__engine *engine);
 void skua__engine_counters_get(skua__engine *engine, skua__engine_counters *ret);
+
+/* ---- devices.c ---- */
+
+/*
+ * The engine of the i-th device, opened by the first call and closed by skua_devices_close(). Returns 0, SKUA_E_NOT_FOUND,
+ * SKUA_E_UNSUPPORTED (not usable), or what skua__engine_open() does; a failure is tried again. Threads: any.
+ */
+skua_status skua__devices_engine(skua_devices *devices, size_t i, skua__engine **ret_engine,
+                                 skua_error *err);
+/* One more device, with a driver of its own: the tests' fake one. Before anybody else uses devices. */
+skua_status skua__devices_add(skua_devices *devices, const skua__device_driver *driver,
+                              void *driver_ctx, const skua_device_info *info);
 
 #endif

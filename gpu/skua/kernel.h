@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MPL-2.0
 // A kernel: one piece of work written twice, in OpenCL C for devices and in C for cores, and the memory that it
-// works on. Which of the two runs is chosen launch by launch.
+// works on. Which of the two runs is chosen launch by launch (skua/launch.h).
 #ifndef SKUA_KERNEL_H
 #define SKUA_KERNEL_H
 
@@ -13,9 +13,7 @@
 extern "C" {
 #endif
 
-typedef struct skua_buffer skua_buffer;
-
-#define SKUA_KERNEL_MAX_GLOBAL (UINT64_C(1) << 40) /* work-items in one dimension of a launch */
+#define SKUA_KERNEL_MAX_GLOBAL (UINT64_C(1) << 40) /* work-items of a launch */
 
 enum {
     SKUA_KERNEL_NAME_BYTES = 64, /* a kernel's name with its final 0 */
@@ -35,8 +33,7 @@ typedef enum skua_param_kind {
 
 /* One argument of a launch, by the kind of its parameter. Unused fields are zero. */
 typedef struct skua_kernel_arg {
-    /* IN, OUT, INOUT: a buffer, or instead of it the caller's own memory of `bytes` bytes, borrowed until the end. */
-    skua_buffer *buffer;
+    /* IN, OUT, INOUT: the caller's own memory of `bytes` bytes. When it is read and written is the launching call's to say. */
     void *data;
     /* VALUE: copied by the launch. */
     const void *value;
@@ -61,6 +58,14 @@ typedef struct skua_kernel_call {
  */
 typedef int (*skua_kernel_fn)(const skua_kernel_call *call, void *arg);
 
+struct skua_launch;
+
+/*
+ * Whether the sizes of a launch fit together: is every buffer as large as the work-items need it? Called before each
+ * launch with its values and sizes; it must not read the memory. Returns 0 when they do.
+ */
+typedef int (*skua_kernel_check_fn)(const struct skua_launch *launch, void *arg);
+
 /*
  * What a kernel is. Everything is copied by the registration, except what fn_arg points to, which is borrowed. The source is
  * built with two macros in front of it: a kernel whose parameter list ends with SKUA_SIZE, and whose body begins with
@@ -76,7 +81,9 @@ typedef struct skua_kernel_spec {
     uint8_t guarded; /* 1: SKUA_SIZE and SKUA_GUARD() are there */
     uint8_t reserved_flags[3];
     skua_kernel_fn fn; /* NULL: only devices run it */
-    void *fn_arg;
+    void *fn_arg;      /* of fn and check */
+    /* A peer may send any sizes, and neither fn nor the source sees how large a buffer is. NULL: all sizes are trusted. */
+    skua_kernel_check_fn check;
     uint64_t local[3]; /* of a work-group; 0: chosen */
     /* Operations of one work-item, for the prediction; 0: not known, it is learned. */
     double work;
@@ -87,7 +94,7 @@ typedef struct skua_kernel_spec {
 #define SKUA_KERNEL_SPEC(...)                                                                      \
     (&(const skua_kernel_spec){.size = sizeof(skua_kernel_spec), __VA_ARGS__})
 
-/* One launch. It and its arguments are copied; what they point to is told above. */
+/* One launch. The struct, its strings and the array of arguments are borrowed for the call. */
 typedef struct skua_launch {
     size_t size;
     const char *kernel; /* as it was registered */

@@ -212,6 +212,7 @@ init_fields(skua_pool *pool, const skua_pool_options *options) {
 
 static void
 free_fields(skua_pool *pool) {
+    skua__kernels_close(pool);
     skua__kinds_fini(pool);
     for (uint32_t i = 0; i < pool->site_count; i++) {
         skua__mem_free(pool->hook, pool->sites[i]);

@@ -3,6 +3,7 @@
 // and leaves nobody behind.
 #include <skua-int/serve_int.h>
 
+#include <skua/device.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -86,8 +87,28 @@ count_numa_nodes(void) {
     return count ? count : 1;
 }
 
+/* One line for each device that may be used: "discrete NVIDIA H200, 132 units, 141 GB". */
+static void
+publish_devices(skua_pool *pool) {
+    char text[OFFERS_TEXT_BYTES];
+    size_t used = 0;
+    const skua_devices *devices = pool->options.devices;
+    for (size_t i = 0; i < skua_devices_count(devices); i++) {
+        skua_device_info info = {.size = sizeof info};
+        if (skua_devices_at(devices, i, &info, NULL) || !info.usable ||
+            used + SKUA_DEVICE_TEXT_BYTES + 64 > sizeof text) {
+            continue;
+        }
+        used += (size_t)snprintf(text + used, sizeof text - used, "%s %s, %u units, %.1f GB\n",
+                                 skua_device_kind_text(info.kind), info.name, info.units,
+                                 (double)info.memory_bytes / 1e9);
+    }
+    (void)!skua_node_set_capability(pool->node, "devices", text, used, NULL);
+}
+
 static void
 publish_machine(skua_pool *pool) {
+    publish_devices(pool);
     uint8_t bytes[8];
     skua__writer writer = skua__writer_of(bytes, sizeof bytes);
     skua__write_u32(&writer, skua_exec_workers(pool->exec));

@@ -199,9 +199,10 @@ struct skua_pool {
     skua_exec *exec;
     skua_pool_options options; /* with the defaults filled in */
     uint32_t fork_generation;
-    bool serves;          /* peers' tasks; constant */
-    skua__remote *remote; /* NULL: no peers */
-    skua__server *server; /* NULL: peers see nothing */
+    bool serves;                   /* peers' tasks; constant */
+    skua__remote *remote;          /* NULL: no peers */
+    skua__server *server;          /* NULL: peers see nothing */
+    struct skua__kernels *kernels; /* NULL: none is registered; set once, under the lock */
 
     skua__mutex lock;
     skua__cond changed; /* something that somebody waits for may hold now: broadcast under lock */
@@ -379,6 +380,10 @@ bool skua__server_drain(skua_pool *pool, int64_t deadline_ns);
 void skua__server_close(skua_pool *pool);
 void skua__server_offers_changed(skua_pool *pool);
 void skua__server_counters(skua_pool *pool, skua_pool_counters *ret);
+
+/* ---- kernels.c ---- */
+/* Nothing runs any more. */
+void skua__kernels_close(skua_pool *pool);
 
 /* ---- call.c ---- */
 void skua__call_init(struct skua_task_call *call, const skua_allocator *hook, const void *input,

@@ -32,7 +32,7 @@ typedef struct skua_pool_options {
     size_t size;
     struct skua_node *node;          /* NULL: no peers; tasks run here only */
     struct skua_exec *exec;          /* NULL: nothing runs here; tasks are only handed to peers */
-    struct skua_devices *devices;    /* NULL, until devices run tasks */
+    struct skua_devices *devices;    /* NULL: kernels (skua/launch.h) run on the cores only */
     const skua_allocator *allocator; /* NULL: the node's, else skua_allocator_default() */
     uint32_t
         window_tasks; /* tasks that may be submitted and not ended. 0: SKUA_POOL_DEFAULT_WINDOW_TASKS */

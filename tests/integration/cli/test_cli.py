@@ -97,6 +97,10 @@ def test_cli_topology_of_a_described_machine():
         assert code == 0 and "worker 2: pu 1 core 0 numa 0 | same core: 0 | same numa: " in out
         code, objects = skua.json("topo")
         assert code == OK and 1 <= objects[0]["workers"] <= len(objects[0]["pus"])
+        for device in objects[0]["devices"]:
+            assert device["name"] and device["units"] > 0
+            assert device["usable"] is (device["kind"] != "cpu") or not device["usable"]
+        assert "device" in skua.run("topo")[1], "without any it says why there is none"
         code, objects = skua.json("topo", "--synthetic", "nonsense")
         assert code == FAILURE and objects[-1]["error"]["code"] == "SKUA-E041"
         assert skua.run("topo", "--xml", "/nonexistent/machine.xml")[0] == FAILURE

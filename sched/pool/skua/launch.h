@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: MPL-2.0
+// Kernels through a pool: registered once, submitted by name, and run on the cores, a device or a peer, whichever is
+// predicted to be done first. A launch is a task, with a task's future, deadline, cancel and retries.
+#ifndef SKUA_LAUNCH_H
+#define SKUA_LAUNCH_H
+
+#include <skua/kernel.h>
+#include <skua/pool.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/**
+ * Registers a kernel with a pool that has an executor: the pool offers it here and, with a node, to peers that registered
+ * the same source. Name as of a task. The spec is copied, fn_arg is borrowed until skua_pool_close(). With devices in the
+ * pool's options they are started by the first registration; one that does not start is left out.
+ *
+ * Returns: 0, or SKUA_E_BAD_NAME, SKUA_E_BAD_ARGUMENT, SKUA_E_TOO_BIG, SKUA_E_EXISTS, SKUA_E_LIMIT, SKUA_E_NO_MEMORY,
+ * SKUA_E_UNSUPPORTED (the pool has no executor), SKUA_E_CLOSED, SKUA_E_FORKED.
+ * Threads: any. Blocks: while drivers start, the first time. Since 0.1.
+ */
+SKUA_API SKUA_MUST_CHECK skua_status skua_kernel_register(skua_pool *pool, const char *name,
+                                                          const skua_kernel_spec *spec,
+                                                          skua_error *err);
+
+/**
+ * Submits a launch of a registered kernel. What IN and INOUT arguments point to is copied in the call; outputs are
+ * written by skua_kernel_collect() alone. All inputs together, and all outputs, may have up to SKUA_TASK_MAX_BYTES.
+ * The caller owns *ret_future: skua_pool_future_free().
+ *
+ * Returns: 0, or SKUA_E_NOT_FOUND (no such kernel is registered), SKUA_E_BAD_ARGUMENT (with words), and what
+ * skua_pool_submit() returns.
+ * Threads: any. Blocks: never. Since 0.1.
+ */
+SKUA_API SKUA_MUST_CHECK skua_status skua_kernel_submit(skua_pool *pool, const skua_launch *launch,
+                                                        skua_pool_future **ret_future,
+                                                        skua_error *err);
+
+/**
+ * Waits for a launch and copies its outputs to where the arguments of `launch`, the same as at its submission, point.
+ * Nothing is written unless the launch ended OK. timeout_ms: 0 and SKUA_UNLIMITED wait for ever; SKUA_NONE.
+ *
+ * Returns: 0; SKUA_E_TIMEOUT (it goes on); SKUA_E_CANCELLED; SKUA_E_TASK_FAILED with the words of the device, the compiler or
+ * the pool; SKUA_E_BAD_ARGUMENT (it is no launch of that shape), SKUA_E_NOT_FOUND, SKUA_E_CLOSED, SKUA_E_FORKED.
+ * Threads: any but a task's and on_done. Blocks: up to timeout_ms. Since 0.1.
+ */
+SKUA_API SKUA_MUST_CHECK skua_status skua_kernel_collect(skua_pool *pool, const skua_launch *launch,
+                                                         skua_pool_future *future,
+                                                         int64_t timeout_ms, skua_error *err);
+
+/* What one backend of this machine did for a kernel. The library fills at most `size` bytes. */
+typedef struct skua_kernel_share {
+    size_t size;
+    char name[SKUA_DEVICE_TEXT_BYTES]; /* "cores", or the device's */
+    int32_t device;                    /* its number; -1: the cores */
+    uint32_t reserved;
+    uint64_t launches;   /* that ended well there */
+    uint64_t failures;   /* that went to the cores instead, or failed */
+    uint64_t work_items; /* of those that ended well */
+    int64_t run_ns;      /* together, of the kernel or function alone */
+} skua_kernel_share;
+
+/**
+ * Tells who ran a kernel here, ours and peers' launches alike: entry 0 is the cores, the devices follow. Set
+ * ret_share->size to sizeof *ret_share before.
+ *
+ * Returns: 0, or SKUA_E_NOT_FOUND (no such kernel, or i is past the end), SKUA_E_BAD_ARGUMENT, SKUA_E_CLOSED,
+ * SKUA_E_FORKED.
+ * Threads: any. Blocks: never. Since 0.1.
+ */
+SKUA_API SKUA_MUST_CHECK skua_status skua_kernel_share_at(skua_pool *pool, const char *name,
+                                                          size_t i, skua_kernel_share *ret_share,
+                                                          skua_error *err);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

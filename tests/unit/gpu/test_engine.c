@@ -1,0 +1,365 @@
+// SPDX-License-Identifier: MPL-2.0
+// The engine on a fake device: launches of many threads, memory that runs out, devices that hang and are lost, launches
+// that are cancelled or never start, and constructors without memory.
+#include "cl_fixture.h"
+
+#include "failing_allocator.h"
+#include <skua-int/fake_device.h>
+
+static const skua__fake_entry entries[] = {{.name = "saxpy", .fn = saxpy_fn, .guarded = true}};
+
+static skua__fake *
+make_fake(skua__fake_clock clock, uint64_t memory_bytes) {
+    skua__fake *fake = skua__fake_new(&(skua__fake_options){
+        .clock = clock, .entries = entries, .entry_count = 1, .memory_bytes = memory_bytes});
+    assert_non_null(fake);
+    return fake;
+}
+
+static skua__engine *
+open_engine(skua__fake *fake, uint64_t memory_bytes, int64_t hang_ms) {
+    skua_device_info info = skua__fake_info(memory_bytes);
+    skua__engine_options options = {.driver = skua__fake_driver(),
+                                    .driver_ctx = fake,
+                                    .info = &info,
+                                    .hang_ms = hang_ms,
+                                    .quarantine_ms = SKUA_NONE};
+    skua__engine *engine = NULL;
+    skua_error err = {0};
+    if (skua__engine_open(&engine, &options, &err)) {
+        fail_msg("%s", err.message);
+    }
+    return engine;
+}
+
+/* Closes both; the driver was used as its table says, and nothing is left on the device. */
+static void
+close_both(skua__engine *engine, skua__fake *fake) {
+    skua__engine_close(engine);
+    skua__fake_counters counts = skua__fake_counts(fake);
+    if (counts.misuses) {
+        fail_msg("%s", counts.misuse);
+    }
+    assert_int_equal(counts.devices, 0);
+    assert_int_equal(counts.memories, 0);
+    assert_int_equal(counts.kernels, 0);
+    skua__fake_free(fake);
+}
+
+static void
+test_engine_sizes_small_and_large(void **state) {
+    (void)state;
+    skua__kernel *kernel = saxpy_kernel();
+    skua__fake *fake = make_fake(SKUA__FAKE_REAL, 0);
+    skua__engine *engine = open_engine(fake, 1u << 30, SKUA_UNLIMITED);
+    for (size_t n = 1; n < 3000000; n = n * 7 + 3) {
+        saxpy_check(engine, NULL, kernel, n, 1);
+    }
+    skua__engine_counters counters;
+    skua__engine_counters_get(engine, &counters);
+    assert_int_equal(counters.builds, 1);
+    assert_int_equal(counters.failures, 0);
+    close_both(engine, fake);
+    skua__kernel_free(kernel);
+}
+
+enum { THREADS = 4, LAUNCHES = 5000 };
+
+typedef struct sharer {
+    skua__engine *engine;
+    const skua__kernel *kernel;
+    float factor;
+    int wrong;
+} sharer;
+
+static void *
+share_kernel(void *arg) {
+    sharer *self = arg;
+    for (int round = 0; round < LAUNCHES; round++) {
+        float y[3] = {(float)round, 1, 2}, x[3] = {1, 2, 3};
+        if (saxpy_run(self->engine, NULL, self->kernel, y, x, self->factor, 3, NULL)) {
+            self->wrong++;
+        }
+        for (int i = 0; i < 3; i++) {
+            self->wrong += y[i] != self->factor * x[i] + (i ? (float)i : (float)round);
+        }
+    }
+    return NULL;
+}
+
+static void
+test_engine_one_kernel_from_many_threads(void **state) {
+    (void)state;
+    skua__kernel *kernel = saxpy_kernel();
+    skua__fake *fake = make_fake(SKUA__FAKE_INLINE, 0);
+    skua__engine *engine = open_engine(fake, 1u << 30, SKUA_UNLIMITED);
+    pthread_t threads[THREADS];
+    sharer sharers[THREADS];
+    for (int i = 0; i < THREADS; i++) {
+        sharers[i] = (sharer){.engine = engine, .kernel = kernel, .factor = (float)(i + 1)};
+        assert_int_equal(skua__thread_start(&threads[i], "sharer", share_kernel, &sharers[i], NULL),
+                         SKUA_OK);
+    }
+    for (int i = 0; i < THREADS; i++) {
+        skua__thread_join(threads[i]);
+        assert_int_equal(sharers[i].wrong, 0);
+    }
+    skua__engine_counters counters;
+    skua__engine_counters_get(engine, &counters);
+    assert_int_equal(counters.launches, THREADS * LAUNCHES);
+    assert_int_equal(skua__engine_under_way(engine), 0);
+    close_both(engine, fake);
+    skua__kernel_free(kernel);
+}
+
+/* A kernel that fills y: it may run twice, unlike saxpy, whose y is read too. */
+static int
+fill_fn(const skua_kernel_call *call, void *arg) {
+    (void)arg;
+    int *y = call->args[0];
+    for (uint64_t i = call->begin; i < call->end; i++) {
+        y[i] = (int)i;
+    }
+    return 0;
+}
+
+static skua__kernel *
+fill_kernel(void) {
+    static const skua_param_kind params[] = {SKUA_PARAM_OUT};
+    skua__kernel *kernel = NULL;
+    assert_int_equal(
+        skua__kernel_new(NULL, "saxpy",
+                         SKUA_KERNEL_SPEC(.source = "fill", .params = params, .param_count = 1,
+                                          .guarded = 1, .fn = fill_fn),
+                         &kernel, NULL),
+        SKUA_OK);
+    return kernel;
+}
+
+static skua__fake *
+make_filling_fake(uint64_t memory_bytes) {
+    static const skua__fake_entry fill[] = {{.name = "saxpy", .fn = fill_fn, .guarded = true}};
+    return skua__fake_new(&(skua__fake_options){.entries = fill,
+                                                .entry_count = 1,
+                                                .clock = SKUA__FAKE_REAL,
+                                                .memory_bytes = memory_bytes,
+                                                .lazy_memory = true});
+}
+
+static skua_status
+fill_run(skua__engine *engine, const skua__kernel *kernel, int *y, size_t n, skua_error *err) {
+    skua_kernel_arg args[] = {{.data = y, .bytes = n * sizeof *y}};
+    return cl_fixture_run(
+        engine, NULL, kernel,
+        SKUA_LAUNCH(.kernel = "saxpy", .global = {n}, .args = args, .arg_count = 1), err);
+}
+
+static void
+test_engine_a_launch_without_memory_goes_once_more(void **state) {
+    (void)state;
+    skua__kernel *kernel = fill_kernel();
+    skua__fake *fake = make_filling_fake(0);
+    skua__engine *engine = open_engine(fake, 1u << 30, SKUA_UNLIMITED);
+    static int y[1000];
+    skua__fake_set_faults(fake, &(skua__fake_faults){.memory_at = 1, .memory_times = 0});
+    assert_int_equal(fill_run(engine, kernel, y, 1000, NULL), SKUA_OK);
+    assert_int_equal(y[999], 999);
+    /* For good, it is told; and the next one is none the worse. */
+    skua__fake_set_faults(fake, &(skua__fake_faults){.memory_at = 1, .memory_times = 5});
+    skua_error err = {0};
+    assert_int_equal(fill_run(engine, kernel, y, 1000, &err), SKUA_E_DEVICE_MEMORY);
+    skua__fake_set_faults(fake, &(skua__fake_faults){0});
+    assert_int_equal(fill_run(engine, kernel, y, 1000, &err), SKUA_OK);
+    /* More than there is, ever. */
+    static int large[1 << 20];
+    skua__engine *small = open_engine(fake, 1u << 20, SKUA_UNLIMITED);
+    assert_int_equal(fill_run(small, kernel, large, 1 << 20, &err), SKUA_E_DEVICE_MEMORY);
+    skua__engine_close(small);
+    close_both(engine, fake);
+    skua__kernel_free(kernel);
+}
+
+static void
+test_engine_a_lost_device_is_opened_again(void **state) {
+    (void)state;
+    skua__kernel *kernel = saxpy_kernel();
+    skua__fake *fake = make_fake(SKUA__FAKE_REAL, 0);
+    skua__engine *engine = open_engine(fake, 1u << 30, SKUA_UNLIMITED);
+    saxpy_check(engine, NULL, kernel, 100, 0);
+    float x = 1, y = 1;
+    skua_error err = {0};
+    skua__fake_set_faults(fake, &(skua__fake_faults){.loss_at = 1});
+    assert_int_equal(saxpy_run(engine, NULL, kernel, &y, &x, 1, 1, &err), SKUA_E_DEVICE_FAILED);
+    skua__fake_set_faults(fake, &(skua__fake_faults){0});
+    saxpy_check(engine, NULL, kernel, 100, 0);
+    skua__fake_set_faults(fake, &(skua__fake_faults){.submit_at = 1});
+    assert_int_equal(saxpy_run(engine, NULL, kernel, &y, &x, 1, 1, &err), SKUA_E_DEVICE_FAILED);
+    skua__fake_set_faults(fake, &(skua__fake_faults){0});
+    saxpy_check(engine, NULL, kernel, 100, 0);
+    assert_int_equal(skua__fake_counts(fake).opens, 3);
+    close_both(engine, fake);
+    skua__kernel_free(kernel);
+}
+
+static void
+test_engine_a_launch_that_hangs_ends_and_so_do_those_behind_it(void **state) {
+    (void)state;
+    skua__kernel *kernel = saxpy_kernel();
+    skua__fake *fake = make_fake(SKUA__FAKE_REAL, 0);
+    skua__engine *engine = open_engine(fake, 1u << 30, 50);
+    skua__fake_set_faults(fake, &(skua__fake_faults){.hang_at = 1});
+    enum { COUNT = 5 };
+    cl_waiter waiter;
+    cl_waiter_init(&waiter);
+    float x = 1, y[COUNT] = {0}, a = 1;
+    skua__launch *launches[COUNT];
+    for (int i = 0; i < COUNT; i++) {
+        skua_kernel_arg args[] = {{.data = &y[i], .bytes = sizeof y[i]},
+                                  {.data = &x, .bytes = sizeof x},
+                                  {.value = &a, .bytes = sizeof a}};
+        assert_int_equal(skua__launch_new(NULL, kernel,
+                                          SKUA_LAUNCH(.kernel = "saxpy", .global = {1},
+                                                      .args = args, .arg_count = 3),
+                                          &launches[i], NULL),
+                         SKUA_OK);
+        launches[i]->done = cl_waiter_done;
+        launches[i]->done_arg = &waiter;
+        assert_int_equal(skua__engine_submit(engine, launches[i], NULL), SKUA_OK);
+    }
+    assert_int_equal(cl_waiter_wait(&waiter, COUNT), SKUA_E_DEVICE_FAILED);
+    skua__engine_counters counters;
+    skua__engine_counters_get(engine, &counters);
+    assert_int_equal(counters.hangs, 1);
+    skua__fake_set_faults(fake, &(skua__fake_faults){0});
+    saxpy_check(engine, NULL, kernel, 100, 0);
+    for (int i = 0; i < COUNT; i++) {
+        skua__launch_free(launches[i]);
+    }
+    cl_waiter_fini(&waiter);
+    skua__fake_unhang(fake);
+    skua__engine_close(engine);
+    skua__fake_free(fake);
+    skua__kernel_free(kernel);
+}
+
+static void
+test_engine_close_and_cancel_end_what_waits(void **state) {
+    (void)state;
+    skua__kernel *kernel = saxpy_kernel();
+    skua__fake *fake = make_fake(SKUA__FAKE_VIRTUAL, 0); /* nothing ends until the clock is moved */
+    skua__engine *engine = open_engine(fake, 1u << 30, SKUA_UNLIMITED);
+    enum { COUNT = 100 }; /* more than the device is given at a time */
+    cl_waiter waiter;
+    cl_waiter_init(&waiter);
+    float x = 1, y[COUNT] = {0}, a = 1;
+    skua__launch *launches[COUNT];
+    for (int i = 0; i < COUNT; i++) {
+        skua_kernel_arg args[] = {{.data = &y[i], .bytes = sizeof y[i]},
+                                  {.data = &x, .bytes = sizeof x},
+                                  {.value = &a, .bytes = sizeof a}};
+        assert_int_equal(skua__launch_new(NULL, kernel,
+                                          SKUA_LAUNCH(.kernel = "saxpy", .global = {1},
+                                                      .args = args, .arg_count = 3),
+                                          &launches[i], NULL),
+                         SKUA_OK);
+        launches[i]->done = cl_waiter_done;
+        launches[i]->done_arg = &waiter;
+        assert_int_equal(skua__engine_submit(engine, launches[i], NULL), SKUA_OK);
+    }
+    skua__engine_cancel(engine, launches[COUNT - 1]); /* it waits behind 99 others */
+    int64_t deadline_ns = skua__deadline_ns(CL_FIXTURE_DEADLINE_MS);
+    for (bool over = false; !over;) {
+        skua__fake_step(fake);
+        skua__mutex_lock(&waiter.lock);
+        over = waiter.ended == COUNT;
+        skua__mutex_unlock(&waiter.lock);
+        assert_true(skua__clock_ns() < deadline_ns);
+    }
+    assert_int_equal(cl_waiter_wait(&waiter, COUNT), SKUA_E_CANCELLED);
+    assert_true(y[COUNT - 1] == 0);
+    for (int i = 0; i < COUNT; i++) {
+        assert_true(i == COUNT - 1 || y[i] == 1);
+        skua__launch_free(launches[i]);
+    }
+    cl_waiter_fini(&waiter);
+    close_both(engine, fake);
+    skua__kernel_free(kernel);
+}
+
+static void
+test_engine_constructors_without_memory(void **state) {
+    (void)state;
+    failing_allocator allocator;
+    skua_kernel_spec spec = {.size = sizeof spec,
+                             .source = saxpy_source,
+                             .params = saxpy_params,
+                             .param_count = 3,
+                             .guarded = 1,
+                             .fn = saxpy_fn};
+    skua_device_info info = skua__fake_info(1 << 30);
+    for (long n = 1;; n++) {
+        failing_allocator_init(&allocator, n);
+        skua__fake *fake = make_fake(SKUA__FAKE_INLINE, 0);
+        skua__engine_options options = {.hook = &allocator.hook,
+                                        .driver = skua__fake_driver(),
+                                        .driver_ctx = fake,
+                                        .info = &info,
+                                        .cache_dir = "/nonexistent/skua"};
+        skua__kernel *kernel = NULL;
+        skua__engine *engine = NULL;
+        float x = 1, y = 1;
+        skua_status status = skua__kernel_new(&allocator.hook, "saxpy", &spec, &kernel, NULL);
+        status = status ? status : skua__engine_open(&engine, &options, NULL);
+        status = status ? status : saxpy_run(engine, NULL, kernel, &y, &x, 1, 1, NULL);
+        skua__engine_close(engine);
+        skua__kernel_free(kernel);
+        skua__fake_free(fake);
+        assert_int_equal(atomic_load(&allocator.alive), 0);
+        if (status == SKUA_OK) {
+            assert_true(n > 5);
+            return;
+        }
+        assert_int_equal(status, SKUA_E_NO_MEMORY);
+    }
+}
+
+static void
+test_engine_groups_fit(void **state) {
+    (void)state;
+    for (uint64_t max_group = 1; max_group <= 1024; max_group *= 4) {
+        for (uint32_t dims = 1; dims <= 3; dims++) {
+            for (uint64_t size = 1; size < 5000; size = size * 3 + 1) {
+                const uint64_t global[3] = {size, dims > 1 ? size + 1 : 1, dims > 2 ? 7 : 1};
+                const uint64_t wanted[3] = {size % 2 ? 64 : 0, 0, 0};
+                for (int padded = 0; padded < 2; padded++) {
+                    skua__dev_range range;
+                    skua__range_fit(dims, global, wanted, max_group, padded, &range);
+                    uint64_t group = 1;
+                    for (uint32_t i = 0; i < 3; i++) {
+                        group *= range.local[i];
+                        assert_int_equal(range.global[i] % range.local[i], 0);
+                        assert_true(range.global[i] >= global[i]);
+                        assert_true(padded || range.global[i] == global[i]);
+                        assert_true(range.global[i] - global[i] < range.local[i]);
+                    }
+                    assert_true(group <= max_group);
+                }
+            }
+        }
+    }
+}
+
+int
+main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_engine_sizes_small_and_large),
+        cmocka_unit_test(test_engine_one_kernel_from_many_threads),
+        cmocka_unit_test(test_engine_a_launch_without_memory_goes_once_more),
+        cmocka_unit_test(test_engine_a_lost_device_is_opened_again),
+        cmocka_unit_test(test_engine_a_launch_that_hangs_ends_and_so_do_those_behind_it),
+        cmocka_unit_test(test_engine_close_and_cancel_end_what_waits),
+        cmocka_unit_test(test_engine_constructors_without_memory),
+        cmocka_unit_test(test_engine_groups_fit),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
