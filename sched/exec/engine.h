@@ -7,6 +7,7 @@
 #include "jobs.h"
 #include "park.h"
 #include "plan.h"
+#include "timers.h"
 
 #include <assert.h>
 #include <skua-int/atomic.h>
@@ -222,6 +223,8 @@ struct skua_exec {
     skua__mutex sleep_lock; /* guards sleepers, retired and the start of spares */
     skua__list sleepers;
     skua__list retired;
+
+    skua__timers timers;
 
     /* Placement; see victims.c. */
     skua_topology *topology; /* our own copy; NULL: not known, and then there is no plan */

@@ -72,6 +72,7 @@ begin_life(skua_exec *exec, uint32_t workers) {
     skua__mutex_init(&exec->queue_lock);
     skua__mutex_init(&exec->sleep_lock);
     skua__mutex_init(&exec->trace_lock);
+    skua__timers_init(&exec->timers);
     skua__list_init(&exec->sleepers);
     skua__list_init(&exec->retired);
     memset(exec->inbox, 0, sizeof exec->inbox);
@@ -128,6 +129,7 @@ free_exec(skua_exec *exec) {
     skua__mutex_fini(&exec->queue_lock);
     skua__mutex_fini(&exec->sleep_lock);
     skua__trace_fini(exec);
+    skua__timers_fini(&exec->timers);
     skua__mem_free(hook, exec->workers);
     skua__plan_fini(&exec->plan);
     skua_topology_free(exec->topology);
@@ -181,6 +183,7 @@ skua_exec_close(skua_exec *exec) {
         /* The threads stayed in the parent, and may have held any lock, the allocator's as well. */
         return NULL;
     }
+    skua__timers_stop(&exec->timers); /* it is an outsider, who may not submit from here on */
     /* seq_cst C1: closing before the look at pending; pairs with seq_cst C1 in is_over() */
     skua__a32_store(&exec->closing, 1, memory_order_seq_cst);
     skua__run_to_the_end(exec);

@@ -1,0 +1,480 @@
+// SPDX-License-Identifier: MPL-2.0
+// Timers: each call once, in the order of the deadlines, cancelled or moved, and no thread where there is none. No test here
+// judges how late a call was.
+#include "test.h"
+
+#include <dirent.h>
+#include <pthread.h>
+#include <sched.h>
+#include <skua-int/clock.h>
+#include <skua/latch.h>
+#include <skua/timer.h>
+#include <stdatomic.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum { HOUR_MS = 3600 * 1000 };
+
+static skua_exec *
+open_exec(int32_t workers) {
+    skua_exec *exec = NULL;
+    assert_int_equal(
+        skua_exec_open(&exec, SKUA_EXEC_OPTIONS(.workers = workers, .spares = SKUA_NONE), NULL),
+        SKUA_OK);
+    return exec;
+}
+
+static int
+count_threads(void) {
+    int count = 0;
+    DIR *folder = opendir("/proc/self/task");
+    assert_non_null(folder);
+    for (struct dirent *entry; (entry = readdir(folder)) != NULL;) {
+        count += entry->d_name[0] != '.';
+    }
+    closedir(folder);
+    return count;
+}
+
+/* ---- Once ---- */
+
+typedef struct alarm_clock {
+    skua_timer timer; /* first: it is the alarm's address */
+    skua_latch *rang;
+    atomic_int calls;
+    int again; /* so often it sets itself anew */
+} alarm_clock;
+
+static void
+ring(skua_worker w, skua_timer *timer) {
+    alarm_clock *self = (alarm_clock *)(void *)timer;
+    atomic_fetch_add(&self->calls, 1);
+    if (self->again > 0) {
+        self->again--;
+        assert_int_equal(skua_exec_after(skua_worker_exec(w), timer, 0, NULL), SKUA_OK);
+    } else {
+        skua_latch_count_down(self->rang, 1);
+    }
+}
+
+static void
+test_timer_calls_once_and_has_a_thread_only_when_set(void **state) {
+    (void)state;
+    skua_exec *exec = open_exec(1);
+    int before = count_threads();
+    skua_latch latch;
+    alarm_clock alarm = {.rang = &latch};
+    skua_timer_init(&alarm.timer, ring);
+    assert_false(skua_timer_cancel(&alarm.timer)); /* never set */
+    assert_int_equal(count_threads(), before);
+    for (int round = 1; round <= 5; round++) {
+        skua_latch_init(&latch, exec, 1);
+        assert_int_equal(skua_exec_after(exec, &alarm.timer, round % 3, NULL), SKUA_OK);
+        assert_int_equal(count_threads(), before + 1);
+        assert_int_equal(skua_latch_wait(&latch, 0, NULL), SKUA_OK);
+        assert_int_equal(atomic_load(&alarm.calls), round);
+        skua_latch_fini(&latch);
+    }
+    assert_false(skua_timer_cancel(&alarm.timer)); /* it has rung */
+    skua_timer_fini(&alarm.timer);
+    skua_timer_fini(&alarm.timer); /* zeroed now */
+    skua_timer_fini(NULL);
+    skua_exec_close(exec);
+}
+
+static void
+test_timer_sets_itself_anew(void **state) {
+    (void)state;
+    skua_exec *exec = open_exec(2);
+    skua_latch latch;
+    alarm_clock alarm = {.rang = &latch, .again = 50};
+    skua_timer_init(&alarm.timer, ring);
+    skua_latch_init(&latch, exec, 1);
+    assert_int_equal(skua_exec_after(exec, &alarm.timer, 0, NULL), SKUA_OK);
+    assert_int_equal(skua_latch_wait(&latch, 0, NULL), SKUA_OK);
+    assert_int_equal(atomic_load(&alarm.calls), 51);
+    skua_timer_fini(&alarm.timer);
+    skua_latch_fini(&latch);
+    skua_exec_close(exec);
+}
+
+static void
+test_timer_is_moved_and_cancelled(void **state) {
+    (void)state;
+    skua_exec *exec = open_exec(1);
+    skua_latch latch;
+    alarm_clock alarm = {.rang = &latch}, never = {.rang = &latch};
+    skua_latch_init(&latch, exec, 1);
+    skua_timer_init(&alarm.timer, ring);
+    skua_timer_init(&never.timer, ring);
+    assert_int_equal(skua_exec_after(exec, &alarm.timer, HOUR_MS, NULL), SKUA_OK);
+    assert_int_equal(skua_exec_after(exec, &never.timer, INT64_MAX, NULL), SKUA_OK);
+    assert_int_equal(skua_exec_after(exec, &alarm.timer, 0, NULL), SKUA_OK);
+    assert_int_equal(skua_latch_wait(&latch, 0, NULL), SKUA_OK);
+    assert_int_equal(skua_exec_after(exec, &alarm.timer, HOUR_MS, NULL), SKUA_OK);
+    assert_true(skua_timer_cancel(&alarm.timer));
+    assert_false(skua_timer_cancel(&alarm.timer));
+    assert_true(skua_timer_cancel(&never.timer));
+    assert_int_equal(atomic_load(&alarm.calls), 1);
+    skua_timer_fini(&alarm.timer);
+    skua_timer_fini(&never.timer);
+    skua_latch_fini(&latch);
+    skua_exec_close(exec);
+}
+
+/* ---- Many: the order of those whose deadlines are certain to differ ---- */
+
+enum { MANY = 400 };
+
+typedef struct many_timer {
+    skua_timer timer;
+    skua_latch *all;
+    atomic_int *position;
+    int64_t earliest_ns, latest_ns; /* bounds of its deadline */
+    int calls, at;
+} many_timer;
+
+static void
+note_position(skua_worker w, skua_timer *timer) {
+    (void)w;
+    many_timer *self = (many_timer *)(void *)timer;
+    self->calls++;
+    self->at = atomic_fetch_add(self->position, 1);
+    skua_latch_count_down(self->all, 1);
+}
+
+static void
+test_timer_order_of_many(void **state) {
+    (void)state;
+    static many_timer timers[MANY], *in_order[MANY];
+    unsigned seed = (unsigned)test_seed(99);
+    skua_exec *exec = open_exec(1); /* so they run in the order in which they are due */
+    skua_latch all;
+    atomic_int position = 0;
+    skua_latch_init(&all, exec, MANY);
+    for (int i = 0; i < MANY; i++) {
+        timers[i] = (many_timer){.all = &all, .position = &position};
+        skua_timer_init(&timers[i].timer, note_position);
+        if (rand_r(&seed) % 2) { /* some are moved, from the front or the back */
+            assert_int_equal(skua_exec_after(exec, &timers[i].timer, HOUR_MS + i, NULL), SKUA_OK);
+        }
+    }
+    int expected = 0;
+    for (int i = 0; i < MANY; i++) {
+        int64_t delay_ms = rand_r(&seed) % 100;
+        timers[i].earliest_ns = skua__clock_ns() + delay_ms * SKUA_NS_PER_MS;
+        assert_int_equal(skua_exec_after(exec, &timers[i].timer, delay_ms, NULL), SKUA_OK);
+        timers[i].latest_ns = skua__clock_ns() + delay_ms * SKUA_NS_PER_MS;
+        if (i % 4 == 0 && skua_timer_cancel(&timers[i].timer)) {
+            skua_latch_count_down(&all, 1);
+        } else {
+            expected++;
+        }
+    }
+    assert_int_equal(skua_latch_wait(&all, 0, NULL), SKUA_OK);
+    for (int i = 0; i < MANY; i++) {
+        skua_timer_fini(&timers[i].timer);
+    }
+    assert_int_equal(atomic_load(&position), expected);
+    int fired = 0;
+    for (int i = 0; i < MANY; i++) {
+        assert_in_range(timers[i].calls, 0, 1);
+        if (timers[i].calls) {
+            in_order[timers[i].at] = &timers[i];
+            fired++;
+        }
+    }
+    assert_int_equal(fired, expected);
+    for (int i = 0; i + 1 < fired; i++) {
+        assert_true(in_order[i]->earliest_ns <= in_order[i + 1]->latest_ns);
+    }
+    skua_latch_fini(&all);
+    skua_exec_close(exec);
+}
+
+/* ---- Again and again ---- */
+
+typedef struct beat {
+    skua_timer timer;
+    skua_latch *latch;
+    atomic_int calls, inside;
+    int cancel_at; /* the call that cancels its own timer; 0: none */
+    atomic_bool *gate;
+    bool saw_cancel;
+} beat;
+
+static void
+run_beat(skua_worker w, skua_timer *timer) {
+    beat *self = (beat *)(void *)timer;
+    assert_int_equal(atomic_fetch_add(&self->inside, 1), 0);
+    int call = atomic_fetch_add(&self->calls, 1) + 1;
+    if (call == self->cancel_at) {
+        assert_true(skua_timer_cancel(timer));
+    }
+    while (self->gate && !atomic_load(self->gate) && !self->saw_cancel) {
+        self->saw_cancel = skua_worker_cancelled(w);
+        sched_yield();
+    }
+    atomic_fetch_sub(&self->inside, 1);
+    if (call <= 5) {
+        skua_latch_count_down(self->latch, 1);
+    }
+}
+
+static void
+test_timer_every_goes_on_until_cancelled(void **state) {
+    (void)state;
+    skua_exec *exec = open_exec(2);
+    skua_latch latch;
+    beat self = {.latch = &latch};
+    skua_latch_init(&latch, exec, 5);
+    skua_timer_init(&self.timer, run_beat);
+    assert_int_equal(skua_exec_every(exec, &self.timer, 1, NULL), SKUA_OK);
+    assert_int_equal(skua_latch_wait(&latch, 0, NULL), SKUA_OK);
+    assert_true(skua_timer_cancel(&self.timer));
+    int calls = atomic_load(&self.calls);
+    assert_true(calls >= 5);
+    assert_int_equal(atomic_load(&self.inside), 0); /* none is under way */
+    /* Another timer's call comes later than the next beat would have. */
+    skua_latch later;
+    alarm_clock alarm = {.rang = &later};
+    skua_latch_init(&later, exec, 1);
+    skua_timer_init(&alarm.timer, ring);
+    assert_int_equal(skua_exec_after(exec, &alarm.timer, 5, NULL), SKUA_OK);
+    assert_int_equal(skua_latch_wait(&later, 0, NULL), SKUA_OK);
+    assert_int_equal(atomic_load(&self.calls), calls);
+    skua_timer_fini(&alarm.timer);
+    skua_timer_fini(&self.timer);
+    skua_latch_fini(&later);
+    skua_latch_fini(&latch);
+    skua_exec_close(exec);
+}
+
+static void
+test_timer_every_cancelled_by_its_own_call(void **state) {
+    (void)state;
+    skua_exec *exec = open_exec(1);
+    skua_latch latch;
+    beat self = {.latch = &latch, .cancel_at = 3};
+    skua_latch_init(&latch, exec, 3);
+    skua_timer_init(&self.timer, run_beat);
+    assert_int_equal(skua_exec_every(exec, &self.timer, 1, NULL), SKUA_OK);
+    assert_int_equal(skua_latch_wait(&latch, 0, NULL), SKUA_OK);
+    assert_false(skua_timer_cancel(&self.timer)); /* nothing is left to prevent */
+    assert_int_equal(atomic_load(&self.calls), 3);
+    skua_timer_fini(&self.timer);
+    skua_latch_fini(&latch);
+    skua_exec_close(exec);
+}
+
+static void
+test_timer_every_never_overlaps(void **state) {
+    (void)state;
+    skua_exec *exec = open_exec(2);
+    skua_latch latch;
+    atomic_bool gate = false;
+    beat self = {.latch = &latch, .gate = &gate};
+    skua_latch_init(&latch, exec, 5);
+    skua_timer_init(&self.timer, run_beat);
+    assert_int_equal(skua_exec_every(exec, &self.timer, 1, NULL), SKUA_OK);
+    while (atomic_load(&self.inside) == 0) {
+        sched_yield();
+    }
+    uint64_t missed = skua_timer_missed(&self.timer); /* on a busy machine some are late before */
+    while (skua_timer_missed(&self.timer) < missed + 3) {
+        sched_yield();
+    }
+    assert_int_equal(atomic_load(&self.calls), 1);
+    atomic_store(&gate, true);
+    assert_int_equal(skua_latch_wait(&latch, 0, NULL), SKUA_OK);
+    assert_true(skua_timer_cancel(&self.timer));
+    /* A call that runs hears of the cancel. */
+    atomic_store(&gate, false);
+    int calls = atomic_load(&self.calls);
+    assert_int_equal(skua_exec_after(exec, &self.timer, 0, NULL), SKUA_OK);
+    while (atomic_load(&self.calls) == calls) {
+        sched_yield();
+    }
+    assert_false(skua_timer_cancel(&self.timer));
+    assert_true(self.saw_cancel);
+    skua_timer_fini(&self.timer);
+    skua_latch_fini(&latch);
+    skua_exec_close(exec);
+}
+
+/* ---- A busy executor ---- */
+
+typedef struct blocker {
+    skua_job job;
+    alarm_clock *alarm;
+    bool cancels, prevented;
+    atomic_bool entered, open;
+} blocker;
+
+static void
+run_blocker(skua_worker w, skua_job *job) {
+    blocker *self = (blocker *)(void *)job;
+    atomic_store(&self->entered, true);
+    if (self->cancels) {
+        skua_exec_stats stats = {.size = sizeof stats};
+        assert_int_equal(skua_exec_after(skua_worker_exec(w), &self->alarm->timer, 0, NULL),
+                         SKUA_OK);
+        while (stats.queued_tasks == 0) { /* until it is in the queue, which we block */
+            sched_yield();
+            stats.size = sizeof stats;
+            assert_int_equal(skua_exec_stats_get(skua_worker_exec(w), &stats), SKUA_OK);
+        }
+        self->prevented = skua_timer_cancel(&self->alarm->timer);
+    }
+    while (!atomic_load(&self->open)) {
+        sched_yield();
+    }
+}
+
+static void
+do_nothing(skua_worker w, skua_job *job) {
+    (void)w;
+    (void)job;
+}
+
+static void
+test_timer_cancel_drops_a_call_that_is_queued(void **state) {
+    (void)state;
+    skua_exec *exec = open_exec(1);
+    skua_latch latch;
+    alarm_clock alarm = {.rang = &latch};
+    skua_timer_init(&alarm.timer, ring);
+    skua_latch_init(&latch, exec, 1);
+    blocker self = {.alarm = &alarm, .cancels = true, .open = true};
+    skua_job_init(&self.job, run_blocker);
+    skua_group group;
+    skua_group_init(&group, exec);
+    assert_int_equal(skua_group_submit(&group, &self.job), SKUA_OK);
+    assert_int_equal(skua_group_wait(&group, 0, NULL), SKUA_OK);
+    assert_true(self.prevented);
+    assert_int_equal(atomic_load(&alarm.calls), 0);
+    /* And it works as ever after that. */
+    assert_int_equal(skua_exec_after(exec, &alarm.timer, 0, NULL), SKUA_OK);
+    assert_int_equal(skua_latch_wait(&latch, 0, NULL), SKUA_OK);
+    skua_timer_fini(&alarm.timer);
+    skua_latch_fini(&latch);
+    skua_group_fini(&group);
+    skua_exec_close(exec);
+}
+
+static void
+test_timer_tries_again_when_the_queue_is_full(void **state) {
+    (void)state;
+    skua_exec *exec = NULL;
+    assert_int_equal(
+        skua_exec_open(
+            &exec, SKUA_EXEC_OPTIONS(.workers = 1, .spares = SKUA_NONE, .queue_tasks = 1), NULL),
+        SKUA_OK);
+    skua_latch latch;
+    alarm_clock alarm = {.rang = &latch};
+    skua_timer_init(&alarm.timer, ring);
+    skua_latch_init(&latch, exec, 1);
+    blocker self = {.alarm = &alarm};
+    skua_job_init(&self.job, run_blocker);
+    assert_int_equal(skua_exec_submit(exec, &self.job), SKUA_OK);
+    while (!atomic_load(&self.entered)) {
+        sched_yield();
+    }
+    skua_job filler;
+    skua_job_init(&filler, do_nothing);
+    assert_int_equal(skua_exec_submit(exec, &filler), SKUA_OK);
+    assert_int_equal(skua_exec_after(exec, &alarm.timer, 0, NULL), SKUA_OK);
+    while (skua_timer_missed(&alarm.timer) < 2) {
+        sched_yield();
+    }
+    atomic_store(&self.open, true);
+    assert_int_equal(skua_latch_wait(&latch, 0, NULL), SKUA_OK);
+    assert_int_equal(atomic_load(&alarm.calls), 1);
+    skua_timer_fini(&alarm.timer);
+    skua_latch_fini(&latch);
+    skua_exec_close(exec);
+}
+
+/* ---- Bad use, the end, fork ---- */
+
+static void
+test_timer_errors(void **state) {
+    (void)state;
+    skua_exec *exec = open_exec(1), *other = open_exec(1);
+    skua_timer timer, empty;
+    skua_timer_init(&timer, ring);
+    skua_timer_init(&empty, NULL);
+    assert_int_equal(skua_exec_after(NULL, &timer, 1, NULL), SKUA_E_BAD_ARGUMENT);
+    assert_int_equal(skua_exec_after(exec, NULL, 1, NULL), SKUA_E_BAD_ARGUMENT);
+    assert_int_equal(skua_exec_after(exec, &empty, 1, NULL), SKUA_E_BAD_ARGUMENT);
+    assert_int_equal(skua_exec_after(exec, &timer, -1, NULL), SKUA_E_BAD_ARGUMENT);
+    assert_int_equal(skua_exec_every(exec, &timer, 0, NULL), SKUA_E_BAD_ARGUMENT);
+    assert_int_equal(skua_exec_every(exec, &timer, INT64_MAX, NULL), SKUA_E_BAD_ARGUMENT);
+    assert_int_equal(skua_exec_every(exec, &timer, HOUR_MS, NULL), SKUA_OK);
+    assert_int_equal(skua_exec_after(other, &timer, 1, NULL), SKUA_E_BAD_ARGUMENT);
+    pid_t child = fork();
+    if (child == 0) {
+        bool good =
+            skua_exec_after(exec, &timer, 0, NULL) == SKUA_E_FORKED && !skua_timer_cancel(&timer);
+        skua_timer_fini(&timer);
+        _exit(good ? 0 : 1);
+    }
+    int status = 1;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+    skua_timer_fini(&timer);
+    skua_exec_close(other);
+    skua_exec_close(exec);
+}
+
+typedef struct late {
+    skua_job job;
+    skua_timer timer;
+    atomic_bool entered;
+    skua_status status;
+} late;
+
+static void
+set_until_closed(skua_worker w, skua_job *job) {
+    late *self = (late *)(void *)job;
+    atomic_store(&self->entered, true);
+    do {
+        sched_yield();
+        self->status = skua_exec_after(skua_worker_exec(w), &self->timer, HOUR_MS, NULL);
+    } while (self->status == SKUA_OK);
+    skua_timer_fini(&self->timer);
+}
+
+static void
+test_timer_on_an_executor_that_closes(void **state) {
+    (void)state;
+    skua_exec *exec = open_exec(1);
+    late self = {.status = 1};
+    skua_timer_init(&self.timer, ring);
+    skua_job_init(&self.job, set_until_closed);
+    assert_int_equal(skua_exec_submit(exec, &self.job), SKUA_OK);
+    while (!atomic_load(&self.entered)) {
+        sched_yield();
+    }
+    skua_exec_close(exec);
+    assert_int_equal(self.status, SKUA_E_CLOSED);
+}
+
+int
+main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_timer_calls_once_and_has_a_thread_only_when_set),
+        cmocka_unit_test(test_timer_sets_itself_anew),
+        cmocka_unit_test(test_timer_is_moved_and_cancelled),
+        cmocka_unit_test(test_timer_order_of_many),
+        cmocka_unit_test(test_timer_every_goes_on_until_cancelled),
+        cmocka_unit_test(test_timer_every_cancelled_by_its_own_call),
+        cmocka_unit_test(test_timer_every_never_overlaps),
+        cmocka_unit_test(test_timer_cancel_drops_a_call_that_is_queued),
+        cmocka_unit_test(test_timer_tries_again_when_the_queue_is_full),
+        cmocka_unit_test(test_timer_errors),
+        cmocka_unit_test(test_timer_on_an_executor_that_closes),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
