@@ -2,6 +2,7 @@
 // skua-perf exec: the same works on skua, serial code, oneTBB and both OpenMP runtimes, each run in a process of
 // its own and all in turn. What is measured from outside the executor stands in exec_outside.c.
 #include "exec_bench.h"
+#include "exec_graph.h"
 
 #include <skua-int/clock.h>
 
@@ -263,6 +264,7 @@ perf_exec(perf_bench *bench) {
                 }
             }
         }
+        perf_exec_graph(bench, &peers);
         perf_exec_outside(bench, &peers);
     }
     free_data(&data);

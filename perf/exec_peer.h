@@ -56,6 +56,12 @@ typedef struct exec_memory {
     void *words[16];
 } exec_memory;
 
+/* A graph of width * layers nodes: node i of a layer is behind nodes i and i + 1 (modulo width) of the one before. */
+typedef struct exec_shape {
+    const char *name;
+    uint32_t width, layers;
+} exec_shape;
+
 /*
  * One executor. open() starts it with so many workers; each work runs the whole problem once and returns a value that
  * the caller checks. A NULL work is one that this executor does not offer.
@@ -75,6 +81,10 @@ typedef struct exec_peer {
     uint64_t (*mandel)(void *peer);
     /* From outside: submits fn(arg) and returns at once. memory is the caller's until fn has begun. */
     void (*submit)(void *peer, exec_memory *memory, void (*fn)(void *arg), void *arg);
+    /* Builds a graph whose nodes add 1 to their count, layer by layer; runs it whole; frees it. */
+    void *(*graph_new)(void *peer, const exec_shape *shape, uint32_t *counts);
+    void (*graph_run)(void *peer, void *graph);
+    void (*graph_free)(void *graph);
 } exec_peer;
 
 /* What a module exports under this name. */

@@ -3,6 +3,7 @@
 #include "exec_peer.h"
 
 #include <skua/exec.h>
+#include <skua/graph.h>
 #include <skua/parallel.h>
 
 #include <stdio.h>
@@ -314,6 +315,71 @@ submit(void *peer, exec_memory *memory, void (*fn)(void *arg), void *arg) {
     }
 }
 
+/* ---- Graphs ---- */
+
+typedef struct graph {
+    skua_graph graph;
+    skua_graph_node *nodes;
+} graph;
+
+static int32_t
+count_node(skua_worker w, void *arg) {
+    (void)w;
+    ++*(uint32_t *)arg;
+    return 0;
+}
+
+static void
+must(skua_status status, const skua_error *err) {
+    if (status) {
+        fprintf(stderr, "%s %s\n", err->code, err->message);
+        exit(1);
+    }
+}
+
+static void *
+graph_new(void *peer, const exec_shape *shape, uint32_t *counts) {
+    (void)peer;
+    skua_error err;
+    const uint64_t count = (uint64_t)shape->width * shape->layers;
+    graph *self = calloc(1, sizeof *self);
+    skua_graph_node *nodes = calloc(count, sizeof *nodes);
+    if (!self || !nodes) {
+        fprintf(stderr, "skua-perf: no memory for a graph\n");
+        exit(1);
+    }
+    self->nodes = nodes;
+    must(skua_graph_init(&self->graph, NULL, &err), &err);
+    for (uint64_t i = 0; i < count; i++) {
+        must(skua_graph_add(&self->graph, &nodes[i], count_node, &counts[i], NULL, &err), &err);
+    }
+    for (uint64_t i = shape->width; i < count; i++) {
+        skua_graph_node *before = &nodes[(i / shape->width - 1) * shape->width];
+        must(skua_graph_edge(&self->graph, &before[i % shape->width], &nodes[i], &err), &err);
+        if (shape->width > 1) {
+            must(skua_graph_edge(&self->graph, &before[(i + 1) % shape->width], &nodes[i], &err),
+                 &err);
+        }
+    }
+    must(skua_graph_seal(&self->graph, &err), &err);
+    return self;
+}
+
+static void
+graph_run(void *peer, void *arg) {
+    graph *self = arg;
+    skua_error err;
+    must(skua_graph_run(&self->graph, peer, &err), &err);
+}
+
+static void
+graph_free(void *arg) {
+    graph *self = arg;
+    skua_graph_fini(&self->graph);
+    free(self->nodes);
+    free(self);
+}
+
 const exec_peer exec_peer_skua = {.name = "skua",
                                   .open = open_skua,
                                   .close = close_skua,
@@ -325,4 +391,7 @@ const exec_peer exec_peer_skua = {.name = "skua",
                                   .sort = run_sort,
                                   .matmul = run_matmul,
                                   .mandel = run_mandel,
-                                  .submit = submit};
+                                  .submit = submit,
+                                  .graph_new = graph_new,
+                                  .graph_run = graph_run,
+                                  .graph_free = graph_free};

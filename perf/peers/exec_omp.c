@@ -5,6 +5,7 @@
 #include <omp.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
 
 #ifndef EXEC_OMP_NAME
 #define EXEC_OMP_NAME "gomp"
@@ -174,6 +175,49 @@ run_mandel(void *peer) {
     return sum;
 }
 
+/* ---- Graphs: made anew in each run, since OpenMP keeps none ---- */
+
+typedef struct omp_graph {
+    exec_shape shape;
+    uint32_t *counts; /* a node's count stands for the node in its dependences */
+} omp_graph;
+
+static void *
+graph_new(void *peer, const exec_shape *shape, uint32_t *counts) {
+    (void)peer;
+    omp_graph *graph = malloc(sizeof *graph);
+    if (!graph) {
+        abort();
+    }
+    *graph = (omp_graph){.shape = *shape, .counts = counts};
+    return graph;
+}
+
+static void
+graph_run(void *peer, void *arg) {
+    (void)peer;
+    const omp_graph *graph = arg;
+    const uint64_t width = graph->shape.width;
+    const uint64_t count = width * graph->shape.layers;
+    uint32_t *counts = graph->counts;
+#pragma omp parallel
+#pragma omp single
+    for (uint64_t i = 0; i < count; i++) {
+        uint32_t *self = &counts[i];
+        if (i < width) {
+#pragma omp task firstprivate(self) depend(out : self[0])
+            ++*self;
+        } else {
+#pragma omp task firstprivate(self) depend(in                                                      \
+                                           : counts[i - width])                                    \
+    depend(in                                                                                      \
+           : counts[(i / width - 1) * width + (i + 1) % width]) depend(out                         \
+                                                                       : self[0])
+            ++*self;
+        }
+    }
+}
+
 static const exec_peer omp_peer = {.name = EXEC_OMP_NAME,
                                    .open = open_omp,
                                    .close = close_omp,
@@ -184,7 +228,10 @@ static const exec_peer omp_peer = {.name = EXEC_OMP_NAME,
                                    .reduce = run_reduce,
                                    .sort = run_sort,
                                    .matmul = run_matmul,
-                                   .mandel = run_mandel};
+                                   .mandel = run_mandel,
+                                   .graph_new = graph_new,
+                                   .graph_run = graph_run,
+                                   .graph_free = free};
 
 const exec_peer *exec_peer_get(void);
 

@@ -3,6 +3,7 @@
 #include "../exec_peer.h"
 
 #include <stddef.h>
+#include <stdlib.h>
 
 static void *
 serial_open(int workers) {
@@ -95,6 +96,47 @@ serial_mandel(void *peer) {
     return exec_mandel_rows(0, EXEC_MANDEL_SIDE);
 }
 
+/* ---- Graphs: calls through a pointer, in the order of the layers ---- */
+
+typedef struct serial_call {
+    void (*fn)(uint32_t *count);
+    uint32_t *count;
+} serial_call;
+
+typedef struct serial_graph {
+    uint64_t count;
+    serial_call calls[];
+} serial_graph;
+
+static void
+count_node(uint32_t *count) {
+    ++*count;
+}
+
+static void *
+serial_graph_new(void *peer, const exec_shape *shape, uint32_t *counts) {
+    (void)peer;
+    uint64_t count = (uint64_t)shape->width * shape->layers;
+    serial_graph *graph = malloc(sizeof *graph + count * sizeof *graph->calls);
+    if (!graph) {
+        abort();
+    }
+    graph->count = count;
+    for (uint64_t i = 0; i < count; i++) {
+        graph->calls[i] = (serial_call){.fn = count_node, .count = &counts[i]};
+    }
+    return graph;
+}
+
+static void
+serial_graph_run(void *peer, void *arg) {
+    (void)peer;
+    serial_graph *graph = arg;
+    for (uint64_t i = 0; i < graph->count; i++) {
+        graph->calls[i].fn(graph->calls[i].count);
+    }
+}
+
 const exec_peer exec_peer_serial = {.name = "serial",
                                     .open = serial_open,
                                     .close = serial_close,
@@ -104,4 +146,7 @@ const exec_peer exec_peer_serial = {.name = "serial",
                                     .reduce = serial_reduce,
                                     .sort = serial_sort,
                                     .matmul = serial_matmul,
-                                    .mandel = serial_mandel};
+                                    .mandel = serial_mandel,
+                                    .graph_new = serial_graph_new,
+                                    .graph_run = serial_graph_run,
+                                    .graph_free = free};

@@ -2,12 +2,15 @@
 // The executor's works on oneTBB: task_group for fork and join, its loops for loops, enqueue from outside.
 #include "../exec_peer.h"
 
+#include <memory>
 #include <tbb/blocked_range.h>
+#include <tbb/flow_graph.h>
 #include <tbb/global_control.h>
 #include <tbb/parallel_for.h>
 #include <tbb/parallel_reduce.h>
 #include <tbb/task_arena.h>
 #include <tbb/task_group.h>
+#include <vector>
 
 namespace {
 
@@ -189,8 +192,59 @@ submit(void *peer, exec_memory *, void (*fn)(void *arg), void *arg) {
     of(peer)->arena.enqueue([=] { fn(arg); });
 }
 
-const exec_peer tbb_peer = {"tbb",    open_tbb,   close_tbb, run_fib,    run_queens, run_uts,
-                            run_flat, run_reduce, run_sort,  run_matmul, run_mandel, submit};
+/* ---- Graphs ---- */
+
+using flow_node = tbb::flow::continue_node<tbb::flow::continue_msg>;
+
+struct flow {
+    tbb::flow::graph graph;
+    std::vector<std::unique_ptr<flow_node>> nodes;
+    size_t width = 0;
+};
+
+void *
+graph_new(void *peer, const exec_shape *shape, uint32_t *counts) {
+    flow *self = nullptr;
+    of(peer)->arena.execute(
+        [&] { /* a graph runs in the arena that it was made in */
+              self = new flow;
+              const size_t width = self->width = shape->width;
+              for (size_t i = 0; i < width * shape->layers; i++) {
+                  uint32_t *count = &counts[i];
+                  self->nodes.push_back(std::make_unique<flow_node>(
+                      self->graph, [count](const tbb::flow::continue_msg &) { ++*count; }));
+                  if (i >= width) {
+                      const size_t before = (i / width - 1) * width;
+                      tbb::flow::make_edge(*self->nodes[before + i % width], *self->nodes[i]);
+                      if (width > 1) {
+                          tbb::flow::make_edge(*self->nodes[before + (i + 1) % width],
+                                               *self->nodes[i]);
+                      }
+                  }
+              }
+        });
+    return self;
+}
+
+void
+graph_run(void *peer, void *graph) {
+    flow *self = static_cast<flow *>(graph);
+    of(peer)->arena.execute([=] {
+        for (size_t i = 0; i < self->width; i++) {
+            self->nodes[i]->try_put(tbb::flow::continue_msg());
+        }
+        self->graph.wait_for_all();
+    });
+}
+
+void
+graph_free(void *graph) {
+    delete static_cast<flow *>(graph);
+}
+
+const exec_peer tbb_peer = {"tbb",      open_tbb, close_tbb,  run_fib,   run_queens,
+                            run_uts,    run_flat, run_reduce, run_sort,  run_matmul,
+                            run_mandel, submit,   graph_new,  graph_run, graph_free};
 
 } // namespace
 
