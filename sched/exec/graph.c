@@ -326,6 +326,11 @@ skua_graph_seal(skua_graph *public, skua_error *err) {
     }
     status = check_cycles(graph, err);
     for (skua__node *node = graph->first; node; node = node->sibling) {
+        if (node->kind == GRAPH_TASK && !graph->has_conditions && node->next_count == 1 &&
+            node->next[0]->waits_for == 1) {
+            node->kind = GRAPH_LINK;
+            node->only = node->next[0];
+        }
         node->color = WHITE;
         /* relaxed: nothing runs yet. */
         skua__a32_store(&node->arrivals, node->waits_for, memory_order_relaxed);

@@ -11,6 +11,7 @@ enum {
     GRAPH_TASK,
     GRAPH_CONDITION,
     GRAPH_INNER, /* arg is another graph */
+    GRAPH_LINK,  /* set by the seal: a task with one successor, which waits for nothing else */
 };
 
 /*
@@ -33,6 +34,7 @@ typedef struct skua__node {
     skua_graph_fn *fn;
     void *arg;
     struct skua__node **next; /* next_count of them, in the graph's block */
+    struct skua__node *only;  /* of a link: its successor */
     uint32_t next_count;
     uint32_t waits_for; /* edges to it from what is no condition */
     skua__a32 arrivals; /* how many of them are missing yet; unused where there is one */

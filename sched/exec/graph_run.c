@@ -25,6 +25,8 @@ typedef struct strand {
     uint64_t credits;           /* at least 1: its own */
     uint64_t base;              /* of its part of the deque */
     skua__node *spill;          /* ready nodes that the deque had no room for */
+    skua_worker w;
+    bool is_plain; /* the graph has no conditions, so no node can be started twice */
 } strand;
 
 static strand
@@ -34,7 +36,9 @@ begin_strand(skua__worker *worker, skua__graph *graph) {
                     .graph = graph,
                     .cancelled = skua__group_status(graph->scope),
                     .credits = 1,
-                    .base = skua__nodes_base(worker->stack)};
+                    .base = skua__nodes_base(worker->stack),
+                    .w = {worker->stack->trap.top},
+                    .is_plain = !graph->has_conditions};
 }
 
 /* Gives the credits back. Returns true when they were the last: the run is over, and ours to finish. */
@@ -123,7 +127,7 @@ arrive(skua__node *node) {
 /* In a graph with conditions two ways may lead to one node; it cannot be ready twice. */
 static bool
 enter(const strand *s, skua__node *node) {
-    if (!s->graph->has_conditions) {
+    if (s->is_plain) {
         return true;
     }
     uint32_t idle = 0;
@@ -137,7 +141,7 @@ enter(const strand *s, skua__node *node) {
 
 static void
 leave(const strand *s, skua__node *node) {
-    if (s->graph->has_conditions) {
+    if (!s->is_plain) {
         /* release A3: what it did; pairs with acq_rel A3 in enter() */
         skua__a32_store(&node->busy, 0, memory_order_release);
     }
@@ -167,6 +171,25 @@ settle(strand *s, const skua__node *node) {
 
 /* ---- Strands ---- */
 
+static inline int32_t
+call(const strand *s, const skua__node *node) {
+    int32_t result = node->fn(s->w, node->arg);
+    assert(s->stack->trap.top == s->w.top &&
+           "a graph's node returned before the sync of a forked call");
+    return result;
+}
+
+/* A node with one successor, which waits for nothing else: there is nothing to count and nothing to offer. */
+static inline skua__node *
+run_link(const strand *s, const skua__node *node) {
+    int32_t result = call(s, node);
+    if (result < 0) {
+        fail_node(s, node, result, skua_status_text(result));
+        return NULL;
+    }
+    return node->only;
+}
+
 static skua__node *run_inner(strand *s, skua__node *node);
 
 static skua__node *
@@ -174,9 +197,7 @@ run_node(strand *s, skua__node *node) {
     if (node->kind == GRAPH_INNER) {
         return run_inner(s, node);
     }
-    skua_slot *top = s->stack->trap.top;
-    int32_t result = node->fn((skua_worker){top}, node->arg);
-    assert(s->stack->trap.top == top && "a graph's node returned before the sync of a forked call");
+    int32_t result = call(s, node);
     leave(s, node);
     if (result < 0) {
         fail_node(s, node, result, skua_status_text(result));
@@ -198,7 +219,7 @@ run_ready(strand *s, skua__node *node) {
             }
             return;
         }
-        node = run_node(s, node);
+        node = node->kind == GRAPH_LINK ? run_link(s, node) : run_node(s, node);
         if (!node) {
             node = take(s);
         }

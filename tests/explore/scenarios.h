@@ -41,6 +41,7 @@ void scenario_close(void);
 
 /* scenarios_graph.c */
 void scenario_graph(void);
+void scenario_within(void);
 
 /* scenarios_resize.c */
 void scenario_resize(void);

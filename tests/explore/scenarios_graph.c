@@ -92,3 +92,52 @@ scenario_graph(void) {
     skua_exec_close(p->exec);
     skua_graph_fini(&p->graph);
 }
+
+/* ---- A graph at a node of another one: whoever ends the inner run goes on behind the node ---- */
+
+static void
+add_step(skua_graph *graph, step *s, step *before) {
+    explore_check(skua_graph_add(graph, &s->node, run_step, s, NULL, NULL) == SKUA_OK, "a node");
+    if (before) {
+        s->before[s->before_count++] = before;
+        explore_check(skua_graph_edge(graph, &before->node, &s->node, NULL) == SKUA_OK, "an edge");
+    }
+}
+
+static void
+seal_graph(skua_graph *graph) {
+    explore_check(skua_graph_seal(graph, NULL) == SKUA_OK, "a graph");
+}
+
+void
+scenario_within(void) {
+    plan *outer = explore_new(sizeof *outer), *inner = explore_new(sizeof *inner);
+    skua_graph_node *place = explore_new(sizeof *place);
+    const skua_graph_options *options = SKUA_GRAPH_OPTIONS(.allocator = explore_allocator());
+    skua_exec *exec = scenario_open(2 + (int32_t)explore_below(2), 0);
+    explore_check(skua_graph_init(&inner->graph, options, NULL) == SKUA_OK &&
+                      skua_graph_init(&outer->graph, options, NULL) == SKUA_OK,
+                  "two graphs");
+    for (uint32_t i = 0; i < 3; i++) {
+        add_step(&inner->graph, &inner->steps[i], i ? &inner->steps[0] : NULL);
+    }
+    seal_graph(&inner->graph);
+    /* Beside the inner graph a node that the one behind both waits for as well. */
+    add_step(&outer->graph, &outer->steps[0], NULL);
+    add_step(&outer->graph, &outer->steps[1], &outer->steps[0]);
+    explore_check(skua_graph_add_graph(&outer->graph, place, &inner->graph, NULL, NULL) ==
+                          SKUA_OK &&
+                      skua_graph_edge(&outer->graph, place, &outer->steps[1].node, NULL) == SKUA_OK,
+                  "a place");
+    outer->steps[1].before[outer->steps[1].before_count++] = &inner->steps[1];
+    outer->steps[1].before[outer->steps[1].before_count++] = &inner->steps[2];
+    seal_graph(&outer->graph);
+    for (uint32_t run = 1; run <= RUNS; run++) {
+        explore_check(skua_graph_run(&outer->graph, exec, NULL) == SKUA_OK, "the run's end");
+        explore_check(outer->steps[1].runs == run && inner->steps[2].runs == run,
+                      "each node once in each run");
+    }
+    skua_graph_fini(&outer->graph);
+    skua_graph_fini(&inner->graph);
+    skua_exec_close(exec);
+}
