@@ -58,7 +58,9 @@ call_rep(void *handle) {
 static skua_status
 call_req(void *handle) {
     skua_msg *msg = msg_of_number(1), *reply = NULL;
-    return skua_req_call(handle, &msg, &reply, SKUA_UNLIMITED, NULL);
+    skua_status status = skua_req_call(handle, &msg, &reply, SKUA_UNLIMITED, NULL);
+    skua_msg_free(msg); /* it is still ours when no request was made */
+    return status;
 }
 
 static skua_status
