@@ -40,7 +40,9 @@ typedef struct demo_child {
 
 typedef struct demo {
     cli *cli;
-    char dir[64]; /* of the demo's own fleet; removed at the end */
+    char dir
+        [64]; /* of the demo's own fleet; removed at the end, or, after a kill, by the next demo */
+    int dir_fd; /* keeps it locked meanwhile; meaningless while dir is "" */
     skua_node *node;
     skua_pool *pool;
     demo_child children[DEMO_NODES];

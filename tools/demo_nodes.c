@@ -2,6 +2,7 @@
 // The demo's nodes: child processes that run `skua node --serve` in a fleet of their own, on loopback.
 #include "demo.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
@@ -9,7 +10,9 @@
 #include <skua-int/clock.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -113,14 +116,66 @@ meet(demo *self) {
     }
 }
 
+/* ---- The folder ---- */
+
+enum { LEFTOVER_S = 60 }; /* a younger folder may be about to be locked */
+
+static int
+remove_one(const char *path, const struct stat *info, int kind, struct FTW *at) {
+    (void)info;
+    (void)kind;
+    (void)at;
+    remove(path); /* what cannot be removed stays behind in /tmp */
+    return 0;
+}
+
+/* Opens a folder of our own and locks it, as long as the descriptor is open. -1: it is not ours, or in use. */
+static int
+lock_folder(const char *path, int64_t least_age_s) {
+    struct stat info;
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd >= 0 &&
+        (fstat(fd, &info) || info.st_uid != geteuid() ||
+         (int64_t)(time(NULL) - info.st_mtime) < least_age_s || flock(fd, LOCK_EX | LOCK_NB))) {
+        close(fd);
+        fd = -1;
+    }
+    return fd;
+}
+
+/* Removes what a demo left behind that was killed: nobody locks it any more. */
+static void
+remove_leftovers(void) {
+    static const char prefix[] = "skua-demo-";
+    DIR *folder = opendir("/tmp");
+    for (struct dirent *entry; folder && (entry = readdir(folder)) != NULL;) {
+        char path[sizeof "/tmp/" + sizeof entry->d_name];
+        if (strncmp(entry->d_name, prefix, sizeof prefix - 1) != 0) {
+            continue;
+        }
+        snprintf(path, sizeof path, "/tmp/%s", entry->d_name);
+        int fd = lock_folder(path, LEFTOVER_S);
+        if (fd >= 0) {
+            nftw(path, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+            close(fd);
+        }
+    }
+    if (folder) {
+        closedir(folder);
+    }
+}
+
 skua_status
 demo_nodes_start(demo *self) {
     cli *tool = self->cli;
+    remove_leftovers();
+    self->dir_fd = -1;
     snprintf(self->dir, sizeof self->dir, "/tmp/skua-demo-XXXXXX");
     if (!mkdtemp(self->dir)) {
         self->dir[0] = 0;
         return cli_fail(tool, SKUA_E_FILE, "cannot make a folder in /tmp: %s", strerror(errno));
     }
+    self->dir_fd = lock_folder(self->dir, 0); /* so that no other demo takes it for a leftover */
     /* A personal fleet of the demo's own: it never leaves loopback, and meets nobody else. */
     setenv("XDG_CONFIG_HOME", self->dir, 1);
     skua_status status = skua_node_open(
@@ -194,20 +249,14 @@ demo_nodes_stop(demo *self) {
                : SKUA_OK;
 }
 
-static int
-remove_one(const char *path, const struct stat *info, int kind, struct FTW *at) {
-    (void)info;
-    (void)kind;
-    (void)at;
-    remove(path); /* what cannot be removed stays behind in /tmp */
-    return 0;
-}
-
 void
 demo_nodes_fini(demo *self) {
     self->pool = skua_pool_close(self->pool);
     self->node = skua_node_close(self->node);
     if (self->dir[0]) {
         nftw(self->dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+        if (self->dir_fd >= 0) {
+            close(self->dir_fd);
+        }
     }
 }

@@ -5,6 +5,7 @@ import random
 import signal
 import subprocess
 import sys
+import tempfile
 
 from skua_cli import DEADLINE_S, FAILURE, INTERRUPTED, OK, SKUA, Skua, main, strict
 
@@ -45,7 +46,12 @@ def test_demo_counts_are_exact():
         counts = os.path.join(skua.dir, "counts")
         os.mkdir(folder)
         paths = write_texts(folder, 12)
+        # What a demo that was killed left behind is nobody's; a folder that is young may be somebody's.
+        old, young = (tempfile.mkdtemp(prefix="skua-demo-", dir="/tmp") for _ in range(2))
+        os.utime(old, (0, 0))
         code, objects = skua.json("demo", folder, "--megabytes", "0", "--counts", counts)
+        assert not os.path.exists(old) and os.path.exists(young)
+        os.rmdir(young)
         assert code == OK, objects
         answer = objects[-1]
         assert answer["schema"] == "skua.demo/1" and answer["ok"], answer
