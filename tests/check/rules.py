@@ -58,7 +58,7 @@ FOREIGN = (
     (re.compile(r'#\s*include\s*[<"]hwloc[\w./]*[>"]'),
      'hwloc', lambda path: path == 'sched/exec/topology.c'),
     (re.compile(r'#\s*include\s*[<"](CL|OpenCL)/[\w./]*[>"]'),
-     'OpenCL', lambda path: re.fullmatch(r'gpu/cl_\w+\.[ch]', path)),
+     'OpenCL', lambda path: re.fullmatch(r'gpu/(cl_\w+|probe/\w+)\.[ch]', path)),
     (re.compile(r'#\s*include\s*[<"]sodium[\w./]*[>"]'),
      'libsodium', lambda path: box_of(path) in ('lib/proto', 'lib/net') or path == 'gpu/program_store.c'),
 )

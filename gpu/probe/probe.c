@@ -1,0 +1,367 @@
+// SPDX-License-Identifier: MPL-2.0
+// What this machine's OpenCL devices can do at best: memory bandwidth, copies to and from the host, FLOP/s and the cost
+// of a launch. It stands alone: cc -O2 probe.c -ldl -o probe, with the OpenCL headers at hand and libOpenCL.so.1 to run.
+#define CL_TARGET_OPENCL_VERSION 300
+#define CL_USE_DEPRECATED_OPENCL_1_2_APIS /* a queue of a 1.2 device can be made in no other way */
+#include <CL/cl.h>
+#include <dlfcn.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+enum {
+    NONE = 77, /* the exit code when there is no device, which test runners take for skipped */
+    RUNS = 7,
+    BATCH = 1000,
+    MAD_ROUNDS = 128, /* of 16 multiply-adds on 4 floats each */
+    PLATFORMS_MAX = 16,
+    DEVICES_MAX = 64,
+};
+
+static const char source[] =
+    "kernel void nothing() {}\n"
+    "kernel void move(global float4 *to, global const float4 *from) {\n"
+    "    size_t i = get_global_id(0);\n"
+    "    to[i] = from[i];\n"
+    "}\n"
+    "#define MAD4 x = mad(x, a, b); y = mad(y, a, b); z = mad(z, a, b); w = mad(w, a, b);\n"
+    "kernel void flops(global float *to, float seed) {\n"
+    "    float4 x = seed, y = seed + 1, z = seed + 2, w = seed + 3;\n"
+    "    const float a = 0.999f, b = seed;\n"
+    "    for (int i = 0; i < ROUNDS; i++) { MAD4 MAD4 MAD4 MAD4 }\n"
+    "    float4 s = x + y + z + w;\n"
+    "    to[get_global_id(0)] = s.x + s.y + s.z + s.w;\n"
+    "}\n";
+
+/* The functions that are used, found at run time: without OpenCL the program still starts and says so. */
+#define FUNCTIONS(F)                                                                               \
+    F(clGetPlatformIDs)                                                                            \
+    F(clGetDeviceIDs)                                                                              \
+    F(clGetDeviceInfo)                                                                             \
+    F(clCreateContext)                                                                             \
+    F(clReleaseContext)                                                                            \
+    F(clCreateCommandQueue)                                                                        \
+    F(clReleaseCommandQueue)                                                                       \
+    F(clCreateProgramWithSource)                                                                   \
+    F(clBuildProgram)                                                                              \
+    F(clReleaseProgram)                                                                            \
+    F(clCreateKernel)                                                                              \
+    F(clReleaseKernel)                                                                             \
+    F(clSetKernelArg)                                                                              \
+    F(clCreateBuffer)                                                                              \
+    F(clReleaseMemObject)                                                                          \
+    F(clEnqueueMapBuffer)                                                                          \
+    F(clEnqueueUnmapMemObject)                                                                     \
+    F(clEnqueueWriteBuffer)                                                                        \
+    F(clEnqueueReadBuffer)                                                                         \
+    F(clEnqueueNDRangeKernel)                                                                      \
+    F(clFinish)
+
+typedef struct opencl {
+#define MEMBER(name) __typeof__(&name) name;
+    FUNCTIONS(MEMBER)
+#undef MEMBER
+} opencl;
+
+typedef struct bench {
+    const opencl *cl;
+    cl_device_id device;
+    cl_context context;
+    cl_command_queue queue;
+    cl_program program;
+    size_t bytes; /* of each buffer */
+    cl_mem from, to;
+    char *host; /* memory of the process, as malloc() gives it */
+} bench;
+
+static double
+now_s(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
+}
+
+static int
+compare(const void *a, const void *b) {
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+/* The median time of one call of work(), after one that is not counted; below 0 when it fails. */
+static double
+median_s(bench *self, cl_int (*work)(bench *self, void *arg), void *arg) {
+    double times[RUNS];
+    for (int i = -1; i < RUNS; i++) {
+        double from_s = now_s();
+        if (work(self, arg) != CL_SUCCESS || self->cl->clFinish(self->queue) != CL_SUCCESS) {
+            return -1;
+        }
+        if (i >= 0) {
+            times[i] = now_s() - from_s;
+        }
+    }
+    qsort(times, RUNS, sizeof times[0], compare);
+    return times[RUNS / 2];
+}
+
+static void
+tell(const char *what, double amount, double seconds, const char *unit) {
+    if (seconds > 0) {
+        printf("  %-28s %10.2f %s\n", what, amount / seconds, unit);
+    } else {
+        printf("  %-28s %10s\n", what, "failed");
+    }
+}
+
+/* ---- The works ---- */
+
+static cl_int
+write_all(bench *self, void *host) {
+    return self->cl->clEnqueueWriteBuffer(self->queue, self->from, CL_TRUE, 0, self->bytes, host, 0,
+                                          NULL, NULL);
+}
+
+static cl_int
+read_all(bench *self, void *host) {
+    return self->cl->clEnqueueReadBuffer(self->queue, self->from, CL_TRUE, 0, self->bytes, host, 0,
+                                         NULL, NULL);
+}
+
+typedef struct launch {
+    cl_kernel kernel;
+    size_t items, group;
+    int times;
+} launch;
+
+static cl_int
+launch_kernel(bench *self, void *arg) {
+    const launch *what = arg;
+    cl_int result = CL_SUCCESS;
+    for (int i = 0; i < what->times && result == CL_SUCCESS; i++) {
+        result = self->cl->clEnqueueNDRangeKernel(self->queue, what->kernel, 1, NULL, &what->items,
+                                                  &what->group, 0, NULL, NULL);
+    }
+    return result;
+}
+
+static void
+probe_launches(bench *self) {
+    launch nothing = {.items = 1, .group = 1, .times = 1};
+    nothing.kernel = self->cl->clCreateKernel(self->program, "nothing", NULL);
+    double one_s = median_s(self, launch_kernel, &nothing);
+    printf("  %-28s %10.2f us\n", "empty launch and finish", one_s * 1e6);
+    nothing.times = BATCH;
+    double batch_s = median_s(self, launch_kernel, &nothing);
+    printf("  %-28s %10.2f us\n", "empty launch of a batch", batch_s / BATCH * 1e6);
+    self->cl->clReleaseKernel(nothing.kernel);
+}
+
+static void
+probe_memory(bench *self) {
+    launch move = {.items = self->bytes / 16, .group = 64, .times = 1};
+    move.kernel = self->cl->clCreateKernel(self->program, "move", NULL);
+    self->cl->clSetKernelArg(move.kernel, 0, sizeof self->to, &self->to);
+    self->cl->clSetKernelArg(move.kernel, 1, sizeof self->from, &self->from);
+    double seconds = median_s(self, launch_kernel, &move);
+    tell("device memory", 2 * (double)self->bytes / 1e9, seconds, "GB/s read and written");
+    self->cl->clReleaseKernel(move.kernel);
+}
+
+static void
+probe_flops(bench *self, size_t units) {
+    launch flops = {.items = units * 16384, .group = 64, .times = 1};
+    size_t most = self->bytes / sizeof(float);
+    flops.items = flops.items > most ? most / 64 * 64 : flops.items;
+    float seed = 0.5F;
+    flops.kernel = self->cl->clCreateKernel(self->program, "flops", NULL);
+    self->cl->clSetKernelArg(flops.kernel, 0, sizeof self->to, &self->to);
+    self->cl->clSetKernelArg(flops.kernel, 1, sizeof seed, &seed);
+    double seconds = median_s(self, launch_kernel, &flops);
+    /* 16 mad() on 4 floats in each round, two operations each. */
+    double operations = (double)flops.items * MAD_ROUNDS * 16 * 4 * 2;
+    tell("single precision", operations / 1e9, seconds, "GFLOP/s");
+    self->cl->clReleaseKernel(flops.kernel);
+}
+
+static void
+probe_copies(bench *self) {
+    double gb = (double)self->bytes / 1e9;
+    tell("to the device, pageable", gb, median_s(self, write_all, self->host), "GB/s");
+    tell("from the device, pageable", gb, median_s(self, read_all, self->host), "GB/s");
+    cl_int result = CL_SUCCESS;
+    cl_mem pinned =
+        self->cl->clCreateBuffer(self->context, CL_MEM_ALLOC_HOST_PTR, self->bytes, NULL, &result);
+    void *host =
+        result == CL_SUCCESS
+            ? self->cl->clEnqueueMapBuffer(self->queue, pinned, CL_TRUE, CL_MAP_READ | CL_MAP_WRITE,
+                                           0, self->bytes, 0, NULL, NULL, &result)
+            : NULL;
+    if (host && result == CL_SUCCESS) {
+        memset(host, 1, self->bytes);
+        tell("to the device, pinned", gb, median_s(self, write_all, host), "GB/s");
+        tell("from the device, pinned", gb, median_s(self, read_all, host), "GB/s");
+        self->cl->clEnqueueUnmapMemObject(self->queue, pinned, host, 0, NULL, NULL);
+        self->cl->clFinish(self->queue);
+    }
+    if (pinned) {
+        self->cl->clReleaseMemObject(pinned);
+    }
+}
+
+/* ---- One device ---- */
+
+static bool
+set_up(bench *self) {
+    cl_int result = CL_SUCCESS;
+    self->context = self->cl->clCreateContext(NULL, 1, &self->device, NULL, NULL, &result);
+    if (result == CL_SUCCESS) {
+        self->queue = self->cl->clCreateCommandQueue(self->context, self->device, 0, &result);
+    }
+    if (result == CL_SUCCESS) {
+        const char *text = source;
+        self->program = self->cl->clCreateProgramWithSource(self->context, 1, &text, NULL, &result);
+    }
+    if (result == CL_SUCCESS) {
+        char options[32];
+        snprintf(options, sizeof options, "-DROUNDS=%d", MAD_ROUNDS);
+        result = self->cl->clBuildProgram(self->program, 1, &self->device, options, NULL, NULL);
+    }
+    if (result == CL_SUCCESS) {
+        self->from =
+            self->cl->clCreateBuffer(self->context, CL_MEM_READ_WRITE, self->bytes, NULL, &result);
+    }
+    if (result == CL_SUCCESS) {
+        self->to =
+            self->cl->clCreateBuffer(self->context, CL_MEM_READ_WRITE, self->bytes, NULL, &result);
+    }
+    self->host = malloc(self->bytes);
+    if (self->host) {
+        memset(self->host, 1, self->bytes);
+    }
+    if (result != CL_SUCCESS) {
+        printf("  cannot be used (OpenCL error %d)\n", (int)result);
+    }
+    return result == CL_SUCCESS && self->host;
+}
+
+static void
+tear_down(bench *self) {
+    free(self->host);
+    if (self->to) {
+        self->cl->clReleaseMemObject(self->to);
+    }
+    if (self->from) {
+        self->cl->clReleaseMemObject(self->from);
+    }
+    if (self->program) {
+        self->cl->clReleaseProgram(self->program);
+    }
+    if (self->queue) {
+        self->cl->clReleaseCommandQueue(self->queue);
+    }
+    if (self->context) {
+        self->cl->clReleaseContext(self->context);
+    }
+}
+
+static bool
+probe_device(const opencl *cl, cl_device_id device, size_t mib) {
+    char name[256] = "", driver[256] = "";
+    cl_uint units = 1;
+    cl_ulong most = 0;
+    cl->clGetDeviceInfo(device, CL_DEVICE_NAME, sizeof name - 1, name, NULL);
+    cl->clGetDeviceInfo(device, CL_DRIVER_VERSION, sizeof driver - 1, driver, NULL);
+    cl->clGetDeviceInfo(device, CL_DEVICE_MAX_COMPUTE_UNITS, sizeof units, &units, NULL);
+    cl->clGetDeviceInfo(device, CL_DEVICE_MAX_MEM_ALLOC_SIZE, sizeof most, &most, NULL);
+    printf("%s (driver %s, %u units)\n", name, driver, units);
+    bench self = {.cl = cl, .device = device, .bytes = mib << 20};
+    if (most && self.bytes > most / 2) {
+        self.bytes = (size_t)(most / 2) / 4096 * 4096;
+    }
+    bool good = set_up(&self);
+    if (good) {
+        probe_launches(&self);
+        probe_memory(&self);
+        probe_flops(&self, units);
+        probe_copies(&self);
+    }
+    tear_down(&self);
+    return good;
+}
+
+/* ---- Finding them ---- */
+
+static bool
+load(opencl *cl) {
+    void *library = dlopen("libOpenCL.so.1", RTLD_NOW);
+    bool whole = library != NULL;
+    void *symbol;
+#define FIND(name)                                                                                 \
+    symbol = whole ? dlsym(library, #name) : NULL;                                                 \
+    memcpy(&cl->name, &symbol, sizeof symbol);                                                     \
+    whole = symbol != NULL;
+    FUNCTIONS(FIND)
+#undef FIND
+    return whole;
+}
+
+/*
+ * The driver may be there without the file that tells the loader of it. The loader reads its environment once, so the
+ * program starts anew with the driver's library named; it returns only when there is no driver either.
+ */
+static void
+start_again_with_driver(char **argv) {
+    static const char *const drivers[] = {"libnvidia-opencl.so.1", "libamdocl64.so", "libigdrcl.so",
+                                          "libpocl.so.2"};
+    if (getenv("OCL_ICD_VENDORS")) {
+        return;
+    }
+    for (size_t i = 0; i < sizeof drivers / sizeof drivers[0]; i++) {
+        if (dlopen(drivers[i], RTLD_NOW)) {
+            printf("no ICD file; trying with OCL_ICD_VENDORS=%s\n", drivers[i]);
+            fflush(stdout);
+            setenv("OCL_ICD_VENDORS", drivers[i], 1);
+            execv("/proc/self/exe", argv);
+        }
+    }
+}
+
+int
+main(int argc, char **argv) {
+    size_t mib = argc > 1 ? (size_t)strtoul(argv[1], NULL, 10) : 256;
+    opencl cl;
+    if (mib == 0 || mib > 65536) {
+        fprintf(stderr, "usage: probe [MIB], the size of its buffers; 256 by default\n");
+        return 2;
+    }
+    if (!load(&cl)) {
+        printf("libOpenCL.so.1 is not installed\n");
+        return NONE;
+    }
+    cl_platform_id platforms[PLATFORMS_MAX];
+    cl_uint platform_count = 0;
+    int devices = 0, failed = 0;
+    if (cl.clGetPlatformIDs(PLATFORMS_MAX, platforms, &platform_count) != CL_SUCCESS ||
+        platform_count == 0) {
+        start_again_with_driver(argv);
+    }
+    for (cl_uint p = 0; p < platform_count && p < PLATFORMS_MAX; p++) {
+        cl_device_id ids[DEVICES_MAX];
+        cl_uint count = 0;
+        if (cl.clGetDeviceIDs(platforms[p], CL_DEVICE_TYPE_ALL, DEVICES_MAX, ids, &count) !=
+            CL_SUCCESS) {
+            continue;
+        }
+        for (cl_uint i = 0; i < count && i < DEVICES_MAX; i++) {
+            devices++;
+            failed += !probe_device(&cl, ids[i], mib);
+        }
+    }
+    if (devices == 0) {
+        printf("there is no OpenCL device\n");
+    }
+    return devices == 0 ? NONE : failed > 0;
+}
