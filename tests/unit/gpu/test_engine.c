@@ -206,7 +206,8 @@ test_engine_a_launch_that_hangs_ends_and_so_do_those_behind_it(void **state) {
     (void)state;
     skua__kernel *kernel = saxpy_kernel();
     skua__fake *fake = make_fake(SKUA__FAKE_REAL, 0);
-    skua__engine *engine = open_engine(fake, 1u << 30, 50);
+    /* So long that no busy machine makes another launch late. */
+    skua__engine *engine = open_engine(fake, 1u << 30, 3000);
     skua__fake_set_faults(fake, &(skua__fake_faults){.hang_at = 1});
     enum { COUNT = 5 };
     cl_waiter waiter;
