@@ -288,11 +288,12 @@ int
 main(void) {
     cl_fixture_device(&device);
     const struct CMUnitTest tests[] = {
+        /* First: drivers replace handlers when the process starts them, which happens once. */
+        cmocka_unit_test(test_cl_launch_leaves_signal_handlers_alone),
         cmocka_unit_test(test_cl_launch_saxpy_on_device_and_cores),
         cmocka_unit_test(test_cl_launch_says_what_the_compiler_said),
         cmocka_unit_test(test_cl_launch_keeps_the_binary_and_trusts_only_whole_ones),
         cmocka_unit_test(test_cl_launch_falls_back_from_a_foreign_binary),
-        cmocka_unit_test(test_cl_launch_leaves_signal_handlers_alone),
         cmocka_unit_test(test_cl_launch_is_refused_after_fork),
         cmocka_unit_test(test_cl_launch_one_kernel_from_many_threads),
         cmocka_unit_test(test_cl_launch_unguarded_with_local_memory),
