@@ -43,7 +43,7 @@ STEPS = {
 # Weakened tags that must be caught: tag and order word, the scenario that notices.
 MUST_FAIL = {
     'D1-acquire': 'fork', 'S1-acquire': 'fork', 'E1-acq_rel': 'fork', 'T1-seq_cst': 'hungry', 'W1-seq_cst': 'park',
-    'J1-acquire': 'inject', 'P1-acquire': 'park', 'P1-release': 'park', 'N1-release': 'help',
+    'J1-acquire': 'inject', 'J3-seq_cst': 'shed', 'A1-acq_rel': 'graph', 'A2-acq_rel': 'graph', 'P1-acquire': 'park', 'P1-release': 'park', 'N1-release': 'help',
     'F1-release': 'future', 'F1-acquire': 'future', 'F3-acq_rel': 'future', 'G1-release': 'group', 'G1-acquire': 'group',
 }
 

@@ -11,6 +11,7 @@ const explore_scenario explore_scenarios[] = {
     {"inject", scenario_inject},
     {"park", scenario_park},
     {"shed", scenario_shed},
+    {"handful", scenario_handful},
     {"group", scenario_group},
     {"help", scenario_help},
     {"spare", scenario_spare},

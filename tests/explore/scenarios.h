@@ -34,6 +34,7 @@ void scenario_loop(void);
 void scenario_inject(void);
 void scenario_park(void);
 void scenario_shed(void);
+void scenario_handful(void);
 void scenario_group(void);
 void scenario_help(void);
 void scenario_spare(void);

@@ -8,6 +8,7 @@
 enum {
     SUBMITTERS = 2,
     JOBS_EACH = 3,
+    HANDFUL_JOBS = 64,
     GROUP_JOBS = 3,
     CHAIN = 3,
 };
@@ -112,15 +113,14 @@ scenario_park(void) {
 
 /* ---- What a worker submits ---- */
 
-/* Submits jobs that stay with this worker at first, then blocks until others have taken and run them all. */
+/* Submits jobs that stay with this worker at first; then it may block until others have taken and run them all. */
 static void
 submit_and_block(skua_worker w, void *frame) {
-    (void)w;
     submitter *s = frame;
     for (uint32_t i = 0; i < s->count; i++) {
         counted *c = new_counted(s->exec, run_counted, s->done);
-        c->job.priority = (uint8_t)explore_below(3);
-        explore_check(skua_exec_submit(s->exec, &c->job) == SKUA_OK, "submit");
+        c->job.priority = (uint8_t)(explore_below(4) ? SKUA_PRIORITY_NORMAL : explore_below(3));
+        skua_worker_submit(w, &c->job);
     }
     if (explore_below(2)) {
         tally_wait(s->done, s->count);
@@ -137,6 +137,23 @@ scenario_shed(void) {
     skua_exec_close(exec);
     explore_check(s->done->count == s->count, "every job once");
     tally_free(s->done);
+}
+
+/* A queue so long that a worker takes a handful, from which the others help themselves. */
+void
+scenario_handful(void) {
+    skua_exec *exec = scenario_open(2, 0);
+    tally *done = tally_new();
+    uint32_t count = HANDFUL_JOBS / 2 + explore_below(HANDFUL_JOBS / 2);
+    skua_job *jobs[HANDFUL_JOBS];
+    for (uint32_t i = 0; i < count; i++) {
+        jobs[i] = &new_counted(exec, run_counted, done)->job;
+    }
+    explore_check(skua_exec_submit_batch(exec, jobs, count) == SKUA_OK, "batch");
+    tally_wait(done, count);
+    skua_exec_close(exec);
+    explore_check(done->count == count, "every job once");
+    tally_free(done);
 }
 
 /* ---- Groups ---- */
@@ -260,7 +277,6 @@ scenario_spare(void) {
 
 static void
 run_chain(skua_worker w, skua_job *job) {
-    (void)w;
     counted *c = SKUA_CONTAINER_OF(job, counted, job);
     explore_check(c->runs++ == 0, "a job runs once");
     c->done
@@ -268,7 +284,11 @@ run_chain(skua_worker w, skua_job *job) {
     if (c->left > 0) {
         counted *next = new_counted(c->exec, run_chain, c->done);
         next->left = c->left - 1;
-        explore_check(skua_exec_submit(c->exec, &next->job) == SKUA_OK, "a job may submit");
+        if (explore_below(2)) {
+            skua_worker_submit(w, &next->job);
+        } else {
+            explore_check(skua_exec_submit(c->exec, &next->job) == SKUA_OK, "a job may submit");
+        }
     }
 }
 
