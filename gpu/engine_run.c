@@ -367,6 +367,12 @@ leave_running(skua__engine *engine, skua__launch *launch) {
 /* Everything that was submitted has landed: what now? */
 static void
 advance(skua__engine *engine, skua__launch *launch) {
+    if (!engine->dev && launch->status == SKUA_OK && launch->stage < SKUA__LAUNCH_OUT) {
+        /* It was half way when the device was closed: there is nobody to submit the rest to. */
+        launch->status = SKUA_FAIL(&launch->error, SKUA_E_DEVICE_FAILED,
+                                   "device \"%s\" failed before the launch of \"%s\" had ended",
+                                   engine->info.name, launch->kernel->name);
+    }
     while (launch->status == SKUA_OK && launch->stage < SKUA__LAUNCH_OUT) {
         if (enter_stage(engine, launch, launch->stage + 1)) {
             return;
