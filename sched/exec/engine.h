@@ -20,6 +20,7 @@
 enum {
     EXEC_SPARES_DEFAULT = 16,
     EXEC_SPIN_US_DEFAULT = 20,
+    EXEC_CLOSE_WARN_MS_DEFAULT = 10000,
     EXEC_PRIORITIES = 3,
     EXEC_OWN_TURNS =
         32, /* a worker looks elsewhere than at its newest own jobs so often at least */
@@ -126,6 +127,7 @@ typedef struct skua__worker {
     skua__rand rand;
     pthread_t thread;
     bool started;
+    skua__aptr running; /* the function of the job that runs, for people */
     /* Sleeping: linked while the worker is in exec->sleepers, or a spare in exec->retired. */
     skua__list sleeper;
     skua__parker parker;
@@ -201,6 +203,8 @@ struct skua_exec {
     int64_t spin_ns;
     int64_t queue_max; /* jobs that may wait; SKUA_UNLIMITED */
     char name[10];
+    const skua_log_sink *log;
+    int32_t close_warn_ms;
     skua__worker *workers; /* worker_places of them */
 
     skua__inbox inbox[EXEC_PRIORITIES];
@@ -216,9 +220,11 @@ struct skua_exec {
 
     alignas(EXEC_CACHE_LINE) skua__a32 searching; /* workers that look around */
     skua__a32 asleep;                             /* length of sleepers */
-    skua__a32 places; /* workers whose thread was ever started: those that thieves look at */
-    skua__a64 job_ns; /* learned run time of the pool's jobs; see backend.c */
-    skua__a32 active; /* workers that are neither blocked nor retired */
+    skua__a32 places;    /* workers whose thread was ever started: those that thieves look at */
+    skua__a64 job_ns;    /* learned run time of the pool's jobs; see backend.c */
+    skua__a32 active;    /* workers that are neither blocked nor retired */
+    skua__a32 threads;   /* that run */
+    skua__parker closer; /* who closes, until the last thread has ended */
 
     skua__mutex sleep_lock; /* guards sleepers, retired and the start of spares */
     skua__list sleepers;
@@ -360,6 +366,10 @@ bool skua__inject_urgent(const skua_exec *exec);
 /* Empties the inboxes. Returns how many jobs ever came out of them; *ret_listed is how many wait. */
 uint64_t skua__inject_drain(skua_exec *exec, uint64_t *ret_listed);
 
+/* closing.c */
+/* Waits until the threads have ended; says once what keeps them. */
+void skua__await_threads(skua_exec *exec);
+
 /* exec.c */
 /* SKUA_OK, or what an outsider's (or a worker's) call on exec fails with now. */
 skua_status skua__exec_check(const skua_exec *exec);
@@ -370,6 +380,8 @@ bool skua__await(const skua_exec *exec, skua__parker *parker, int64_t deadline_n
 enum {
     EXEC_JOB_ALWAYS = 1, /* flag: run is called even when the group was cancelled */
 };
+/* What the group was cancelled with. */
+skua_status skua__group_why(const skua_group *group);
 /* One job of the group has ended. The group may be gone afterwards. */
 void skua__group_done(skua_group *group);
 /* Prepares a zeroed group, or one whose jobs have ended, for a new run: no error, and one thing under way. */

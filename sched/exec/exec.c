@@ -49,6 +49,9 @@ read_options(skua_exec_options *ret_options, const skua_exec_options *given, sku
         return SKUA_FAIL(err, SKUA_E_BAD_ARGUMENT, "queue_tasks is %d and spin_us is %d",
                          (int)o->queue_tasks, (int)o->spin_us);
     }
+    if (o->close_warn_ms < SKUA_NONE || o->close_warn_ms == SKUA_UNLIMITED) {
+        return SKUA_FAIL(err, SKUA_E_BAD_ARGUMENT, "close_warn_ms is %d", (int)o->close_warn_ms);
+    }
     return SKUA_OK;
 }
 
@@ -91,6 +94,8 @@ begin_life(skua_exec *exec, uint32_t workers) {
     skua__a32_store(&exec->asleep, 0, memory_order_relaxed);       /* relaxed: no thread yet */
     skua__a32_store(&exec->places, 0, memory_order_relaxed);       /* relaxed: no thread yet */
     skua__a32_store(&exec->active, workers, memory_order_relaxed); /* relaxed: no thread yet */
+    skua__a32_store(&exec->threads, 0, memory_order_relaxed);      /* relaxed: no thread yet */
+    exec->closer = (skua__parker){0};
 }
 
 static void
@@ -104,6 +109,9 @@ fill_exec(skua_exec *exec, const skua_exec_options *options, uint32_t workers) {
     exec->spin_ns = spin_us == SKUA_NONE ? 0 : spin_us * SKUA_NS_PER_US;
     exec->queue_max = options->queue_tasks ? options->queue_tasks : SKUA_UNLIMITED;
     snprintf(exec->name, sizeof exec->name, "%s", options->name ? options->name : "skua");
+    exec->log = options->log;
+    exec->close_warn_ms =
+        options->close_warn_ms ? options->close_warn_ms : EXEC_CLOSE_WARN_MS_DEFAULT;
     begin_life(exec, workers);
 }
 
@@ -188,6 +196,7 @@ skua_exec_close(skua_exec *exec) {
     skua__a32_store(&exec->closing, 1, memory_order_seq_cst);
     skua__run_to_the_end(exec);
     skua__wake_all(exec);
+    skua__await_threads(exec);
     for (uint32_t i = 0; exec->workers && i < exec->worker_places; i++) {
         if (exec->workers[i].started) {
             skua__thread_join(exec->workers[i].thread);
@@ -298,6 +307,12 @@ skua_exec_run(skua_exec *exec, skua_fn *fn, void *frame, skua_error *err) {
     return SKUA_OK;
 }
 
+void
+skua_job_set_deadline(skua_job *job, int64_t timeout_ms) {
+    int64_t deadline_ns = timeout_ms < 0 ? 1 : skua__deadline_ns(timeout_ms);
+    job->deadline_ns = timeout_ms == SKUA_UNLIMITED ? 0 : deadline_ns;
+}
+
 skua_status
 skua_exec_submit(skua_exec *exec, skua_job *job) {
     skua_job *jobs[] = {job};
@@ -306,6 +321,14 @@ skua_exec_submit(skua_exec *exec, skua_job *job) {
 
 skua_status
 skua_exec_submit_batch(skua_exec *exec, skua_job *const *jobs, size_t count) {
+    if (!exec || (count && !jobs)) {
+        return SKUA_E_BAD_ARGUMENT;
+    }
+    for (size_t i = 0; i < count; i++) {
+        if (!jobs[i] || !jobs[i]->run) {
+            return SKUA_E_BAD_ARGUMENT;
+        }
+    }
     skua_status status = skua__exec_check(exec);
     if (status != SKUA_OK || count == 0) {
         return status;

@@ -364,6 +364,7 @@ void
 skua_sync_check(skua_worker w, skua_fn *fn, const void *frame) {
     const skua__stack *stack = skua__stack_of(w.top - 1);
     const skua__worker *worker = stack->worker;
+    assert(worker == skua__worker_here(worker->exec) && "skua_sync: called outside w's worker");
     assert(w.top == stack->trap.top && "skua_sync: w is stale, a copy from before a fork or sync");
     assert((worker->overflow || w.top > stack->slots) && "skua_sync: more syncs than spawns");
     assert((worker->overflow || (w.top[-1].fn == fn && w.top[-1].frame == frame)) &&

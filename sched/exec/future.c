@@ -162,7 +162,9 @@ static void
 run_body(skua_worker w, skua_future *future) {
     void *value = NULL;
     skua_status status = SKUA_E_CANCELLED;
-    if (!future->group || !skua_group_cancelled(future->group)) {
+    if (future->job.deadline_ns && skua__clock_ns() > future->job.deadline_ns) {
+        status = SKUA_E_TIMEOUT;
+    } else if (!future->group || !skua_group_cancelled(future->group)) {
         status = future->then_fn ? future->then_fn(w, future->previous, future->arg, &value)
                                  : future->fn(w, future->arg, &value);
     }
@@ -187,9 +189,10 @@ check_call(skua_exec *exec, bool complete_call, const skua_future_options *given
         return SKUA_FAIL(err, SKUA_E_BAD_ARGUMENT, "ret_future, fn, exec or future is NULL");
     }
     if (!SKUA_READ_OPTIONS(ret_options, given) || ret_options->priority < 0 ||
-        ret_options->priority >= EXEC_PRIORITIES) {
+        ret_options->priority >= EXEC_PRIORITIES || ret_options->deadline_ms < 0) {
         return SKUA_FAIL(err, SKUA_E_BAD_ARGUMENT,
-                         "options have no size, a newer field or an unknown priority");
+                         "options have no size, a newer field, an unknown priority or a negative "
+                         "deadline_ms");
     }
     skua_status status = skua__exec_check(exec);
     return status == SKUA_OK ? SKUA_OK
@@ -213,6 +216,7 @@ skua_future_start(skua_future **ret_future, skua_exec *exec, skua_future_fn *fn,
     future->arg = arg;
     future->group = options.group;
     future->job.priority = (uint8_t)options.priority;
+    skua_job_set_deadline(&future->job, options.deadline_ms ? options.deadline_ms : SKUA_UNLIMITED);
     status = queue_up(skua_future_ref(future));
     if (status != SKUA_OK) {
         skua_future_unref(future);
@@ -241,7 +245,7 @@ skua_future_promise(skua_future **ret_future, skua_exec *exec, skua_error *err) 
 
 skua_status
 skua_future_complete(skua_future *future, skua_status status, void *value) {
-    if (!future->is_promise) {
+    if (!future || !future->is_promise) {
         return SKUA_E_BAD_ARGUMENT;
     }
     if (future->fork_generation != skua__fork_generation()) {
@@ -280,6 +284,8 @@ skua_future_then(skua_future **ret_future, skua_future *future, skua_then_fn *fn
     follower->arg = arg;
     follower->group = options.group;
     follower->job.priority = (uint8_t)options.priority;
+    skua_job_set_deadline(&follower->job,
+                          options.deadline_ms ? options.deadline_ms : SKUA_UNLIMITED);
     follower->previous = future;
     skua_future_ref(follower);
     skua__mutex_lock(&future->lock);
@@ -402,6 +408,9 @@ wait_for(skua_future *future, skua__worker *worker, int64_t deadline_ns) {
 
 skua_status
 skua_future_get(skua_future *future, int64_t timeout_ms, void **ret_value, skua_error *err) {
+    if (!future) {
+        return SKUA_FAIL(err, SKUA_E_BAD_ARGUMENT, "the future is NULL");
+    }
     int64_t deadline_ns = skua__deadline_ns(timeout_ms ? timeout_ms : SKUA_UNLIMITED);
     if (!skua_future_done(future)) {
         if (future->fork_generation != skua__fork_generation()) {

@@ -19,6 +19,7 @@ typedef struct group_body {
     skua__a64 pending;        /* jobs under way, and submits in progress */
     skua__a32 status;         /* the first cancel's, or 0 */
     skua__a32 waiter_count;   /* the length of waiters */
+    skua__a64 deadline_ns;    /* no job starts after it; 0: none */
     skua__mutex lock;         /* guards waiters, message, and the step of pending from 1 to 0 */
     skua__list waiters;
     char message[GROUP_MESSAGE_BYTES];
@@ -111,6 +112,9 @@ skua__group_done(skua_group *group) {
 
 skua_status
 skua_group_submit(skua_group *group, skua_job *job) {
+    if (!group || !group->exec || !job || !job->run) {
+        return SKUA_E_BAD_ARGUMENT;
+    }
     group_body *body = body_of(group);
     skua_exec *exec = body->exec;
     skua_status status = is_forked(body) ? SKUA_E_FORKED : skua__exec_check(exec);
@@ -160,8 +164,33 @@ skua_group_cancel(skua_group *group, skua_status status, const char *message) {
 
 bool
 skua_group_cancelled(const skua_group *group) {
+    group_body *body = body_of(group);
     /* acquire G3: pairs with release G3 in skua_group_cancel() */
-    return skua__a32_load(&body_of(group)->status, memory_order_acquire) != 0;
+    if (skua__a32_load(&body->status, memory_order_acquire) != 0) {
+        return true;
+    }
+    /* relaxed: set before the submit of what it is meant for. */
+    int64_t deadline_ns = (int64_t)skua__a64_load(&body->deadline_ns, memory_order_relaxed);
+    if (deadline_ns == 0 || skua__clock_ns() <= deadline_ns) {
+        return false;
+    }
+    skua_group_cancel((skua_group *)(uintptr_t)group, SKUA_E_TIMEOUT, "its deadline has passed");
+    return true;
+}
+
+skua_status
+skua__group_why(const skua_group *group) {
+    /* acquire G3: pairs with release G3 in skua_group_cancel() */
+    return (skua_status)(int32_t)skua__a32_load(&body_of(group)->status, memory_order_acquire);
+}
+
+void
+skua_group_set_deadline(skua_group *group, int64_t timeout_ms) {
+    int64_t deadline_ns = timeout_ms == SKUA_UNLIMITED ? 0
+                          : timeout_ms < 0             ? 1
+                                                       : skua__deadline_ns(timeout_ms);
+    /* relaxed: the submit publishes it. */
+    skua__a64_store(&body_of(group)->deadline_ns, (uint64_t)deadline_ns, memory_order_relaxed);
 }
 
 static skua_status
@@ -218,6 +247,9 @@ is_waiting_for_itself(const skua__worker *worker, const skua_group *group) {
 
 skua_status
 skua_group_wait(skua_group *group, int64_t timeout_ms, skua_error *err) {
+    if (!group || !group->exec) {
+        return SKUA_FAIL(err, SKUA_E_BAD_ARGUMENT, "the group is NULL, or not prepared");
+    }
     group_body *body = body_of(group);
     skua_exec *exec = body->exec;
     skua__worker *worker = skua__worker_here(exec);

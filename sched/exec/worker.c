@@ -315,28 +315,45 @@ end_job(skua__worker *worker) {
     }
 }
 
+/* SKUA_OK, or why the job is not to start any more. */
+static skua_status
+why_not(const skua_job *job) {
+    if (job->group && skua_group_cancelled(job->group)) {
+        return skua__group_why(job->group);
+    }
+    return job->deadline_ns && skua__clock_ns() > job->deadline_ns ? SKUA_E_TIMEOUT : SKUA_OK;
+}
+
 void
 skua__worker_run(skua__worker *worker, skua_job *job) {
     skua_group *group = job->group;
-    if (group && !(job->flags & EXEC_JOB_ALWAYS) && skua_group_cancelled(group)) {
-        skua__stat_add(worker, EXEC_STAT_DROPPED, 1);
-    } else {
-        skua_slot *top = worker->stack->trap.top;
-        const skua__frame *before = worker->frame;
-        skua__frame here = {.parent = before,
-                            .outer = before,
-                            .group = group,
-                            .job = job,
-                            .base = (uint32_t)(top - worker->stack->slots)};
-        worker->frame = &here;
-        skua__stat_add(worker, EXEC_STAT_TASKS, 1);
+    skua_slot *top = worker->stack->trap.top;
+    const skua__frame *before = worker->frame;
+    skua__frame here = {.parent = before,
+                        .outer = before,
+                        .group = group,
+                        .job = job,
+                        .base = (uint32_t)(top - worker->stack->slots)};
+    skua_status why = SKUA_OK;
+    if ((group || job->deadline_ns) && !(job->flags & EXEC_JOB_ALWAYS)) {
+        why = why_not(job);
+    }
+    void *outer = skua__aptr_load(&worker->running, memory_order_relaxed); /* relaxed: a figure */
+    worker->frame = &here;
+    skua__stat_add(worker, why ? EXEC_STAT_DROPPED : EXEC_STAT_TASKS, 1);
+    if (why == SKUA_OK) {
+        skua__aptr_store(&worker->running, (void *)(uintptr_t)job->run,
+                         memory_order_relaxed); /* relaxed: a figure */
         skua__trace(worker, EXEC_TRACE_JOB, 0);
         job->run((skua_worker){top}, job);
         skua__trace(worker, EXEC_TRACE_END, 0);
-        /* The job's memory may be gone. */
-        assert(worker->stack->trap.top == top && "a job returned before the sync of a forked call");
-        worker->frame = before;
+    } else if (job->dropped) {
+        job->dropped((skua_worker){top}, job, why);
     }
+    /* The job's memory may be gone. */
+    assert(worker->stack->trap.top == top && "a job returned before the sync of a forked call");
+    skua__aptr_store(&worker->running, outer, memory_order_relaxed); /* relaxed: a figure */
+    worker->frame = before;
     if (group) {
         skua__group_done(group);
     }
@@ -401,6 +418,10 @@ worker_main(void *arg) {
     /* Whoever sees the end tells the others: of two that ended the last jobs at once, none may have seen it. */
     skua__wake_all(exec);
     worker_here = NULL;
+    /* relaxed: who closes joins the threads; this only ends its wait with a time limit. */
+    if (skua__a32_sub(&exec->threads, 1, memory_order_relaxed) == 1) {
+        skua__unpark(&exec->closer);
+    }
     return NULL;
 }
 
@@ -474,8 +495,12 @@ skua_status
 skua__worker_start(skua__worker *worker, skua_error *err) {
     char name[16];
     snprintf(name, sizeof name, "%s-%u", worker->exec->name, (unsigned)worker->index % 10000);
+    skua__a32 *threads = &worker->exec->threads;
+    skua__a32_add(threads, 1, memory_order_relaxed); /* relaxed: see worker_main() */
     skua_status status = skua__thread_start(&worker->thread, name, worker_main, worker, err);
-    if (status == SKUA_OK) {
+    if (status != SKUA_OK) {
+        skua__a32_sub(threads, 1, memory_order_relaxed); /* relaxed: see worker_main() */
+    } else {
         worker->started = true;
         /* release N1: the worker's fields; pairs with acquire N1 in places_of() */
         skua__a32_store(&worker->exec->places, worker->index + 1, memory_order_release);

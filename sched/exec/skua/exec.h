@@ -6,6 +6,7 @@
 
 #include <skua/alloc.h>
 #include <skua/common.h>
+#include <skua/log.h>
 #include <skua/runner.h>
 #include <skua/topology.h>
 #include <stdbool.h>
@@ -62,6 +63,9 @@ typedef struct skua_exec_options {
     const char *name;    /* of the threads, 9 characters are kept; NULL: "skua" */
     int32_t bind;        /* skua_bind: whether threads keep to a place */
     int32_t workers_max; /* the most that skua_exec_resize() may ask for; 0: the machine's CPUs */
+    /* Who hears, once, which jobs keep skua_exec_close() waiting; NULL: stderr. Borrowed until closed. Since 0.1 */
+    const skua_log_sink *log;
+    int32_t close_warn_ms; /* after so long; 0: 10000; SKUA_NONE: never. Since 0.1 */
 } skua_exec_options;
 
 #define SKUA_EXEC_OPTIONS(...)                                                                     \
@@ -89,7 +93,8 @@ SKUA_API SKUA_MUST_CHECK skua_status skua_exec_open(skua_exec **ret_exec,
 
 /**
  * Refuses new work, runs everything that was submitted to its end, stops the threads and frees the executor. Takes
- * NULL. Futures may be released later. In the child of a fork() it does nothing.
+ * NULL. Futures may be released later. In the child of a fork() it does nothing. When jobs keep it waiting for longer than
+ * the option close_warn_ms, it says once which ones, to the option log.
  *
  * Returns: NULL; it fails an assertion when a worker of the executor itself calls it.
  * Threads: one, not a worker, and no other call may be under way. Blocks: until all work is done. Since 0.1.
@@ -307,6 +312,8 @@ SKUA_API void skua_worker_block_end(skua_worker w);
 /* ---- Jobs: detached tasks in the caller's memory ---- */
 
 typedef void skua_job_fn(skua_worker w, skua_job *job);
+/* What is called in place of run, with the reason: SKUA_E_TIMEOUT, SKUA_E_CANCELLED. The job is yours as in run. */
+typedef void skua_job_drop_fn(skua_worker w, skua_job *job, skua_status why);
 
 /*
  * A job to submit: put it into a struct of your own. It is the executor's from submit until run is called;
@@ -319,7 +326,8 @@ struct skua_job {
     uint8_t priority;  /* skua_priority */
     uint8_t flags;     /* the executor's */
     uint8_t reserved_bytes[6];
-    void *reserved[2];
+    skua_job_drop_fn *dropped; /* yours, after init; NULL: nobody is told */
+    int64_t deadline_ns;       /* see skua_job_set_deadline(); 0: none */
 };
 
 /** Prepares a job. Returns: nothing. Threads: owner. Blocks: never. Since 0.1. */
@@ -330,11 +338,22 @@ skua_job_init(skua_job *job, skua_job_fn *run) {
 }
 
 /**
+ * Keeps a job from starting later than timeout_ms from now: then its dropped is called in place of run, with
+ * SKUA_E_TIMEOUT. A job that runs goes on. Call it before the submit.
+ *
+ * timeout_ms: SKUA_UNLIMITED: no deadline; SKUA_NONE or 0: it has passed.
+ * Returns: nothing; there are no errors.
+ * Threads: owner. Blocks: never. Since 0.1.
+ */
+SKUA_API void skua_job_set_deadline(skua_job *job, int64_t timeout_ms);
+
+/**
  * Submits a job: run(w, job) will be called once, on some worker. Jobs of one submitter and priority are taken in the order
  * in which they were submitted; docs/design/exec.md says what several workers may make of it when very many wait.
  *
  * job: lent until run is called.
- * Returns: 0, or SKUA_E_CLOSED, SKUA_E_FORKED, SKUA_E_AGAIN (queue_tasks wait already); then run is not called.
+ * Returns: 0, or SKUA_E_CLOSED, SKUA_E_FORKED, SKUA_E_AGAIN (queue_tasks wait already), SKUA_E_BAD_ARGUMENT for a NULL
+ * executor, job or run; then run is not called.
  * Threads: any, workers too. Blocks: never. Since 0.1.
  */
 SKUA_API SKUA_MUST_CHECK skua_status skua_exec_submit(skua_exec *exec, skua_job *job);
@@ -391,8 +410,18 @@ SKUA_API void skua_group_init(skua_group *group, skua_exec *exec);
 SKUA_API void skua_group_fini(skua_group *group);
 
 /**
- * Submits a job as one of the group's. When the group is cancelled before it starts, run is not called:
- * the job is the caller's again when skua_group_wait() has returned.
+ * Keeps tasks of the group from starting later than timeout_ms from now: the first that would cancels the group with
+ * SKUA_E_TIMEOUT, and so does skua_worker_cancelled() when a running one asks later than that.
+ *
+ * timeout_ms: SKUA_UNLIMITED: no deadline; SKUA_NONE or 0: it has passed.
+ * Returns: nothing; there are no errors.
+ * Threads: any, workers too. Blocks: never. Since 0.1.
+ */
+SKUA_API void skua_group_set_deadline(skua_group *group, int64_t timeout_ms);
+
+/**
+ * Submits a job as one of the group's. When the group is cancelled before it starts, its dropped is called in place of
+ * run; the job is the caller's again then, or when skua_group_wait() has returned.
  *
  * Returns: as skua_exec_submit(), or SKUA_E_CANCELLED when the group is cancelled already.
  * Threads: any, workers too. Blocks: never. Since 0.1.
@@ -433,6 +462,8 @@ typedef struct skua_future_options {
     size_t size;
     skua_group *group; /* borrowed until the future is done; NULL: none */
     int32_t priority;  /* skua_priority */
+    int32_t
+        deadline_ms; /* it does not start later than that from now, but ends with SKUA_E_TIMEOUT; 0: none */
 } skua_future_options;
 
 #define SKUA_FUTURE_OPTIONS(...)                                                                   \

@@ -223,6 +223,21 @@ answer(skua_worker w, void *arg, void **ret_value) {
     return SKUA_OK;
 }
 
+typedef struct held_job {
+    skua_job job;
+    pthread_mutex_t *gate;
+    atomic_int *entered;
+} held_job;
+
+static void
+hold(skua_worker w, skua_job *job) {
+    (void)w;
+    held_job *self = (held_job *)(void *)job;
+    atomic_fetch_add(self->entered, 1);
+    pthread_mutex_lock(self->gate);
+    pthread_mutex_unlock(self->gate);
+}
+
 /* 0, or the number of what is wrong. */
 static int
 child(skua_exec *exec, skua_group *group, skua_future *future) {
@@ -249,7 +264,7 @@ child(skua_exec *exec, skua_group *group, skua_future *future) {
     if (skua_exec_run(exec, fib, &frame, &err) != SKUA_OK || frame.value != 144) {
         return 4;
     }
-    skua_job_init(&job, NULL);
+    skua_job_init(&job, hold);
     if (skua_group_submit(group, &job) != SKUA_E_FORKED) {
         return 5;
     }
@@ -271,15 +286,6 @@ child(skua_exec *exec, skua_group *group, skua_future *future) {
 }
 
 static void
-hold(skua_worker w, skua_job *job) {
-    (void)w;
-    pthread_mutex_t *gate = job->reserved[0];
-    atomic_fetch_add((atomic_int *)job->reserved[1], 1);
-    pthread_mutex_lock(gate);
-    pthread_mutex_unlock(gate);
-}
-
-static void
 test_fork_child_rebuilds_on_request(void **state) {
     (void)state;
     skua_exec *exec = NULL;
@@ -290,15 +296,14 @@ test_fork_child_rebuilds_on_request(void **state) {
     enum { JOBS = 5 };
     pthread_mutex_t gate = PTHREAD_MUTEX_INITIALIZER;
     atomic_int entered = 0;
-    skua_job jobs[JOBS];
+    held_job jobs[JOBS];
     skua_group group;
     skua_group_init(&group, exec);
     pthread_mutex_lock(&gate);
     for (int i = 0; i < JOBS; i++) {
-        skua_job_init(&jobs[i], hold);
-        jobs[i].reserved[0] = &gate;
-        jobs[i].reserved[1] = &entered;
-        assert_int_equal(skua_group_submit(&group, &jobs[i]), SKUA_OK);
+        jobs[i] = (held_job){.gate = &gate, .entered = &entered};
+        skua_job_init(&jobs[i].job, hold);
+        assert_int_equal(skua_group_submit(&group, &jobs[i].job), SKUA_OK);
     }
     skua_future *future = NULL;
     assert_int_equal(skua_future_promise(&future, exec, NULL), SKUA_OK);
