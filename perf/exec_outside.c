@@ -165,7 +165,7 @@ measure_submit(perf_run *run) {
 }
 
 static int
-measure_submit_call(perf_run *run) {
+measure_call(perf_run *run) {
     run->shared->sample = submit_sample(run, true);
     return 0;
 }
@@ -296,6 +296,36 @@ measure_idle(perf_run *run) {
     return 0;
 }
 
+/* A number of KiB in /proc/self/status. */
+static double
+status_kib(const char *key) {
+    char line[256];
+    double kib = 0;
+    FILE *file = fopen("/proc/self/status", "r");
+    while (file && fgets(line, sizeof line, file)) {
+        if (strncmp(line, key, strlen(key)) == 0) {
+            kib = atof(line + strlen(key));
+        }
+    }
+    if (file) {
+        fclose(file);
+    }
+    return kib;
+}
+
+/* What each worker adds to the memory in use, once all of them have worked. */
+static int
+measure_memory(perf_run *run) {
+    const exec_peer *peer = run->arg;
+    double before_kib = status_kib("VmRSS:");
+    void *pool = peer->open((int)run->what->workers);
+    peer->flat(pool, EXEC_FLAT_WIDTH, 20);
+    double used_kib = status_kib("VmRSS:") - before_kib;
+    run->shared->sample = sample_of_one(used_kib / run->what->workers);
+    peer->close(pool);
+    return 0;
+}
+
 static int
 measure_crowded(perf_run *run) {
     const exec_peer *peer = run->arg;
@@ -311,14 +341,22 @@ measure_crowded(perf_run *run) {
 
 /* ---- The list ---- */
 
+enum { NEEDS_SUBMIT = 1, NEEDS_FIB = 2, NEEDS_FLAT = 4 };
+
 typedef struct outside_case {
     perf_case what;
     const char *unit;
     int (*measure)(perf_run *run);
-    bool submits; /* needs peer->submit */
-    int cpu;      /* pinned there; -1: not */
+    int needs; /* of the peer: NEEDS_ bits */
+    int cpu;   /* pinned there; -1: not */
     double bound;
 } outside_case;
+
+static bool
+has_what_it_needs(const outside_case *one, const exec_peer *peer) {
+    return (!(one->needs & NEEDS_SUBMIT) || peer->submit) &&
+           (!(one->needs & NEEDS_FIB) || peer->fib) && (!(one->needs & NEEDS_FLAT) || peer->flat);
+}
 
 static void
 bench_outside(perf_bench *bench, const outside_case *one, const exec_peers *peers) {
@@ -329,7 +367,7 @@ bench_outside(perf_bench *bench, const outside_case *one, const exec_peers *peer
     bool wakes = one->measure == measure_wake;
     for (size_t i = 0; i < peers->count; i++) {
         const exec_peer *peer = peers->list[i];
-        if (peer != &exec_peer_serial && (!one->submits || peer->submit) &&
+        if (peer != &exec_peer_serial && has_what_it_needs(one, peer) &&
             perf_wanted_impl(bench, peer->name)) {
             impls[count++] = peer;
             if (wakes && count == 1) {
@@ -359,27 +397,45 @@ bench_outside(perf_bench *bench, const outside_case *one, const exec_peers *peer
 void
 perf_exec_outside(perf_bench *bench, const exec_peers *peers) {
     static const outside_case cases[] = {
-        {{.work = "submit", .workers = 2, .submitters = 1}, "ns", measure_submit, true, -1, 12},
-        {{.work = "submit", .workers = 2, .submitters = 2}, "ns", measure_submit, true, -1, 0},
-        {{.work = "submit", .workers = 2, .submitters = 10}, "ns", measure_submit, true, -1, 100},
+        /* clang-format off: a table */
+        {{.work = "submit", .workers = 2, .submitters = 1},
+         "ns",
+         measure_submit,
+         NEEDS_SUBMIT,
+         -1,
+         12},
+        {{.work = "submit", .workers = 2, .submitters = 2},
+         "ns",
+         measure_submit,
+         NEEDS_SUBMIT,
+         -1,
+         0},
+        {{.work = "submit", .workers = 2, .submitters = 10},
+         "ns",
+         measure_submit,
+         NEEDS_SUBMIT,
+         -1,
+         100},
         {{.work = "submit-call", .workers = 2, .submitters = 1},
          "ns",
-         measure_submit_call,
-         true,
+         measure_call,
+         NEEDS_SUBMIT,
          -1,
          0},
         {{.work = "submit-call", .workers = 2, .submitters = 10},
          "ns",
-         measure_submit_call,
-         true,
+         measure_call,
+         NEEDS_SUBMIT,
          -1,
          0},
-        {{.work = "round-trip", .workers = 1}, "us", measure_round_trip, true, -1, 0.3},
-        {{.work = "wake-up", .workers = 1}, "us", measure_wake, true, -1, 0},
-        {{.work = "wake-up", .workers = 2}, "us", measure_wake, true, -1, 0},
-        {{.work = "idle", .workers = 2}, "%cpu", measure_idle, false, -1, 0.01},
-        {{.work = "crowded", .workers = 2}, "ns", measure_crowded, false, 0, 0},
-        {{.work = "crowded", .workers = 4}, "ns", measure_crowded, false, 0, 0},
+        {{.work = "round-trip", .workers = 1}, "us", measure_round_trip, NEEDS_SUBMIT, -1, 0.3},
+        {{.work = "wake-up", .workers = 1}, "us", measure_wake, NEEDS_SUBMIT, -1, 0},
+        {{.work = "wake-up", .workers = 2}, "us", measure_wake, NEEDS_SUBMIT, -1, 0},
+        {{.work = "idle", .workers = 2}, "%cpu", measure_idle, NEEDS_FIB, -1, 0.01},
+        {{.work = "crowded", .workers = 2}, "ns", measure_crowded, NEEDS_FIB, 0, 0},
+        {{.work = "crowded", .workers = 4}, "ns", measure_crowded, NEEDS_FIB, 0, 0},
+        {{.work = "memory", .workers = 8}, "KiB", measure_memory, NEEDS_FLAT, -1, 0},
+        /* clang-format on */
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         if (perf_wanted(bench, &cases[i].what)) {

@@ -84,6 +84,7 @@ typedef struct perf_bench {
     double seconds;
     const char *only; /* a word that one of the case's words must match; NULL: all cases */
     const char *impl; /* the one implementation that runs, for profiling; NULL: all */
+    const char *svg;  /* a file for the picture; NULL: none */
     const char *trace, *record; /* files that select reads or writes; NULL: none */
     perf_row *rows;             /* PERF_ROWS_MAX of them */
     int row_count;
@@ -140,6 +141,13 @@ perf_meter *perf_meter_free(perf_meter *meter);
 /* ---- report.c ---- */
 void perf_print(const perf_bench *bench, FILE *file);
 bool perf_write_json(const perf_bench *bench, FILE *file);
+/* The median of a row's runs; 0 without any. */
+double perf_row_median(const perf_row *row);
+/* A case in words. */
+void perf_describe(const perf_case *what, char *ret, size_t size);
+
+/* ---- svg.c ---- */
+bool perf_write_svg(const perf_bench *bench, FILE *file);
 
 /* ---- The benchmarks ---- */
 void perf_lat(perf_bench *bench);

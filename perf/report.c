@@ -46,8 +46,13 @@ summary(const perf_row *row) {
     return all;
 }
 
-static void
-describe(const perf_case *what, char *ret, size_t size) {
+double
+perf_row_median(const perf_row *row) {
+    return summary(row).p50;
+}
+
+void
+perf_describe(const perf_case *what, char *ret, size_t size) {
     const char *words[] = {what->what,     what->pattern,   what->transport,
                            what->security, what->placement, what->work};
     size_t used = 0;
@@ -112,7 +117,7 @@ perf_print(const perf_bench *bench, FILE *file) {
         const perf_row *row = &bench->rows[i];
         perf_sample all = summary(row);
         char words[160], verdict[120];
-        describe(row->what, words, sizeof words);
+        perf_describe(row->what, words, sizeof words);
         judge(bench, i, all.p50, verdict, sizeof verdict);
         fprintf(file, "%-58s %-7s %-6s %10.4g %10.4g %10.4g %10.4g %6llu  %s\n", words, row->impl,
                 row->unit, all.p50, all.p99, all.min, all.max, (unsigned long long)all.lost,

@@ -21,7 +21,8 @@ static const bench_entry benches[] = {
     {"mesh", perf_mesh_bench, 0, "24 processes until each knows each"},
     {"task", perf_task, 0.8, "remote no-op tasks"},
     {"node", perf_node, 5, "a node's start, memory and idle CPU"},
-    {"exec", perf_exec, 0.3, "the executor's works, against serial code, oneTBB and OpenMP"},
+    {"exec", perf_exec, 0.3,
+     "the executor's works, against serial code, oneTBB, OpenMP and StarPU"},
     {"select", perf_select, 0, "regret of the device selector and of fixed policies"},
 };
 enum { BENCH_COUNT = sizeof benches / sizeof *benches };
@@ -30,12 +31,13 @@ static int
 usage(FILE *file) {
     fprintf(file,
             "usage: skua-perf BENCH [--json] [--runs N] [--seconds S] [--only WORD] [--impl NAME]\n"
-            "                       [--trace FILE] [--record FILE]\n\n");
+            "                       [--svg FILE] [--trace FILE] [--record FILE]\n\n");
     for (size_t i = 0; i < BENCH_COUNT; i++) {
         fprintf(file, "  %-6s %s\n", benches[i].name, benches[i].help);
     }
     fprintf(file,
-            "\n  --json       one object of schema skua.perf/1 on stdout\n"
+            "\n  --svg FILE   the medians as bars, beside the table or the JSON\n"
+            "  --json       one object of schema skua.perf/1 on stdout\n"
             "  --runs N     of each implementation, interleaved (%d)\n"
             "  --seconds S  of each run\n"
             "  --only WORD  cases with this word: pubsub, same-core, plain, ...\n"
@@ -62,6 +64,8 @@ read_options(perf_bench *bench, bool *ret_json, int argc, char **argv) {
             bench->only = argv[++i];
         } else if (strcmp(argv[i], "--impl") == 0) {
             bench->impl = argv[++i];
+        } else if (strcmp(argv[i], "--svg") == 0) {
+            bench->svg = argv[++i];
         } else if (strcmp(argv[i], "--trace") == 0) {
             bench->trace = argv[++i];
         } else if (strcmp(argv[i], "--record") == 0) {
@@ -72,6 +76,17 @@ read_options(perf_bench *bench, bool *ret_json, int argc, char **argv) {
     }
     return bench->runs > 0 && bench->runs <= PERF_RUNS_MAX && bench->seconds >= 0 &&
            bench->seconds < 3600;
+}
+
+static bool
+write_picture(const perf_bench *bench) {
+    FILE *file = fopen(bench->svg, "w");
+    bool written = file && perf_write_svg(bench, file);
+    if (!file || fclose(file) != 0 || !written) {
+        perror(bench->svg);
+        return false;
+    }
+    return true;
 }
 
 int
@@ -112,6 +127,7 @@ main(int argc, char **argv) {
     } else {
         perf_print(&bench, stdout);
     }
+    bench.failed |= bench.svg && !write_picture(&bench);
     free(bench.rows);
     return bench.failed ? 1 : 0;
 }
