@@ -239,6 +239,11 @@ struct skua_exec {
 
     skua__sizes sizes;
 
+    /* Deterministic mode; see replay.c. */
+    uint64_t replay_seed;    /* 0: not */
+    skua_job *replay_jobs;   /* those that may be drawn */
+    skua__mutex replay_lock; /* held by the thread that plays the worker */
+
     skua__mutex trace_lock; /* guards the making of rings, and traced_from_ns */
     int64_t traced_from_ns;
     skua__a32 tracing; /* EXEC_TRACE_OFF, ON or SPAWNS */
@@ -295,6 +300,10 @@ skua_status skua__worker_start(skua__worker *worker, skua_error *err);
 void skua__worker_close(skua__worker *worker);
 /* The worker of exec that the calling thread is, or NULL. */
 skua__worker *skua__worker_here(const skua_exec *exec);
+/* Makes the calling thread this worker (NULL: none). Returns what it was. */
+skua__worker *skua__worker_enter(skua__worker *worker);
+/* The next job for this worker, or NULL. */
+skua_job *skua__take_job(skua__worker *worker);
 /* Runs a job or drops it, with its forked calls from top upwards. */
 void skua__worker_run(skua__worker *worker, skua_job *job);
 /* Runs a stolen slot at top, which has index base. */
@@ -344,6 +353,14 @@ void skua__bind_here(const skua__worker *worker);
 /* Lets the worker's stack lie in its own node's memory, if its executor binds. */
 void skua__bind_stack(const skua__worker *worker);
 
+/* replay.c: deterministic mode */
+skua_status skua__replay_open(skua_exec *exec, skua_error *err);
+/* Runs jobs on this thread until a token lies in parker (may be NULL) or none is left. False: a wait here can never end. */
+bool skua__replay_until(skua_exec *exec, const skua__parker *parker);
+skua_slot *skua__replay_spawn(skua__worker *worker, skua_slot *slot, skua_fn *fn, void *frame);
+/* The slot when its call is done, or NULL: run it. */
+skua_slot *skua__replay_sync(skua__worker *worker, skua_slot *slot);
+
 /* fork.c */
 /* Makes trouble for the worker's next spawn or sync, once per request. */
 void skua__request(skua__stack *stack, uint32_t request);
@@ -374,7 +391,7 @@ void skua__await_threads(skua_exec *exec);
 /* SKUA_OK, or what an outsider's (or a worker's) call on exec fails with now. */
 skua_status skua__exec_check(const skua_exec *exec);
 /* Waits for the parker's token: looks for a while, then sleeps. Returns false when deadline_ns passed. */
-bool skua__await(const skua_exec *exec, skua__parker *parker, int64_t deadline_ns);
+bool skua__await(skua_exec *exec, skua__parker *parker, int64_t deadline_ns);
 
 /* group.c */
 enum {

@@ -45,6 +45,16 @@ read_options(skua_exec_options *ret_options, const skua_exec_options *given, sku
                          "bind is %d and workers_max is %d; the most is 0, or from workers to %d",
                          (int)o->bind, (int)o->workers_max, SKUA_EXEC_WORKERS_MAX);
     }
+    if (o->deterministic_seed && (o->workers > 1 || o->bind == SKUA_BIND_ALWAYS)) {
+        return SKUA_FAIL(err, SKUA_E_BAD_ARGUMENT,
+                         "deterministic_seed is for one worker without a thread; workers is %d",
+                         (int)o->workers);
+    }
+    if (ret_options->deterministic_seed) {
+        ret_options->workers = 1;
+        ret_options->workers_max = 1;
+        ret_options->spares = SKUA_NONE;
+    }
     if (o->queue_tasks < SKUA_UNLIMITED || o->spin_us < SKUA_NONE || o->spin_us == SKUA_UNLIMITED) {
         return SKUA_FAIL(err, SKUA_E_BAD_ARGUMENT, "queue_tasks is %d and spin_us is %d",
                          (int)o->queue_tasks, (int)o->spin_us);
@@ -76,6 +86,7 @@ begin_life(skua_exec *exec, uint32_t workers) {
     skua__mutex_init(&exec->sleep_lock);
     skua__mutex_init(&exec->trace_lock);
     skua__timers_init(&exec->timers);
+    skua__mutex_init(&exec->replay_lock);
     skua__list_init(&exec->sleepers);
     skua__list_init(&exec->retired);
     memset(exec->inbox, 0, sizeof exec->inbox);
@@ -112,11 +123,15 @@ fill_exec(skua_exec *exec, const skua_exec_options *options, uint32_t workers) {
     exec->log = options->log;
     exec->close_warn_ms =
         options->close_warn_ms ? options->close_warn_ms : EXEC_CLOSE_WARN_MS_DEFAULT;
+    exec->replay_seed = options->deterministic_seed;
     begin_life(exec, workers);
 }
 
 static skua_status
 start_workers(skua_exec *exec, uint32_t workers, skua_error *err) {
+    if (exec->replay_seed) {
+        return skua__replay_open(exec, err);
+    }
     skua_status status = SKUA_OK;
     for (uint32_t i = 0; status == SKUA_OK && i < workers; i++) {
         status = skua__worker_open(exec, i, err);
@@ -138,6 +153,7 @@ free_exec(skua_exec *exec) {
     skua__mutex_fini(&exec->sleep_lock);
     skua__trace_fini(exec);
     skua__timers_fini(&exec->timers);
+    skua__mutex_fini(&exec->replay_lock);
     skua__mem_free(hook, exec->workers);
     skua__plan_fini(&exec->plan);
     skua_topology_free(exec->topology);
@@ -195,6 +211,10 @@ skua_exec_close(skua_exec *exec) {
     /* seq_cst C1: closing before the look at pending; pairs with seq_cst C1 in is_over() */
     skua__a32_store(&exec->closing, 1, memory_order_seq_cst);
     skua__run_to_the_end(exec);
+    if (exec->replay_seed &&
+        skua__a32_load(&exec->places, memory_order_relaxed)) { /* relaxed: ours */
+        skua__replay_until(exec, NULL);
+    }
     skua__wake_all(exec);
     skua__await_threads(exec);
     for (uint32_t i = 0; exec->workers && i < exec->worker_places; i++) {
@@ -253,7 +273,10 @@ skua_exec_workers(const skua_exec *exec) {
 /* ---- Run and submit ---- */
 
 bool
-skua__await(const skua_exec *exec, skua__parker *parker, int64_t deadline_ns) {
+skua__await(skua_exec *exec, skua__parker *parker, int64_t deadline_ns) {
+    if (exec->replay_seed && !skua__replay_until(exec, parker)) {
+        return false;
+    }
     if (exec->spin_ns > 0 && !skua__park_ready(parker)) {
         int64_t until_ns = skua__clock_ns() + exec->spin_ns;
         for (uint32_t looks = 1; !skua__park_ready(parker); looks++) {

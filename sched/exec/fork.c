@@ -126,6 +126,9 @@ skua__has_public(const skua__stack *stack) {
 /* Does what others asked for; top is the index of the first free slot. */
 static void
 attend(skua__worker *worker, uint32_t top) {
+    if (worker->exec->replay_seed) {
+        return; /* the trap stays sprung, and nobody asks */
+    }
     uint32_t requests = take_requests(worker);
     if (requests & EXEC_REQUEST_HUNGRY) {
         if (share(worker, top)) {
@@ -154,6 +157,9 @@ skua_spawn_slow(skua_slot *slot, skua_fn *fn, void *frame) {
     skua__worker *worker = stack->worker;
     uint32_t index = index_of(stack, slot);
     assert(worker == skua__worker_here(worker->exec) && "skua_spawn: w is another worker's");
+    if (index < worker->slots && worker->exec->replay_seed) {
+        return skua__replay_spawn(worker, slot, fn, frame);
+    }
     if (index < worker->slots) {
         slot->fn = fn;
         slot->frame = frame;
@@ -329,6 +335,9 @@ skua_sync_slow(skua_slot *slot) {
         stack->trap.top = slot + 1;
         attend(worker, index + 1);
         return slot + 1;
+    }
+    if (worker->exec->replay_seed) {
+        return skua__replay_sync(worker, slot);
     }
     if (index >= worker->split) {
         attend(worker, index);

@@ -131,6 +131,9 @@ skua_exec_resize(skua_exec *exec, uint32_t workers, skua_error *err) {
         return SKUA_FAIL(err, status, "the executor cannot be resized: %s",
                          skua_status_text(status));
     }
+    if (exec->replay_seed) {
+        return SKUA_FAIL(err, SKUA_E_UNSUPPORTED, "a deterministic executor has one worker");
+    }
     if (workers > exec->sizes.most) {
         return SKUA_FAIL(err, SKUA_E_LIMIT,
                          "%u workers asked for, at most %u fit: the workers_max option",
@@ -152,6 +155,9 @@ skua_exec_resize(skua_exec *exec, uint32_t workers, skua_error *err) {
 static skua_status
 set_paused(skua_exec *exec, bool paused) {
     skua_status status = skua__exec_check(exec);
+    if (status == SKUA_OK && exec->replay_seed) {
+        return SKUA_E_UNSUPPORTED;
+    }
     if (status == SKUA_OK) {
         skua__mutex_lock(&exec->sleep_lock);
         exec->sizes.paused = paused;

@@ -273,6 +273,10 @@ set(skua_exec *exec, skua_timer *public, int64_t delay_ms, int64_t period_ns, sk
     if (status != SKUA_OK) {
         return SKUA_FAIL(err, status, "the executor takes no timer: %s", skua_status_text(status));
     }
+    if (exec->replay_seed) {
+        return SKUA_FAIL(err, SKUA_E_UNSUPPORTED,
+                         "a deterministic executor takes no timer: no two runs take the same time");
+    }
     if (is_of_parent(timer)) {
         skua_timer_init(public, timer->fn); /* the executor was rebuilt in the child */
     }

@@ -26,6 +26,13 @@ skua__worker_here(const skua_exec *exec) {
     return worker_here && worker_here->exec == exec ? worker_here : NULL;
 }
 
+skua__worker *
+skua__worker_enter(skua__worker *worker) {
+    skua__worker *before = worker_here;
+    worker_here = worker;
+    return before;
+}
+
 /* ---- Waking ---- */
 
 static void
@@ -150,8 +157,8 @@ take_queued(skua__worker *worker) {
  * The next job for this worker: the newest of its own, else a queued one. Every so often it looks at the queue first, or
  * at the oldest of its own, so that none waits for ever.
  */
-static skua_job *
-take_job(skua__worker *worker) {
+skua_job *
+skua__take_job(skua__worker *worker) {
     skua__jobs *own = &worker->stack->own;
     uint32_t turn = worker->turns++;
     skua_job *job = NULL;
@@ -190,7 +197,7 @@ run_stolen(skua__worker *worker, skua__worker *victim) {
 static bool
 run_something(skua__worker *worker) {
     skua_exec *exec = worker->exec;
-    skua_job *job = take_job(worker);
+    skua_job *job = skua__take_job(worker);
     if (job) {
         skua__worker_run(worker, job);
         return true;

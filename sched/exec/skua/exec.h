@@ -66,6 +66,13 @@ typedef struct skua_exec_options {
     /* Who hears, once, which jobs keep skua_exec_close() waiting; NULL: stderr. Borrowed until closed. Since 0.1 */
     const skua_log_sink *log;
     int32_t close_warn_ms; /* after so long; 0: 10000; SKUA_NONE: never. Since 0.1 */
+    /*
+     * Not 0: deterministic mode, to find and to replay an order. There are no threads: whoever waits, or closes, runs
+     * everything that waits on his own thread, in an order that this seed draws, forked calls too. Used from one thread,
+     * the same program gives the same order. A wait for what only this thread could do ends with SKUA_E_TIMEOUT; resize,
+     * pause and timers are SKUA_E_UNSUPPORTED; jobs keep no order among themselves.
+     */
+    uint64_t deterministic_seed;
 } skua_exec_options;
 
 #define SKUA_EXEC_OPTIONS(...)                                                                     \
@@ -129,7 +136,7 @@ SKUA_API SKUA_MUST_CHECK skua_status skua_exec_run(skua_exec *exec, skua_fn *fn,
  *
  * workers: 1 to the workers_max option; 0: again as many as quota and affinity allow, followed live. (Left at 0 at
  * open, the number follows them too: looked at when a worker falls asleep or wakes, at most once a second.)
- * Returns: 0; SKUA_E_LIMIT, SKUA_E_CLOSED, SKUA_E_FORKED; SKUA_E_NO_MEMORY or SKUA_E_SYSTEM when not all could be
+ * Returns: 0; SKUA_E_LIMIT, SKUA_E_CLOSED, SKUA_E_FORKED, SKUA_E_UNSUPPORTED; SKUA_E_NO_MEMORY or SKUA_E_SYSTEM when not all could be
  * started: then as many run as could.
  * Threads: any, workers too. Blocks: never. Since 0.1.
  */
@@ -140,7 +147,7 @@ SKUA_API SKUA_MUST_CHECK skua_status skua_exec_resize(skua_exec *exec, uint32_t 
  * Lets no worker begin anything new: what runs goes on to its end, with the calls that it forked and the jobs that it waits
  * for; submitted jobs wait. skua_exec_close() ends a pause.
  *
- * Returns: 0, SKUA_E_CLOSED, SKUA_E_FORKED.
+ * Returns: 0, SKUA_E_CLOSED, SKUA_E_FORKED, SKUA_E_UNSUPPORTED.
  * Threads: any, workers too. Blocks: never. Since 0.1.
  */
 SKUA_API skua_status skua_exec_pause(skua_exec *exec);

@@ -39,7 +39,7 @@ SKUA_API void skua_timer_fini(skua_timer *timer);
  *
  * exec: borrowed until fini; always the same for one timer. delay_ms: 0 is as soon as possible.
  * Returns: 0; SKUA_E_BAD_ARGUMENT for a NULL, a negative delay, a timer of another executor; SKUA_E_CLOSED;
- * SKUA_E_FORKED; SKUA_E_SYSTEM when the thread that waits for the first timer cannot be started.
+ * SKUA_E_FORKED; SKUA_E_UNSUPPORTED of a deterministic executor; SKUA_E_SYSTEM when the thread that waits for the first timer cannot be started.
  * Threads: any, workers too, one at a time for one timer. Blocks: never. Since 0.1.
  */
 SKUA_API SKUA_MUST_CHECK skua_status skua_exec_after(skua_exec *exec, skua_timer *timer,
