@@ -174,7 +174,10 @@ static void
 call_function(skua_worker w, uint64_t first, uint64_t end, void *arg) {
     (void)w;
     skua__launch *launch = arg;
-    if (skua__a32_load(&launch->cancelled, memory_order_relaxed)) { /* relaxed: see its comment */
+    if (launch->is_unwanted(launch->unwanted_arg)) {
+        skua__a32_store(&launch->cancelled, 1, memory_order_relaxed); /* relaxed: see its comment */
+    }
+    if (skua__a32_load(&launch->cancelled, memory_order_relaxed)) { /* relaxed: same */
         return;
     }
     void *args[SKUA_KERNEL_MAX_PARAMS];
@@ -220,28 +223,18 @@ outcome_of(skua__launch *launch, skua_status status) {
                 : SKUA_OK;
 }
 
-static void
-run_on_cores(skua_worker w, skua_job *job) {
-    (void)w;
-    skua__launch *launch = SKUA_CONTAINER_OF(job, skua__launch, job);
-    int64_t start_ns = skua__clock_ns();
-    skua_status status = skua_parallel_for(launch->exec, 0, launch->global[0], 0, call_function,
-                                           launch, &launch->error);
-    launch->run_ns = skua__clock_ns() - start_ns;
-    launch->done(launch, outcome_of(launch, status));
-}
-
 skua_status
-skua__launch_on_cores(skua__launch *launch, skua_exec *exec, skua_error *err) {
+skua__launch_run_on_cores(skua__launch *launch, skua_exec *exec,
+                          bool (*is_unwanted)(const void *arg), const void *arg) {
     if (!launch->kernel->fn) {
-        return SKUA_FAIL(err, SKUA_E_UNSUPPORTED, "kernel \"%s\" has no function for cores",
-                         launch->kernel->name);
+        return SKUA_FAIL(&launch->error, SKUA_E_UNSUPPORTED,
+                         "kernel \"%s\" has no function for cores", launch->kernel->name);
     }
-    launch->exec = exec;
-    skua_job_init(&launch->job, run_on_cores);
-    launch->job.priority = (uint8_t)launch->priority;
-    skua_status status = skua_exec_submit(exec, &launch->job);
-    return status ? SKUA_FAIL(err, status, "the executor does not take the launch of \"%s\"",
-                              launch->kernel->name)
-                  : SKUA_OK;
+    launch->is_unwanted = is_unwanted;
+    launch->unwanted_arg = arg;
+    int64_t start_ns = skua__clock_ns();
+    skua_status status =
+        skua_parallel_for(exec, 0, launch->global[0], 0, call_function, launch, &launch->error);
+    launch->run_ns = skua__clock_ns() - start_ns;
+    return outcome_of(launch, status);
 }

@@ -85,7 +85,7 @@ struct skua__launch {
     uint64_t global[3]; /* those above dims are 1 */
     int32_t priority;   /* skua_priority */
     /*
-     * Called once, on an engine's or an executor's thread, under no lock. status is also in error, with words, when it is
+     * Called once, on an engine's thread, under no lock. status is also in error, with words, when it is
      * not 0: SKUA_E_CANCELLED, SKUA_E_DEVICE_FAILED, SKUA_E_DEVICE_MEMORY, SKUA_E_KERNEL_BUILD, SKUA_E_TASK_FAILED...
      */
     void (*done)(skua__launch *launch, skua_status status);
@@ -104,9 +104,9 @@ struct skua__launch {
     bool express;       /* all of its commands are in one queue */
     uint32_t pending;   /* steps that have not landed */
     uint32_t step_count;
-    skua__step *steps; /* 2 per argument and 1 */
-    skua_job job;      /* on cores */
-    skua_exec *exec;
+    skua__step *steps;                    /* 2 per argument and 1 */
+    bool (*is_unwanted)(const void *arg); /* on cores: asked before each piece */
+    const void *unwanted_arg;
     skua__a32 code; /* what the first failing call of the C function returned */
     skua__launch_arg args[];
 };
@@ -122,8 +122,15 @@ skua_status skua__launch_new(const skua_allocator *hook, const skua__kernel *ker
                              const skua_launch *spec, skua__launch **ret_launch, skua_error *err);
 skua__launch *skua__launch_free(skua__launch *launch);
 
-/* Runs a launch's C function on an executor, cut along its first dimension. Returns what skua_exec_submit() does. */
-skua_status skua__launch_on_cores(skua__launch *launch, skua_exec *exec, skua_error *err);
+/*
+ * Runs a launch's C function on an executor, cut along its first dimension, and returns when it has ended; done() is not
+ * called. A worker that calls this does its part of the work itself: were it to wait for a job instead, then as many
+ * launches as there are workers and spares would wait for each other. is_unwanted(arg) is asked now and then, by several
+ * threads at once. Returns 0, or what is also in launch->error, with words: SKUA_E_UNSUPPORTED (there is no such
+ * function), SKUA_E_CANCELLED, SKUA_E_NO_MEMORY, SKUA_E_TASK_FAILED, and what skua_parallel_for() does.
+ */
+skua_status skua__launch_run_on_cores(skua__launch *launch, skua_exec *exec,
+                                      bool (*is_unwanted)(const void *arg), const void *arg);
 
 /* ---- range.c ---- */
 

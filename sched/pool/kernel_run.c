@@ -122,10 +122,15 @@ await(skua_future *promise, skua__launch *launch, const skua_task_call *call) {
     }
 }
 
-/* Runs a prepared launch at a place and waits for its end. */
+static bool
+is_unwanted(const void *call) {
+    return skua_task_cancelled(call);
+}
+
+/* Runs a prepared launch on a device and waits for its end. */
 static skua_status
-run_at(skua__kernels *kernels, const skua__kernel_place *place, skua__launch *launch,
-       const skua_task_call *call) {
+run_on_device(skua__kernels *kernels, const skua__kernel_place *place, skua__launch *launch,
+              const skua_task_call *call) {
     skua_future *promise = NULL;
     skua_status status = skua_future_promise(&promise, kernels->pool->exec, &launch->error);
     if (status) {
@@ -133,8 +138,7 @@ run_at(skua__kernels *kernels, const skua__kernel_place *place, skua__launch *la
     }
     launch->done = launch_done;
     launch->done_arg = skua_future_ref(promise);
-    status = place->engine ? skua__engine_submit(place->engine, launch, &launch->error)
-                           : skua__launch_on_cores(launch, kernels->pool->exec, &launch->error);
+    status = skua__engine_submit(place->engine, launch, &launch->error);
     if (status) {
         skua_future_unref(promise);
         (void)skua_future_complete(promise, status, NULL);
@@ -193,7 +197,10 @@ attempt(skua__kernel_entry *entry, int at, const skua__coded_launch *coded, cons
         return status;
     }
     int64_t start_ns = skua__clock_ns();
-    status = run_at(kernels, &kernels->places[at], launch, call);
+    const skua__kernel_place *place = &kernels->places[at];
+    status = place->engine
+                 ? run_on_device(kernels, place, launch, call)
+                 : skua__launch_run_on_cores(launch, kernels->pool->exec, is_unwanted, call);
     if (status) {
         *ret_error = launch->error;
     }

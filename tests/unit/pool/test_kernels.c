@@ -141,6 +141,37 @@ test_kernels_run_where_they_are_told(void **state) {
     assert_int_equal(skua_kernel_share_at(self->pool, "sax", 0, &cores, NULL), SKUA_E_NOT_FOUND);
 }
 
+/* Many more at once than there are workers and spares: a launch that waited for another's worker would wait for ever. */
+static void
+test_kernels_on_the_cores_never_wait_for_each_other(void **state) {
+    bench *self = *state;
+    enum { LAUNCHES = 300, N = 64 };
+    static float y[LAUNCHES][N];
+    float x[N], a = 2;
+    skua_pool_future *futures[LAUNCHES];
+    for (size_t i = 0; i < N; i++) {
+        x[i] = (float)i;
+    }
+    for (size_t k = 0; k < 2 * LAUNCHES; k++) {
+        size_t at = k % LAUNCHES;
+        skua_kernel_arg args[] = {{.data = y[at], .bytes = sizeof y[at]},
+                                  {.data = x, .bytes = sizeof x},
+                                  {.value = &a, .bytes = sizeof a}};
+        const skua_launch *launch = SKUA_LAUNCH(.kernel = "saxpy", .global = {N}, .args = args,
+                                                .arg_count = 3, .on = SKUA_ON_CORES);
+        if (k < LAUNCHES) {
+            memset(y[at], 0, sizeof y[at]);
+            assert_int_equal(skua_kernel_submit(self->pool, launch, &futures[at], NULL), SKUA_OK);
+        } else {
+            assert_int_equal(skua_kernel_collect(self->pool, launch, futures[at], 120000, NULL),
+                             SKUA_OK);
+            assert_true(y[at][N - 1] == 2 * (float)(N - 1));
+            skua_pool_future_free(futures[at]);
+        }
+    }
+    assert_int_equal(share_at(self, 0).launches, LAUNCHES);
+}
+
 static void
 test_kernels_of_a_failing_device_run_on_the_cores(void **state) {
     bench *self = *state;
@@ -234,6 +265,8 @@ int
 main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_kernels_run_where_they_are_told, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_kernels_on_the_cores_never_wait_for_each_other, set_up,
+                                        tear_down),
         cmocka_unit_test_setup_teardown(test_kernels_of_a_failing_device_run_on_the_cores, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(test_kernels_errors_say_what_is_wrong, set_up, tear_down),
