@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MPL-2.0
-// Five hosts in network namespaces: discovery, deaths, a partition and its healing, named peers where UDP is blocked, and
-// mixed versions (I9, I10, I22). Exits 77 (skipped) where namespaces are not permitted.
+// Five hosts in network namespaces: discovery, deaths, a partition and its healing, named peers where UDP is blocked, mixed
+// versions, and strangers (I9, I10, I22, I26). Exits 77 (skipped) where namespaces are not permitted.
 #include "children.h"
 #include "test_fleet.h"
 
@@ -210,6 +210,90 @@ test_hosts_partition_and_heal(void **state) {
     child_must_not_say(&net.hosts[0], "LEAVE", 1500);
 }
 
+/* Tells a host to do something and waits for its answer. */
+static void
+ask(int host, const char *line, const char *answer) {
+    child_tell(&net.hosts[host], line);
+    child_must_say(&net.hosts[host], answer, CHILD_WAIT_MS, NULL);
+}
+
+/* I10: what is published before, in and after a partition reaches nobody twice, and goes on reaching everybody. */
+static void
+test_hosts_hear_nothing_twice_after_a_partition(void **state) {
+    (void)state;
+    all_start();
+    all_await(HOSTS - 1);
+    ask(0, "pub counts", "OPEN pub");
+    ask(1, "sub counts", "OPEN sub"); /* on the publisher's side */
+    ask(2, "sub counts", "OPEN sub"); /* beyond the cut */
+    ask(0, "say 100 2", "SAID 100");
+    ask(1, "hear 100", "HEARD 100 count=100 again=0");
+    ask(2, "hear 100", "HEARD 100 count=100 again=0");
+    assert_int_equal(script("cut", "1 2", "3 4 5"), 0);
+    ask(0, "say 100 0", "SAID 200");
+    ask(1, "hear 200", "HEARD 200 count=100 again=0");
+    for (int i = 0; i < 3; i++) {
+        child_must_say(&net.hosts[0], "LEAVE", CHILD_WAIT_MS, NULL);
+    }
+    assert_int_equal(script("heal", NULL, NULL), 0);
+    all_await(HOSTS - 1);
+    ask(0, "say 100 2", "SAID 300");
+    ask(1, "hear 300", "HEARD 300 count=100 again=0");
+    char line[256];
+    unsigned long long count = 0, again = 0;
+    child_tell(&net.hosts[2], "hear 300");
+    child_must_say(&net.hosts[2], "HEARD 300", CHILD_WAIT_MS, line);
+    assert_int_equal(sscanf(line, "HEARD 300 count=%llu again=%llu", &count, &again), 2);
+    print_message("I10: of 200 messages since the cut %llu came, %llu of them again\n", count,
+                  again);
+    assert_int_equal(again, 0);
+    assert_in_range(count, 100, 200);
+}
+
+/* I26: neither another fleet's node nor one without a certificate that holds gets in, by beacon or by name. */
+static void
+test_hosts_admit_no_strangers(void **state) {
+    (void)state;
+    char dir[260], fleet[300], out[280];
+    skua_error err;
+    snprintf(dir, sizeof dir, "%s/strangers", test_fleet_begin());
+    assert_int_equal(skua_fleet_init(dir, &err), 0);
+    assert_int_equal(
+        skua_fleet_issue(dir, SKUA_FLEET_ISSUE_OPTIONS(.name = "h4"), out, sizeof out, &err), 0);
+    for (int i = 0; i < 3; i++) {
+        host_start(i, NULL, NULL);
+    }
+    snprintf(fleet, sizeof fleet, "fleet=%s", out);
+    char spaces[2][40];
+    snprintf(spaces[0], sizeof spaces[0], "%s-4", net.prefix);
+    snprintf(spaces[1], sizeof spaces[1], "%s-5", net.prefix);
+    child_start(&net.hosts[3], spaces[0],
+                (const char *const[]){"name=h4", fleet, "peer=10.77.0.1", NULL});
+    /* A certificate that has run out does not even open a node. */
+    snprintf(dir, sizeof dir, "%s/hosts", test_fleet_begin());
+    assert_int_equal(skua_fleet_issue(dir,
+                                      SKUA_FLEET_ISSUE_OPTIONS(.name = "late", .expires_s = -1),
+                                      out, sizeof out, &err),
+                     0);
+    snprintf(fleet, sizeof fleet, "fleet=%s", out);
+    child_start(&net.hosts[4], spaces[1],
+                (const char *const[]){"name=late", fleet, "peer=10.77.0.1", NULL});
+    child_must_say(&net.hosts[4], "ERROR SKUA-E", CHILD_WAIT_MS, NULL);
+    for (int i = 0; i < 4; i++) {
+        child_ready(&net.hosts[i]);
+    }
+    for (int i = 0; i < 3; i++) {
+        ask(i, "await 2 20000", "AWAITED");
+    }
+    /* The stranger asks h1 by name; it is refused and says so, and nobody lists it. */
+    child_tell(&net.hosts[3], "await 1 1500");
+    child_must_say(&net.hosts[3], "ERROR SKUA-E", CHILD_WAIT_MS, NULL);
+    for (int i = 0; i < 3; i++) {
+        ask(i, "peers", "PEERS 2");
+    }
+    ask(3, "peers", "PEERS 0");
+}
+
 static void
 test_hosts_find_named_peers_without_udp(void **state) {
     (void)state;
@@ -276,6 +360,8 @@ main(int argc, char **argv) {
         cmocka_unit_test_teardown(test_hosts_see_sigkill_in_200_ms, end_all),
         cmocka_unit_test_teardown(test_hosts_survive_sigstop_of_2_s, end_all),
         cmocka_unit_test_teardown(test_hosts_partition_and_heal, end_all),
+        cmocka_unit_test_teardown(test_hosts_hear_nothing_twice_after_a_partition, end_all),
+        cmocka_unit_test_teardown(test_hosts_admit_no_strangers, end_all),
         cmocka_unit_test_teardown(test_hosts_find_named_peers_without_udp, end_all),
         cmocka_unit_test_teardown(test_hosts_mix_protocol_versions, end_all),
     };

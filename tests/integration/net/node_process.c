@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MPL-2.0
 // A node in a process of its own, for tests to start, stop, freeze and kill. It says what happens on stdout, one line
-// each, and does what stdin says: offer, watch, peers, stats, record, sample, close.
+// each, and does what stdin says: offer, watch, peers, stats, record, sample, pub, say, sub, hear, close.
 #include <skua-int/clock.h>
 #include <skua-int/node_int.h>
 #include <skua/node.h>
+#include <skua/pubsub.h>
 
 #include <poll.h>
 #include <stdio.h>
@@ -141,6 +142,66 @@ tell_sample(void) {
     printf("SAMPLE %ld %ld\n", cpu_us, private_kb);
 }
 
+/* What this process publishes and hears: numbers that rise by one. */
+static struct voice {
+    skua_pub *pub;
+    skua_sub *sub;
+    uint64_t said;
+} voice;
+
+/* Publishes the next `count` numbers, when so many subscribers are there. */
+static void
+say(unsigned long count, size_t listeners) {
+    skua_error err;
+    if (listeners && skua_pub_await_subs(voice.pub, "n", listeners, 60000, &err)) {
+        printf("ERROR %s %s\n", err.code, err.message);
+        return;
+    }
+    while (count-- > 0) {
+        uint64_t number = ++voice.said;
+        if (skua_pub_send_bytes(voice.pub, "n", &number, sizeof number, 20000, &err)) {
+            printf("ERROR %s %s\n", err.code, err.message);
+            return;
+        }
+    }
+    printf("SAID %llu\n", (unsigned long long)voice.said);
+}
+
+/* Listens until a number is heard, and tells how many came, and how many of them not after all that came before. */
+static void
+hear(uint64_t until) {
+    uint64_t last = 0, count = 0, again = 0;
+    while (last < until) {
+        skua_error err;
+        skua_msg *msg = NULL;
+        uint64_t number = 0;
+        if (skua_sub_recv(voice.sub, &msg, 60000, &err)) {
+            printf("ERROR %s %s\n", err.code, err.message);
+            return;
+        }
+        memcpy(&number, skua_msg_data(msg, 0), sizeof number);
+        skua_msg_free(msg);
+        count++;
+        again += number <= last;
+        last = number > last ? number : last;
+    }
+    printf("HEARD %llu count=%llu again=%llu\n", (unsigned long long)last,
+           (unsigned long long)count, (unsigned long long)again);
+}
+
+static void
+open_voice(skua_node *node, const char *kind, const char *service) {
+    skua_error err;
+    skua_status status = !strcmp(kind, "pub") ? skua_pub_open(&voice.pub, node, service, NULL, &err)
+                                              : skua_sub_open(&voice.sub, node, service,
+                                                              SKUA_SUB_OPTIONS(.topic = "n"), &err);
+    if (status) {
+        printf("ERROR %s %s\n", err.code, err.message);
+    } else {
+        printf("OPEN %s\n", kind);
+    }
+}
+
 /* Returns false when the process shall end. */
 static bool
 do_command(skua_node *node, char *line) {
@@ -172,6 +233,12 @@ do_command(skua_node *node, char *line) {
         } else {
             printf("AWAITED\n");
         }
+    } else if (!strcmp(word, "pub") || !strcmp(word, "sub")) {
+        open_voice(node, word, name);
+    } else if (!strcmp(word, "say")) {
+        say(strtoul(name, NULL, 10), port);
+    } else if (!strcmp(word, "hear")) {
+        hear(strtoul(name, NULL, 10));
     } else if (!strcmp(word, "close")) {
         return false;
     }
@@ -233,6 +300,8 @@ main(int argc, char **argv) {
     printf("READY %s %s %lld\n", skua_node_endpoint(node), skua_node_id(node),
            (long long)((skua__clock_ns() - begun_ns) / 1000));
     serve(node);
+    skua_sub_close(voice.sub);
+    skua_pub_close(voice.pub);
     begun_ns = skua__clock_ns();
     skua_node_close(node);
     printf("CLOSED %lld\n", (long long)((skua__clock_ns() - begun_ns) / 1000));
