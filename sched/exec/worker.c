@@ -50,12 +50,17 @@ wake_one(skua_exec *exec) {
     skua__list *node = skua__list_pop_front(&exec->sleepers);
     if (node) {
         skua__a32_sub(&exec->asleep, 1, memory_order_seq_cst); /* seq_cst W1: as in idle() */
-        skua__unpark(&SKUA_CONTAINER_OF(node, skua__worker, sleeper)->parker);
     }
     skua__mutex_unlock(&exec->sleep_lock);
+    if (!node) {
+        return;
+    }
+    /* Woken without the lock, which is the first thing that it takes: else it would fall asleep again at once. */
+    skua__worker *sleeper = SKUA_CONTAINER_OF(node, skua__worker, sleeper);
+    skua__unpark(&sleeper->parker);
     skua__worker *here = skua__worker_here(exec);
-    if (node && here) {
-        skua__trace(here, EXEC_TRACE_WAKE, SKUA_CONTAINER_OF(node, skua__worker, sleeper)->index);
+    if (here) {
+        skua__trace(here, EXEC_TRACE_WAKE, sleeper->index);
         skua__stat_add(here, EXEC_STAT_WAKES, 1);
     }
 }
