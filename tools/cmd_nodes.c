@@ -10,6 +10,7 @@
 enum {
     DEFAULT_LOOK_MS = 5000, /* for the first one */
     SETTLE_MS = 300,        /* without a newcomer: then all are there */
+    RECORD_STEP_MS = 10,    /* between two looks whether a newcomer has said what it is */
 };
 
 /* Waits until enough peers joined, or until no more come. Returns 0 also when nobody came. */
@@ -123,6 +124,35 @@ list(cli *self, skua_node *node, skua_peer **ret_peers, size_t *ret_count) {
     }
 }
 
+static bool
+have_introduced_themselves(const skua_peer *peers, size_t count) {
+    for (size_t i = 0; i < count; i++) {
+        if (peers[i].state == SKUA_PEER_ALIVE && !peers[i].cores) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* As list(), but gives newcomers a moment to say how many cores they have, and the like: it follows their joining. */
+static skua_status
+list_with_records(cli *self, skua_node *node, skua_peer **ret_peers, size_t *ret_count) {
+    int64_t until_ns = skua__deadline_ns(SETTLE_MS);
+    for (;;) {
+        skua_status status = list(self, node, ret_peers, ret_count);
+        if (status || have_introduced_themselves(*ret_peers, *ret_count) ||
+            skua__clock_ns() >= until_ns) {
+            return status;
+        }
+        free(*ret_peers);
+        *ret_peers = NULL;
+        status = cli_wait(self, -1, skua__deadline_ns(RECORD_STEP_MS));
+        if (status && status != SKUA_E_TIMEOUT) {
+            return status;
+        }
+    }
+}
+
 static skua_status
 answer(cli *self, skua_node *node, const skua_peer *peers, size_t count, int64_t looked_ns) {
     skua_status status = SKUA_OK;
@@ -170,7 +200,7 @@ run_nodes(cli *self) {
     skua_peer *peers = NULL;
     size_t count = 0;
     if (!status) {
-        status = list(self, node, &peers, &count);
+        status = list_with_records(self, node, &peers, &count);
     }
     if (!status) {
         status = answer(self, node, peers, count, skua__clock_ns() - start_ns);
