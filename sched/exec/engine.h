@@ -4,7 +4,7 @@
 #ifndef SKUA_EXEC_ENGINE_H
 #define SKUA_EXEC_ENGINE_H
 
-#include "jobs.h"
+#include "offers.h"
 #include "park.h"
 #include "plan.h"
 #include "timers.h"
@@ -27,7 +27,8 @@ enum {
     EXEC_AGEING_POPS = 32, /* a lower priority is passed over so often at most while it has jobs */
     EXEC_CACHE_LINE = 64,
     EXEC_SLOTS_OFFSET = 4096,
-    EXEC_NODES_MAX = 1024, /* ready nodes of graphs in one worker's deque; a power of two */
+    EXEC_RING_JOBS = 128,  /* of a worker's own, and as many in its handful; a power of two */
+    EXEC_NODES_MAX = 1024, /* ready nodes of graphs that one worker offers; a power of two */
 };
 
 /* ---- The stack of forked calls ---- */
@@ -81,14 +82,14 @@ typedef struct skua__stack {
     struct skua__worker *worker;
     alignas(EXEC_CACHE_LINE) skua__a64 word; /* read and written by thieves */
     skua__a32 requests;                      /* EXEC_REQUEST_ bits: thieves look at them often */
-    skua__jobs own;                          /* jobs that it submitted; thieves take them too */
-    skua__jobs handful; /* jobs from the queue, taken when very many waited; thieves too */
-    /* The deque of ready graph nodes: see nodes.h. */
-    alignas(EXEC_CACHE_LINE) skua__a64 nodes_top; /* moved by thieves */
-    alignas(EXEC_CACHE_LINE) skua__a64 nodes_bottom;
-    uint64_t nodes_top_seen; /* the owner's copy */
+    /* What it offers: see offers.h. */
+    skua__offers own;     /* jobs that it submitted */
+    skua__offers handful; /* jobs from the queue, taken when very many waited */
+    skua__offers nodes;   /* ready nodes of graphs */
+    skua__aptr own_cells[EXEC_RING_JOBS];
+    skua__aptr handful_cells[EXEC_RING_JOBS];
     alignas(EXEC_SLOTS_OFFSET) skua_slot slots[SKUA_EXEC_SLOTS_MAX];
-    skua__aptr nodes[EXEC_NODES_MAX];
+    skua__aptr node_cells[EXEC_NODES_MAX];
 } skua__stack;
 
 static_assert(sizeof(skua__stack) <= SKUA_STACK_BYTES, "the stack fits its block");
@@ -374,7 +375,7 @@ skua_status skua__inject(skua_exec *exec, skua_job *const *jobs, size_t count);
 /* The same for one job, however many wait; the caller wakes. */
 void skua__inject_always(skua_exec *exec, skua_job *job);
 /* Takes the job whose turn it is; where very many wait, the next ones go into the handful. */
-skua_job *skua__inject_pop(skua_exec *exec, skua__jobs *handful);
+skua_job *skua__inject_pop(skua_exec *exec, skua__offers *handful);
 /* Takes the oldest queued job of a group, or NULL. */
 skua_job *skua__inject_pop_of(skua_exec *exec, const skua_group *group);
 bool skua__inject_any(const skua_exec *exec);
@@ -407,7 +408,7 @@ void skua__group_renew(skua_group *group, skua_exec *exec);
 const skua__a32 *skua__group_status(const skua_group *group);
 
 /* graph_run.c */
-/* Runs a node that came from another worker's deque, and what becomes ready by it. */
+/* Runs a node that another worker offered, and what becomes ready by it. */
 void skua__graph_run_stolen(skua__worker *worker, void *stolen);
 
 #endif

@@ -13,7 +13,6 @@
 // Progress. Spawn and sync of a private slot are wait-free and touch nothing shared. A steal is lock-free. Waiting for a
 // stolen call blocks on its thief only, which runs.
 #include "engine.h"
-#include "nodes.h"
 
 #include <skua-int/clock.h>
 
@@ -63,10 +62,10 @@ skua__stack_init(skua__worker *worker, skua__stack *stack) {
     stack->trap.sync_from = stack->slots;
     stack->trap.top = stack->slots;
     stack->worker = worker;
-    skua__jobs_init(&stack->own);
-    skua__jobs_init(&stack->handful);
+    skua__offers_init(&stack->own, stack->own_cells, EXEC_RING_JOBS);
+    skua__offers_init(&stack->handful, stack->handful_cells, EXEC_RING_JOBS);
+    skua__offers_init(&stack->nodes, stack->node_cells, EXEC_NODES_MAX);
     skua__a64_store(&stack->word, 0, memory_order_relaxed); /* relaxed: no thread yet */
-    skua__nodes_init(stack);
     skua__a32_store(&stack->requests, EXEC_REQUEST_HUNGRY,
                     memory_order_relaxed); /* relaxed: no thread yet */
 }

@@ -1,19 +1,18 @@
 // SPDX-License-Identifier: MPL-2.0
 // Runs of graphs: a strand is one worker that runs nodes of one run, until neither a successor nor its part of the
-// worker's deque has a ready one. docs/design/exec.md, section "Graphs", states the guarantees.
+// worker's ring has a ready one. docs/design/exec.md, section "Graphs", states the guarantees.
 //
-// A run ends when its last credit is given back. The strand that begins it holds one; a node in a deque carries one, which
+// A run ends when its last credit is given back. The strand that begins it holds one; a node in a ring carries one, which
 // is its strand's again when that takes it back, and begins the strand of the worker that steals it. A node that waits for
 // others needs none: whoever ends the last of those is a strand. A graph within a graph has credits of its own; its
 // node keeps one of the outer run's until the inner run has ended, on whichever worker.
 #include "graph_priv.h"
-#include "nodes.h"
 
 #include <skua-int/fail.h>
 
 enum {
     GRAPH_CREDITS = 256,       /* fetched at a time */
-    GRAPH_REFILL = 512,        /* spilled nodes that go back to the deque at a time */
+    GRAPH_REFILL = 512,        /* spilled nodes that go back to the ring at a time */
     GRAPH_MESSAGE_BYTES = 128, /* of a node's failure; a group keeps as much */
 };
 
@@ -23,8 +22,8 @@ typedef struct strand {
     skua__graph *graph;
     const skua__a32 *cancelled; /* the scope's: not 0 after an error or a cancel */
     uint64_t credits;           /* at least 1: its own */
-    uint64_t base;              /* of its part of the deque */
-    skua__node *spill;          /* ready nodes that the deque had no room for */
+    uint64_t base;              /* of its part of the ring */
+    skua__node *spill;          /* ready nodes that the ring had no room for */
     skua_worker w;
     bool is_plain; /* the graph has no conditions, so no node can be started twice */
 } strand;
@@ -36,7 +35,7 @@ begin_strand(skua__worker *worker, skua__graph *graph) {
                     .graph = graph,
                     .cancelled = skua__group_status(graph->scope),
                     .credits = 1,
-                    .base = skua__nodes_base(worker->stack),
+                    .base = skua__offers_base(&worker->stack->nodes),
                     .w = {worker->stack->trap.top},
                     .is_plain = !graph->has_conditions};
 }
@@ -82,7 +81,8 @@ fail_node(const strand *s, const skua__node *node, skua_status status, const cha
 static void
 offer(strand *s, skua__node *node) {
     spend_credit(s); /* before a thief can see the node, end its strand and give the credit back */
-    if (!skua__nodes_push(s->stack, node)) {
+    void *const items[] = {node};
+    if (skua__offers_add(&s->stack->nodes, items, 1) == 0) {
         s->credits++;
         node->link = s->spill;
         s->spill = node;
@@ -92,7 +92,7 @@ offer(strand *s, skua__node *node) {
 /* The newest ready node of this strand, or NULL. */
 static skua__node *
 take(strand *s) {
-    skua__node *node = skua__nodes_take(s->stack, s->base);
+    skua__node *node = skua__offers_take(&s->stack->nodes, s->base);
     if (node) {
         s->credits++;
         return node;

@@ -188,8 +188,8 @@ count_out_locked(skua_exec *exec, uint64_t count) {
  * groups stay: who waits for a group looks for them here. Returns how many.
  */
 static size_t
-fill_handful_locked(skua_exec *exec, skua__queue *queue, skua__jobs *handful) {
-    skua_job *list[INJECT_HANDFUL];
+fill_handful_locked(skua_exec *exec, skua__queue *queue, skua__offers *handful) {
+    void *list[INJECT_HANDFUL];
     uint64_t listed = skua__a64_load(&exec->listed, memory_order_relaxed); /* relaxed: locked */
     uint32_t workers = skua__target(exec);
     uint64_t most = listed / ((uint64_t)(workers ? workers : 1) * INJECT_HANDFUL_FROM);
@@ -203,11 +203,11 @@ fill_handful_locked(skua_exec *exec, skua__queue *queue, skua__jobs *handful) {
     while (count < most && queue->head && !queue->head->group) {
         list[count++] = unlink_locked(exec, queue, &queue->head);
     }
-    return count ? skua__jobs_push(handful, list, count) : 0;
+    return count ? skua__offers_add(handful, list, count) : 0;
 }
 
 skua_job *
-skua__inject_pop(skua_exec *exec, skua__jobs *handful) {
+skua__inject_pop(skua_exec *exec, skua__offers *handful) {
     if (!skua__inject_any(exec)) {
         return NULL;
     }
@@ -217,7 +217,7 @@ skua__inject_pop(skua_exec *exec, skua__jobs *handful) {
     skua_job *job = NULL;
     if (queue) {
         job = unlink_locked(exec, queue, &queue->head);
-        bool fills = queue == &exec->queues[SKUA_PRIORITY_NORMAL] && !skua__jobs_any(handful);
+        bool fills = queue == &exec->queues[SKUA_PRIORITY_NORMAL] && !skua__offers_any(handful);
         count_out_locked(exec, 1 + (fills ? fill_handful_locked(exec, queue, handful) : 0));
     }
     skua__mutex_unlock(&exec->queue_lock);

@@ -7,7 +7,6 @@
 // with the same seed gives the same order. One thing such a schedule cannot do: go on with what lies under it. A wait for that,
 // with nothing left to run, ends as if its time had run out.
 #include "engine.h"
-#include "nodes.h"
 
 enum {
     REPLAY_THIEF_ODDS = 4, /* a thief comes at one spawn of so many */

@@ -6,7 +6,6 @@
 // other. A worker that looks around is counted in searching, and counts as awake: it takes itself out of it before
 // its last look. Whoever takes work while more is in sight wakes the next sleeper.
 #include "engine.h"
-#include "nodes.h"
 
 #include <skua-int/clock.h>
 #include <skua-int/fail.h>
@@ -112,8 +111,8 @@ work_in_sight(const skua_exec *exec) {
     uint32_t places = places_of(exec);
     for (uint32_t i = 0; i < places; i++) {
         skua__stack *stack = exec->workers[i].stack;
-        if (skua__has_public(stack) || skua__jobs_any(&stack->own) ||
-            skua__jobs_any(&stack->handful) || skua__nodes_any(stack)) {
+        if (skua__has_public(stack) || skua__offers_any(&stack->own) ||
+            skua__offers_any(&stack->handful) || skua__offers_any(&stack->nodes)) {
             return true;
         }
     }
@@ -150,12 +149,12 @@ pass_on(skua__worker *worker, skua__worker *victim) {
 static skua_job *
 take_queued(skua__worker *worker) {
     skua_exec *exec = worker->exec;
-    skua__jobs *handful = &worker->stack->handful;
-    skua_job *job = skua__inject_urgent(exec) ? NULL : skua__jobs_steal(handful);
+    skua__offers *handful = &worker->stack->handful;
+    skua_job *job = skua__inject_urgent(exec) ? NULL : skua__offers_steal(handful);
     if (!job && (job = skua__inject_pop(exec, handful)) != NULL) {
         pass_on(worker, NULL);
     }
-    return job ? job : skua__jobs_steal(handful);
+    return job ? job : skua__offers_steal(handful);
 }
 
 /*
@@ -164,25 +163,25 @@ take_queued(skua__worker *worker) {
  */
 skua_job *
 skua__take_job(skua__worker *worker) {
-    skua__jobs *own = &worker->stack->own;
+    skua__offers *own = &worker->stack->own;
     uint32_t turn = worker->turns++;
     skua_job *job = NULL;
     if (turn % EXEC_OWN_TURNS == 0 && turn / EXEC_OWN_TURNS % 2 == 1) {
-        job = skua__jobs_steal(own);
+        job = skua__offers_steal(own);
     } else if (turn % EXEC_OWN_TURNS != 0 && !skua__inject_urgent(worker->exec)) {
-        job = skua__jobs_pop(own);
+        job = skua__offers_take(own, 0);
     }
     job = job ? job : take_queued(worker);
-    return job ? job : skua__jobs_pop(own);
+    return job ? job : skua__offers_take(own, 0);
 }
 
 /* Takes a call, a job or a graph's node from another worker, and runs it. */
 static bool
 run_stolen(skua__worker *worker, skua__worker *victim) {
     skua_slot *slot = skua__steal(victim->stack, 0, NULL);
-    skua_job *job = slot ? NULL : skua__jobs_steal(&victim->stack->handful);
-    job = slot || job ? job : skua__jobs_steal(&victim->stack->own);
-    void *node = slot || job ? NULL : skua__nodes_steal(victim->stack);
+    skua_job *job = slot ? NULL : skua__offers_steal(&victim->stack->handful);
+    job = slot || job ? job : skua__offers_steal(&victim->stack->own);
+    void *node = slot || job ? NULL : skua__offers_steal(&victim->stack->nodes);
     if (!slot && !job && !node) {
         return false;
     }
@@ -236,8 +235,8 @@ skua__jobs_under_way(skua_exec *exec, uint64_t *ret_waiting) {
         skua__worker *worker = &exec->workers[i];
         /* relaxed: whoever ended such a job has seen it counted, and we have seen that (C2). */
         own += skua__a64_load(&worker->stats[EXEC_STAT_OWN], memory_order_relaxed);
-        *ret_waiting += skua__jobs_count(&worker->stack->own);
-        *ret_waiting += skua__jobs_count(&worker->stack->handful);
+        *ret_waiting += skua__offers_count(&worker->stack->own);
+        *ret_waiting += skua__offers_count(&worker->stack->handful);
     }
     return submitted + own - ended;
 }
@@ -385,7 +384,9 @@ skua_worker_submit_batch(skua_worker w, skua_job *const *jobs, size_t count) {
         }
         /* Counted before anybody can end them; those that do not fit are counted by the queue. */
         skua__stat_add(worker, EXEC_STAT_OWN, end - first);
-        size_t fitted = end > first ? skua__jobs_push(&stack->own, jobs + first, end - first) : 0;
+        size_t fitted =
+            end > first ? skua__offers_add(&stack->own, (void *const *)(jobs + first), end - first)
+                        : 0;
         first += fitted;
         if (first < end || first < count) {
             skua__stat_add(worker, EXEC_STAT_OWN, first - end);
@@ -403,7 +404,8 @@ skua_worker_submit(skua_worker w, skua_job *job) {
            "skua_worker_submit: w is another worker's");
     if (job->priority == SKUA_PRIORITY_NORMAL) {
         skua__stat_add(worker, EXEC_STAT_OWN, 1);
-        if (skua__jobs_push(&stack->own, &job, 1) == 1) {
+        void *const items[] = {job};
+        if (skua__offers_add(&stack->own, items, 1) == 1) {
             skua__wake_for_work(worker->exec, NULL);
             return;
         }

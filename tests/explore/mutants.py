@@ -17,7 +17,8 @@ import subprocess
 import sys
 import tempfile
 
-ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+HERE = os.path.dirname(os.path.abspath(__file__))
+ROOT = os.path.dirname(os.path.dirname(HERE))
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.join(ROOT, 'tests', 'check'))
 import rules  # noqa: E402: found by the line above
@@ -35,15 +36,16 @@ STEPS = {
                         r'\1', 'park'),
     'no-wake-at-end': ('worker.c', r'skua__wake_all\(exec\);\n(\s*)worker_here = NULL', r'worker_here = NULL', 'close'),
     'no-futex-wake': ('park.c', r'== PARK_SLEEPS\)', '== PARK_SLEEPS + 1)', 'park'),
-    'pay-after-push': ('graph_run.c', r'spend_credit\(s\);[^;{]*\{\s*s->credits\+\+;',
-                       'if (skua__nodes_push(s->stack, node)) { spend_credit(s); } else {', 'graph'),
+    'pay-after-push': ('graph_run.c', r'spend_credit\(s\);[^;]*;\s*if \(skua__offers_add[^{]*\{\s*s->credits\+\+;',
+                       'void *const items[] = {node}; if (skua__offers_add(&s->stack->nodes, items, 1)) { spend_credit(s); } else {',
+                       'graph'),
     'group-without-lock': ('group.c', r'while \(pending > 1\)', 'while (pending > 0)', 'group'),
 }
 
 # Weakened tags that must be caught: tag and order word, the scenario that notices.
 MUST_FAIL = {
     'D1-acquire': 'fork', 'S1-acquire': 'fork', 'E1-acq_rel': 'fork', 'T1-seq_cst': 'hungry', 'W1-seq_cst': 'park',
-    'J1-acquire': 'inject', 'J3-seq_cst': 'shed', 'A1-acq_rel': 'graph', 'A2-acq_rel': 'graph', 'P1-acquire': 'park', 'P1-release': 'park', 'N1-release': 'help',
+    'J1-acquire': 'inject', 'O1-acquire': 'offers', 'O1-release': 'offers', 'O2-seq_cst': 'offers', 'A1-acq_rel': 'graph', 'A2-acq_rel': 'graph', 'P1-acquire': 'park', 'P1-release': 'park', 'N1-release': 'help',
     'F1-release': 'future', 'F1-acquire': 'future', 'F3-acq_rel': 'future', 'G1-release': 'group', 'G1-acquire': 'group',
 }
 
@@ -107,12 +109,13 @@ def includes(text):
 
 
 def sources_to_compile(files):
-    """The .c files of the box that see one of the changed files."""
+    """The .c files of the box, and the scenarios, that see one of the changed files."""
     texts = {}
-    for name in os.listdir(BOX):
-        if name.endswith(('.c', '.h')):
-            with open(os.path.join(BOX, name), encoding='utf-8') as file:
-                texts[name] = file.read()
+    for folder in (HERE, BOX):
+        for name in os.listdir(folder):
+            if name.endswith(('.c', '.h')):
+                with open(os.path.join(folder, name), encoding='utf-8') as file:
+                    texts[name] = file.read()
     seen = set(files)
     grown = True
     while grown:
@@ -132,7 +135,7 @@ class Build:
         self.commands = {}
         for entry in commands:
             output = entry.get('output', '')
-            if 'libexplored.a.p' in output and 'sched_exec_' in os.path.basename(output):
+            if 'libexplored.a.p' in output:
                 name = os.path.basename(entry['file'])
                 self.commands[name] = (entry['directory'], shlex.split(entry['command']), output)
         folder = os.path.join(self.build, 'tests', 'explore')
@@ -151,7 +154,9 @@ class Build:
             directory, words, output = self.commands[name]
             target = os.path.join(folder, name + '.o')
             words = [w for w in words if w != 'ccache' and not w.endswith('/ccache')]
-            words = [target if w == output else os.path.join(box, name) if w.endswith('/' + name) else w for w in words]
+            words = [target if w == output else os.path.join(box, name)
+                     if w.endswith('sched/exec/' + name) else w for w in words]
+            words.insert(1, '-I' + box)
             words = [w for w in words if w != '-Werror'] + ['-w', '-O1']
             run = subprocess.run(words, cwd=directory, capture_output=True, text=True, check=False)
             if run.returncode:

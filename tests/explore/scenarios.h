@@ -44,6 +44,9 @@ void scenario_close(void);
 void scenario_graph(void);
 void scenario_within(void);
 
+/* scenarios_offers.c */
+void scenario_offers(void);
+
 /* scenarios_resize.c */
 void scenario_resize(void);
 void scenario_latch(void);

@@ -2,7 +2,7 @@
 // Jobs that jobs submit: a worker takes its own newest first but lets none wait for ever, others take what it has not begun.
 #include "test.h"
 
-#include "jobs.h"
+#include "engine.h"
 
 #include <pthread.h>
 #include <skua/exec.h>
@@ -230,7 +230,8 @@ test_jobs_a_high_one_goes_before_own_ones(void **state) {
 /* ---- The ring itself ---- */
 
 typedef struct ring_bench {
-    skua__jobs jobs;
+    skua__offers jobs;
+    skua__aptr cells[EXEC_RING_JOBS];
     atomic_bool over;
     atomic_int stolen;
 } ring_bench;
@@ -239,7 +240,7 @@ static void *
 steal_on(void *arg) {
     ring_bench *self = arg;
     while (!atomic_load(&self->over)) {
-        skua_job *job = skua__jobs_steal(&self->jobs);
+        skua_job *job = skua__offers_steal(&self->jobs);
         if (job) {
             job->flags++; /* whoever takes it owns it */
             atomic_fetch_add(&self->stolen, 1);
@@ -254,19 +255,19 @@ test_jobs_ring_gives_each_job_once(void **state) {
     enum { JOBS = 300000 };
     static ring_bench self;
     static skua_job jobs[JOBS];
-    skua__jobs_init(&self.jobs);
+    skua__offers_init(&self.jobs, self.cells, EXEC_RING_JOBS);
     pthread_t thief;
     assert_int_equal(pthread_create(&thief, NULL, steal_on, &self), 0);
     for (int i = 0; i < JOBS; i += 2) {
-        skua_job *pair[] = {&jobs[i], &jobs[i + 1]};
-        assert_int_equal(skua__jobs_push(&self.jobs, pair, 2), 2);
-        for (skua_job *job; (job = skua__jobs_pop(&self.jobs)) != NULL;) {
+        void *pair[] = {&jobs[i], &jobs[i + 1]};
+        assert_int_equal(skua__offers_add(&self.jobs, pair, 2), 2);
+        for (skua_job *job; (job = skua__offers_take(&self.jobs, 0)) != NULL;) {
             job->flags++;
         }
     }
     atomic_store(&self.over, true);
     pthread_join(thief, NULL);
-    assert_int_equal(skua__jobs_count(&self.jobs), 0);
+    assert_int_equal(skua__offers_count(&self.jobs), 0);
     for (int i = 0; i < JOBS; i++) {
         assert_int_equal(jobs[i].flags, 1);
     }
@@ -275,25 +276,26 @@ test_jobs_ring_gives_each_job_once(void **state) {
 static void
 test_jobs_ring_holds_no_more_than_fit(void **state) {
     (void)state;
-    static skua__jobs ring;
+    static skua__offers ring;
+    static skua__aptr cells[EXEC_RING_JOBS];
     static skua_job jobs[EXEC_RING_JOBS + 2];
-    skua_job *list[EXEC_RING_JOBS + 2];
+    void *list[EXEC_RING_JOBS + 2];
     for (int i = 0; i < EXEC_RING_JOBS + 2; i++) {
         list[i] = &jobs[i];
     }
-    skua__jobs_init(&ring);
-    assert_null(skua__jobs_pop(&ring));
-    assert_null(skua__jobs_steal(&ring));
+    skua__offers_init(&ring, cells, EXEC_RING_JOBS);
+    assert_null(skua__offers_take(&ring, 0));
+    assert_null(skua__offers_steal(&ring));
     for (int round = 0; round < 3; round++) {
-        assert_int_equal(skua__jobs_push(&ring, list, EXEC_RING_JOBS + 2), EXEC_RING_JOBS);
-        assert_int_equal(skua__jobs_push(&ring, list, 1), 0);
-        assert_ptr_equal(skua__jobs_steal(&ring), list[0]);
-        assert_ptr_equal(skua__jobs_pop(&ring), list[EXEC_RING_JOBS - 1]);
-        assert_int_equal(skua__jobs_count(&ring), EXEC_RING_JOBS - 2);
+        assert_int_equal(skua__offers_add(&ring, list, EXEC_RING_JOBS + 2), EXEC_RING_JOBS);
+        assert_int_equal(skua__offers_add(&ring, list, 1), 0);
+        assert_ptr_equal(skua__offers_steal(&ring), list[0]);
+        assert_ptr_equal(skua__offers_take(&ring, 0), list[EXEC_RING_JOBS - 1]);
+        assert_int_equal(skua__offers_count(&ring), EXEC_RING_JOBS - 2);
         for (int i = 1; i < EXEC_RING_JOBS - 1; i++) {
-            assert_ptr_equal(skua__jobs_steal(&ring), list[i]);
+            assert_ptr_equal(skua__offers_steal(&ring), list[i]);
         }
-        assert_false(skua__jobs_any(&ring));
+        assert_false(skua__offers_any(&ring));
     }
 }
 
