@@ -79,7 +79,14 @@ skua__admission_reuse(skua__admission *admission, uint64_t bytes) {
 }
 
 void
-skua__admission_refused(skua__admission *admission, int64_t now_ns) {
-    admission->proven_bytes = admission->used_bytes + admission->kept_bytes;
+skua__admission_refused(skua__admission *admission, uint64_t held_bytes, uint64_t wanted_bytes,
+                        int64_t now_ns) {
+    uint64_t all = admission->used_bytes + admission->kept_bytes;
+    assert(held_bytes <= all);
+    /* Where nothing else lies there, half of what was wanted is as good a guess as any: the next refusal halves it. */
+    admission->proven_bytes = all - held_bytes;
+    if (admission->proven_bytes < wanted_bytes / 2) {
+        admission->proven_bytes = wanted_bytes / 2;
+    }
     admission->refused_ns = now_ns;
 }

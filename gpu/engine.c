@@ -12,29 +12,7 @@
 
 static const int64_t ms_ns = 1000 * 1000;
 
-/* ---- The thread ---- */
-
-/* Opens the device anew; what was learned of the old context is gone. */
-static skua_status
-open_device(skua__engine *engine, skua_error *err) {
-    skua_status status = engine->driver->open(engine->driver_ctx, &engine->info, engine->ordinal,
-                                              engine->hook, &engine->dev, err);
-    if (status) {
-        engine->dev = NULL;
-        return status;
-    }
-    skua__blocks_init(&engine->blocks, engine->hook, engine->driver, engine->dev, &engine->info);
-    return SKUA_OK;
-}
-
-static void
-close_device(skua__engine *engine, bool abandon) {
-    if (engine->dev) {
-        engine->driver->close(engine->dev, abandon);
-        engine->dev = NULL;
-        skua__built_free_all(engine);
-    }
-}
+/* ---- The queue ---- */
 
 /* The oldest launch of the most urgent priority that waits, with ageing; NULL: none. It stays in its queue. */
 static skua__launch *
@@ -67,29 +45,42 @@ take_from_queue(skua__engine *engine, skua__launch *launch) {
     skua__mutex_unlock(&engine->lock);
 }
 
+void
+skua__engine_put_back(skua__engine *engine, skua__launch *launch) {
+    skua__list_push_front(&engine->queue[launch->priority], &launch->link);
+    skua__mutex_lock(&engine->lock);
+    engine->waiting++;
+    skua__mutex_unlock(&engine->lock);
+}
+
 static void
 start_launches(skua__engine *engine) {
-    for (skua__launch *launch; !engine->failed && (launch = next_launch(engine)) != NULL;) {
-        if (!skua__run_has_room(engine, launch)) {
+    for (skua__launch *launch;
+         engine->dev && !engine->failed && (launch = next_launch(engine)) != NULL;) {
+        skua__room room = skua__run_make_room(engine, launch);
+        if (room == SKUA__ROOM_LATER) {
             return;
         }
         take_from_queue(engine, launch);
         note_passed(engine, launch->priority);
-        skua__run_start(engine, launch);
+        if (room == SKUA__ROOM_NEVER) {
+            skua__run_end(engine, launch, SKUA_E_DEVICE_MEMORY);
+        } else {
+            skua__run_start(engine, launch);
+        }
     }
 }
 
-static void
-end_waiting(skua__engine *engine, skua_status status, const char *why) {
+void
+skua__engine_end_waiting(skua__engine *engine, skua_status status, const char *why) {
     for (int i = 0; i < ENGINE_PRIORITIES; i++) {
         while (!skua__list_empty(&engine->queue[i])) {
             skua__launch *launch = SKUA_CONTAINER_OF(engine->queue[i].next, skua__launch, link);
             take_from_queue(engine, launch);
             skua__run_end(engine, launch,
                           SKUA_FAIL(&launch->error, status,
-                                    "the launch of \"%s\" did not start: "
-                                    "%s",
-                                    launch->kernel->name, why));
+                                    "the launch of \"%s\" did not start: %s", launch->kernel->name,
+                                    why));
         }
     }
 }
@@ -104,9 +95,8 @@ flush_dirty(skua__engine *engine) {
     }
 }
 
-/* Takes what others have left here. Returns false when there was nothing. */
-static bool
-collect(skua__engine *engine, skua__list *landed) {
+bool
+skua__engine_collect_locked(skua__engine *engine, skua__list *landed) {
     bool any = !skua__list_empty(&engine->landed);
     for (skua__list *node; (node = skua__list_pop_front(&engine->landed)) != NULL;) {
         skua__list_push_back(landed, node);
@@ -120,95 +110,47 @@ collect(skua__engine *engine, skua__list *landed) {
     return any;
 }
 
-static void
-land(skua__engine *engine, skua__list *landed) {
+void
+skua__engine_land(skua__engine *engine, skua__list *landed) {
     for (skua__list *node; (node = skua__list_pop_front(landed)) != NULL;) {
+        engine->progress_ns = skua__clock_ns();
         skua__run_landed(engine, SKUA_CONTAINER_OF(node, skua__step, link));
     }
 }
 
-/* When the oldest command under way will have taken too long. */
-static int64_t
-hang_deadline(const skua__engine *engine) {
-    int64_t first_ns = SKUA_NEVER_NS;
-    if (engine->hang_ns == SKUA_NEVER_NS) {
-        return first_ns;
-    }
-    SKUA_LIST_EACH(node, &engine->running) {
-        int64_t at_ns = SKUA_CONTAINER_OF(node, skua__launch, link)->stage_ns + engine->hang_ns;
-        first_ns = at_ns < first_ns ? at_ns : first_ns;
-    }
-    return first_ns;
-}
-
-/* Gives the device up for a while: whatever it had ends DEVICE_FAILED, and so does what waits. */
-static void
-quarantine(skua__engine *engine, const char *why) {
-    engine->failed = true; /* nothing starts meanwhile */
-    skua__list landed;
-    skua__list_init(&landed);
-    skua__mutex_lock(&engine->lock);
-    engine->quarantine_ns = skua__clock_ns() + engine->quarantine_for_ns;
-    skua__mutex_unlock(&engine->lock);
-    close_device(engine, true);
-    skua__mutex_lock(&engine->lock);
-    collect(engine, &landed);
-    skua__mutex_unlock(&engine->lock);
-    land(engine, &landed);
-    end_waiting(engine, SKUA_E_DEVICE_FAILED, why);
-    skua__blocks_fini(&engine->blocks);
-    memset(engine->dirty, 0, sizeof engine->dirty);
-    engine->failed = false;
-    /* Only now: who hears of it may submit again at once. */
-    for (skua__list *node; (node = skua__list_pop_front(&engine->doomed)) != NULL;) {
-        skua__run_end(engine, SKUA_CONTAINER_OF(node, skua__launch, link), SKUA_E_DEVICE_FAILED);
-    }
-}
-
-/* Sees to it that there is a device before launches start. */
-static void
-revive(skua__engine *engine) {
-    if (engine->dev || !next_launch(engine)) {
-        return;
-    }
-    skua_error error;
-    if (open_device(engine, &error)) {
-        end_waiting(engine, SKUA_E_DEVICE_FAILED, error.message);
-        skua__mutex_lock(&engine->lock);
-        engine->quarantine_ns = skua__clock_ns() + engine->quarantine_for_ns;
-        skua__mutex_unlock(&engine->lock);
-    }
-}
+/* ---- The thread ---- */
 
 /* Waits for something to do, and takes it. Returns false when the engine is to end. */
 static bool
 wait_for_work(skua__engine *engine, skua__list *landed) {
-    int64_t hang_ns = hang_deadline(engine);
+    int64_t deadline_ns = skua__health_deadline_ns(engine);
     bool idle = skua__list_empty(&engine->running);
-    bool hangs = false;
+    bool late = false;
     skua__mutex_lock(&engine->lock);
-    bool any = collect(engine, landed);
-    while (!any && !hangs && !(engine->closing && idle)) {
-        hangs = !skua__cond_wait_until(&engine->wake, &engine->lock, hang_ns);
-        any = collect(engine, landed);
+    bool any = skua__engine_collect_locked(engine, landed);
+    while (!any && !late && !(engine->closing && idle)) {
+        late = !skua__cond_wait_until(&engine->wake, &engine->lock, deadline_ns);
+        any = skua__engine_collect_locked(engine, landed);
     }
     bool closing = engine->closing;
-    engine->counters.hangs += hangs && !any;
+    bool hangs = late && !any && !idle;
+    engine->counters.hangs += hangs;
     skua__mutex_unlock(&engine->lock);
-    if (hangs && !any) {
-        quarantine(engine, "the device hangs");
+    if (hangs) {
+        skua__health_event(engine, SKUA__WATCH_HUNG, (skua__watch_launch){0});
+        engine->failed = engine->abandon = true; /* also one that was failing already */
     }
     if (closing) {
-        end_waiting(engine, SKUA_E_CANCELLED, "its device is being closed");
+        skua__engine_end_waiting(engine, SKUA_E_CANCELLED, "its device is being closed");
     }
-    return !closing || any || !skua__list_empty(&engine->running);
+    return !closing || any || hangs || !skua__list_empty(&engine->running);
 }
 
 static void *
 engine_main(void *arg) {
     skua__engine *engine = arg;
     skua_error error = {0};
-    skua_status status = open_device(engine, &error);
+    skua_status status = skua__health_open(engine, &error);
     skua__mutex_lock(&engine->lock);
     engine->open_status = status;
     engine->open_error = error;
@@ -218,18 +160,13 @@ engine_main(void *arg) {
     skua__list landed;
     skua__list_init(&landed);
     while (status == SKUA_OK && wait_for_work(engine, &landed)) {
-        land(engine, &landed);
-        revive(engine);
+        skua__engine_land(engine, &landed);
+        skua__health_mend(engine);
         start_launches(engine);
+        skua__health_mend(engine); /* a launch may fail as it starts */
         flush_dirty(engine);
-        if (engine->failed) {
-            quarantine(engine, "the device failed");
-        }
     }
-    if (engine->dev) {
-        close_device(engine, false);
-        skua__blocks_fini(&engine->blocks);
-    }
+    skua__health_close(engine, false);
     return NULL;
 }
 
@@ -259,9 +196,11 @@ engine_new(const skua__engine_options *options) {
     engine->depth = options->depth ? options->depth : ENGINE_DEPTH_DEFAULT;
     int64_t hang_ms = options->hang_ms ? options->hang_ms : ENGINE_HANG_MS_DEFAULT;
     engine->hang_ns = hang_ms < 0 ? SKUA_NEVER_NS : hang_ms * ms_ns;
-    int64_t quarantine_ms =
-        options->quarantine_ms ? options->quarantine_ms : ENGINE_QUARANTINE_MS_DEFAULT;
-    engine->quarantine_for_ns = quarantine_ms < 0 ? 0 : quarantine_ms * ms_ns;
+    int64_t quarantine_ns = options->quarantine_ms < 0 ? 0 : options->quarantine_ms * ms_ns;
+    skua__watch_init(&engine->watch,
+                     options->quarantine_ms ? quarantine_ns : SKUA__WATCH_QUARANTINE_MIN_NS);
+    skua__admission_init(&engine->blocks.account, options->info->memory_bytes,
+                         options->info->max_buffer_bytes, options->reserve_bytes);
     engine->fork_generation = skua__fork_generation();
     skua__mutex_init(&engine->lock);
     skua__cond_init(&engine->wake);
@@ -338,14 +277,13 @@ skua__engine_submit(skua__engine *engine, skua__launch *launch, skua_error *err)
     launch->engine = engine;
     skua_status status = SKUA_OK;
     skua__mutex_lock(&engine->lock);
-    if (engine->quarantine_ns && skua__clock_ns() < engine->quarantine_ns) {
+    if (engine->resting) {
         status = SKUA_E_DEVICE_FAILED;
     } else if (engine->closing) {
         status = SKUA_E_CLOSED;
     } else if (engine->waiting >= ENGINE_QUEUE_MAX) {
         status = SKUA_E_AGAIN;
     } else {
-        engine->quarantine_ns = 0;
         engine->waiting++;
         skua__a32_add(&engine->under_way, 1, memory_order_relaxed); /* relaxed: a figure */
         skua__list_push_back(&engine->inbox[launch->priority], &launch->link);

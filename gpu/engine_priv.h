@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: MPL-2.0
-// The box's own: the inside of an engine, shared by engine.c (its thread) and engine_run.c (one launch on the device).
+// The box's own: the inside of an engine, shared by engine.c (its thread and its queue), engine_run.c (one launch on the
+// device), engine_built.c (its kernels), engine_health.c (what is done when it fails) and block.c (its memory).
 #ifndef SKUA_GPU_ENGINE_PRIV_H
 #define SKUA_GPU_ENGINE_PRIV_H
 
+#include <skua-int/admission.h>
 #include <skua-int/hash.h>
 #include <skua-int/launch.h>
 #include <skua-int/thread.h>
+#include <skua-int/watch.h>
 
 enum {
     ENGINE_PRIORITIES = 3,
@@ -15,13 +18,13 @@ enum {
     ENGINE_EXPRESS_BYTES = 256 * 1024, /* with copies up to this a launch is small */
     ENGINE_QUEUE_MAX = 65536,          /* launches that wait; more are refused */
     ENGINE_HANG_MS_DEFAULT = 10000,
-    ENGINE_QUARANTINE_MS_DEFAULT = 10000,
     ENGINE_LOG_BYTES = 4096,
-    ENGINE_RESERVE_SHIFT = 3,           /* an eighth of the device's memory is left alone */
-    BLOCK_SLAB_BYTES = 4 * 1024 * 1024, /* small blocks are cut from slabs of this size */
-    BLOCK_SMALL_BYTES = 512 * 1024,     /* and are at most this large */
-    BLOCK_SMALL_SHIFT_MIN = 8,          /* the smallest class: 256 bytes */
-    BLOCK_CLASSES = 12,                 /* 256 bytes to 512 KiB */
+    BLOCK_SLAB_BYTES = 4 * 1024 * 1024, /* small blocks are cut from slabs of this size, */
+    BLOCK_SLAB_MIN_BYTES = 64 * 1024,   /* or of a smaller one where memory is short, */
+    BLOCK_SLAB_SHARE =
+        8, /* so that a slab is at most an eighth of it, and a small block of a slab */
+    BLOCK_SMALL_SHIFT_MIN = 8, /* the smallest class: 256 bytes */
+    BLOCK_CLASSES = 12,        /* 256 bytes to 512 KiB */
 };
 
 /* ---- block.c: device memory, kept for the next launch ---- */
@@ -31,33 +34,45 @@ typedef struct skua__block {
     skua__list link; /* in a list of free ones */
     skua__dev_mem *mem;
     uint64_t bytes;
-    int32_t small_class; /* -1: memory of its own */
+    int32_t small_class;     /* -1: memory of its own */
+    struct skua__slab *slab; /* of a small one */
 } skua__block;
 
 typedef struct skua__blocks {
     const skua_allocator *hook;
     const skua__device_driver *driver;
     skua__dev *dev;
-    uint64_t align;  /* of a part's origin */
-    uint64_t budget; /* bytes in use and kept, together */
-    uint64_t taken;  /* bytes that the device gave */
-    skua__dev_mem *slab;
-    uint64_t slab_used;
+    skua__admission account; /* what it learned of the device outlives a context */
+    uint64_t align;          /* of a part's origin */
+    uint64_t slab_bytes;
+    skua__list slabs;                /* the newest first */
     skua__list small[BLOCK_CLASSES]; /* free */
     skua__list large;                /* free, the newest first */
 } skua__blocks;
 
+/* What a launch would take from the device. */
+typedef struct skua__need {
+    uint64_t bytes, largest; /* in all; in one piece */
+    uint64_t small_bytes;    /* of small blocks, on top of that, until blocks_ask() */
+} skua__need;
+
+/* Begins with an empty device; the account's limits stay as they are. */
 void skua__blocks_init(skua__blocks *blocks, const skua_allocator *hook,
                        const skua__device_driver *driver, skua__dev *dev,
                        const skua_device_info *info);
 /* Every block was given back. The device's memory ends with the device. */
 void skua__blocks_fini(skua__blocks *blocks);
-/* At least bytes of device memory. Returns 0, SKUA_E_DEVICE_MEMORY, SKUA_E_NO_MEMORY, SKUA_E_DEVICE_FAILED. */
+/* Adds what a block of so many bytes would take. */
+void skua__blocks_want(const skua__blocks *blocks, uint64_t bytes, skua__need *need);
+/* Whether that fits, once *ret_evict_bytes were let go. */
+skua__admit skua__blocks_ask(const skua__blocks *blocks, skua__need *need, int64_t now_ns,
+                             uint64_t *ret_evict_bytes);
+/* At least bytes of device memory, which was asked for. Returns 0, SKUA_E_DEVICE_MEMORY, SKUA_E_NO_MEMORY, SKUA_E_DEVICE_FAILED. */
 skua_status skua__blocks_take(skua__blocks *blocks, uint64_t bytes, skua__block **ret_block,
                               skua_error *err);
 void skua__blocks_give(skua__blocks *blocks, skua__block *block);
-/* Lets everything go that is only kept. Returns whether anything was. */
-bool skua__blocks_trim(skua__blocks *blocks);
+/* Lets so much go, or all that is only kept when that is less. Returns how much it was. */
+uint64_t skua__blocks_evict(skua__blocks *blocks, uint64_t bytes);
 
 /* ---- The engine ---- */
 
@@ -78,7 +93,6 @@ struct skua__engine {
     uint32_t ordinal;
     uint32_t depth;
     int64_t hang_ns; /* SKUA_NEVER_NS: none */
-    int64_t quarantine_for_ns;
     char *cache_dir; /* NULL: none */
     uint32_t fork_generation;
     pthread_t thread;
@@ -93,7 +107,7 @@ struct skua__engine {
     bool closing, open_over;
     skua_status open_status;
     skua_error open_error;
-    int64_t quarantine_ns; /* nothing is taken before; 0: all is well */
+    bool resting; /* nothing is taken: the device is in quarantine */
     skua__engine_counters counters;
     skua__a32 under_way; /* relaxed: a figure */
 
@@ -103,26 +117,63 @@ struct skua__engine {
     skua__hash built;
     skua__list queue[ENGINE_PRIORITIES];
     uint32_t passed[ENGINE_PRIORITIES];
-    skua__list running; /* launches that the device has */
-    skua__list doomed;  /* launches that end DEVICE_FAILED as soon as the device is closed */
-    uint32_t staged;    /* of these, not express */
+    skua__list running;  /* launches that the device has */
+    skua__list doomed;   /* launches that have failed, and end as soon as the device is closed */
+    int64_t progress_ns; /* when it last ended a command, or was given one after a rest */
+    uint32_t staged;     /* of these, not express */
     uint32_t express;
     bool dirty[SKUA__DEV_QUEUES]; /* commands lie in the queue, not flushed */
-    bool failed;                  /* the device is of no use any more */
+    skua__watch watch;
+    bool failed;  /* its context is to be closed: when nothing runs any more, */
+    bool abandon; /* or at once */
 };
+
+/* ---- engine.c ---- */
+
+/* Takes what others have left in the inbox and landed. Returns false when there was nothing. */
+bool skua__engine_collect_locked(skua__engine *engine, skua__list *landed);
+void skua__engine_land(skua__engine *engine, skua__list *landed);
+/* Ends every launch that waits. */
+void skua__engine_end_waiting(skua__engine *engine, skua_status status, const char *why);
+/* Puts a launch back to where it is the next to start. */
+void skua__engine_put_back(skua__engine *engine, skua__launch *launch);
+
+/* ---- engine_health.c: all on the engine's thread ---- */
+
+/* The device as it was described, with empty queues. */
+skua_status skua__health_open(skua__engine *engine, skua_error *err);
+void skua__health_close(skua__engine *engine, bool abandon);
+/* A launch has ended so, its memory given back. Returns the watch's actions that are about the launch itself. */
+uint32_t skua__health_event(skua__engine *engine, skua__watch_event event,
+                            skua__watch_launch launch);
+/* Closes a failed device once it may be, and makes a new one when the quarantine is over. */
+void skua__health_mend(skua__engine *engine);
+/* When the engine has to look after its device by itself: it hangs then, or its quarantine ends. */
+int64_t skua__health_deadline_ns(const skua__engine *engine);
+
+/* ---- engine_built.c: all on the engine's thread ---- */
+
+/* The kernel as this device has it, built now if need be; NULL with *err: it cannot be had. */
+skua__built *skua__built_get(skua__engine *engine, const skua__kernel *kernel, skua_error *err);
+void skua__built_free_all(skua__engine *engine);
+/* Keeps the binary once the kernel has run: PoCL compiles a part of it at the first launch only. */
+void skua__built_save(skua__engine *engine, const skua__kernel *kernel);
 
 /* ---- engine_run.c: all on the engine's thread ---- */
 
-/* Whether the launch fits beside those that run. */
-bool skua__run_has_room(const skua__engine *engine, const skua__launch *launch);
+typedef enum skua__room {
+    SKUA__ROOM_YES = 1,
+    SKUA__ROOM_LATER = 2, /* when something that runs has ended */
+    SKUA__ROOM_NEVER = 3, /* its memory does not fit on the device, and launch->error says so */
+} skua__room;
+
+/* Whether the launch fits beside those that run; lets go of kept memory that it needs. */
+skua__room skua__run_make_room(skua__engine *engine, skua__launch *launch);
 /* Begins a launch. When it cannot, or has nothing to do, it ends at once. */
 void skua__run_start(skua__engine *engine, skua__launch *launch);
 /* A command of a launch has ended. */
 void skua__run_landed(skua__engine *engine, skua__step *step);
 /* Ends a launch: its memory is given back, and done() is called. */
 void skua__run_end(skua__engine *engine, skua__launch *launch, skua_status status);
-/* The kernel as this device has it, built now if need be; NULL with *err: it cannot be had. */
-skua__built *skua__built_get(skua__engine *engine, const skua__kernel *kernel, skua_error *err);
-void skua__built_free_all(skua__engine *engine);
 
 #endif

@@ -2,7 +2,6 @@
 // One launch on a device: its memory, its commands in their order, and its end. What goes before what is known here
 // alone: a command is submitted when everything that it needs has ended, so that no queue ever waits for another.
 #include "engine_priv.h"
-#include "program_store.h"
 
 #include <skua-int/clock.h>
 #include <skua-int/fail.h>
@@ -53,111 +52,57 @@ copied_bytes(const skua__engine *engine, const skua__launch *launch) {
     return bytes;
 }
 
-bool
-skua__run_has_room(const skua__engine *engine, const skua__launch *launch) {
-    if (launch->retried) {
-        return skua__list_empty(
-            &engine->running); /* it failed for want of memory: now it has all */
+/* Whether as many run already as may at once. */
+static bool
+is_crowded(const skua__engine *engine, const skua__launch *launch) {
+    uint32_t running = engine->staged + engine->express;
+    if (launch->evictions || !skua__watch_admits(&engine->watch, running)) {
+        return running >
+               0; /* it failed for want of memory: now it has all. Or the device is on probation. */
     }
     return copied_bytes(engine, launch) <= ENGINE_EXPRESS_BYTES
-               ? engine->express < ENGINE_EXPRESS_MAX
-               : engine->staged < engine->depth;
+               ? engine->express >= ENGINE_EXPRESS_MAX
+               : engine->staged >= engine->depth;
 }
 
-/* ---- Built kernels ---- */
-
-static skua_status
-build(skua__engine *engine, const skua__kernel *kernel, skua__built *built) {
-    skua__dev_source source = {
-        .text = kernel->text, .options = kernel->options, .entry = kernel->entry};
-    void *binary = NULL;
-    if (engine->cache_dir) {
-        binary = skua__program_load(engine->hook, engine->cache_dir, kernel->digest, &engine->info,
-                                    &source.binary_bytes);
-        source.binary = binary;
-    }
-    char *log = skua__mem_new(engine->hook, ENGINE_LOG_BYTES);
-    int64_t start_ns = skua__clock_ns();
-    skua_status status =
-        log ? engine->driver->kernel_new(engine->dev, &source, &built->kernel, &built->from_binary,
-                                         log, ENGINE_LOG_BYTES, &built->error)
-            : SKUA_FAIL_MEMORY(&built->error, "the compiler's log");
-    skua__mem_free(engine->hook, log);
-    skua__mem_free(engine->hook, binary);
-    if (status == SKUA_OK) {
-        engine->driver->kernel_limits(engine->dev, built->kernel, &built->max_group,
-                                      &built->multiple);
-    }
-    skua__mutex_lock(&engine->lock);
-    engine->counters.builds++;
-    engine->counters.binaries_used += status == SKUA_OK && built->from_binary;
-    engine->counters.build_ns += (uint64_t)(skua__clock_ns() - start_ns);
-    skua__mutex_unlock(&engine->lock);
-    built->saved = built->from_binary || !engine->cache_dir;
-    return status;
-}
-
-skua__built *
-skua__built_get(skua__engine *engine, const skua__kernel *kernel, skua_error *err) {
-    if (!kernel->text) {
-        SKUA_FAIL(err, SKUA_E_UNSUPPORTED, "kernel \"%s\" has no source for devices", kernel->name);
-        return NULL;
-    }
-    skua__built *built = skua__hash_get(&engine->built, kernel->digest, sizeof kernel->digest);
-    if (!built) {
-        built = skua__mem_new(engine->hook, sizeof *built);
-        if (!built) {
-            SKUA_FAIL_MEMORY(err, "a built kernel");
-            return NULL;
-        }
-        memcpy(built->digest, kernel->digest, sizeof built->digest);
-        if (skua__hash_put(&engine->built, built->digest, sizeof built->digest, built)) {
-            skua__mem_free(engine->hook, built);
-            SKUA_FAIL_MEMORY(err, "a built kernel");
-            return NULL;
-        }
-        skua_status status = build(engine, kernel, built);
-        if (status && status != SKUA_E_KERNEL_BUILD) {
-            /* Not the kernel's fault: the next launch tries again. */
-            *err = built->error;
-            skua__hash_take(&engine->built, built->digest, sizeof built->digest);
-            skua__mem_free(engine->hook, built);
-            return NULL;
+static skua__need
+memory_needed(const skua__engine *engine, const skua__launch *launch) {
+    skua__need need = {0};
+    for (uint32_t i = 0; i < launch->arg_count; i++) {
+        const skua__launch_arg *arg = &launch->args[i];
+        if (is_memory(arg) && !can_share(engine, arg)) {
+            skua__blocks_want(&engine->blocks, arg->bytes, &need);
         }
     }
-    if (!built->kernel) {
-        *err = built->error;
-        return NULL;
-    }
-    return built;
+    return need;
 }
 
-void
-skua__built_free_all(skua__engine *engine) {
-    size_t position = 0;
-    for (skua__built *built; (built = skua__hash_next(&engine->built, &position)) != NULL;) {
-        skua__mem_free(engine->hook, built);
+skua__room
+skua__run_make_room(skua__engine *engine, skua__launch *launch) {
+    if (is_crowded(engine, launch)) {
+        return SKUA__ROOM_LATER;
     }
-    skua__hash_fini(&engine->built);
-    skua__hash_init(&engine->built, engine->hook);
-}
-
-/* Keeps the binary once the kernel has run: PoCL compiles a part of it at the first launch only. */
-static void
-save_binary(skua__engine *engine, const skua__launch *launch) {
-    skua__built *built =
-        skua__hash_get(&engine->built, launch->kernel->digest, sizeof launch->kernel->digest);
-    if (!built || built->saved || !engine->dev) {
-        return;
+    if (launch->evictions) {
+        /* Not before now: others that ran beside it have left theirs behind meanwhile. */
+        skua__blocks_evict(&engine->blocks, UINT64_MAX);
+        return SKUA__ROOM_YES;
     }
-    built->saved = true;
-    void *binary = NULL;
-    size_t bytes = 0;
-    if (engine->driver->kernel_binary(engine->dev, built->kernel, &binary, &bytes, NULL) ==
-        SKUA_OK) {
-        skua__program_save(engine->cache_dir, launch->kernel->digest, &engine->info, binary, bytes);
-        skua__mem_free(engine->hook, binary);
+    skua__need need = memory_needed(engine, launch);
+    uint64_t evict_bytes = 0;
+    skua__admit admit = skua__blocks_ask(&engine->blocks, &need, skua__clock_ns(), &evict_bytes);
+    if (admit == SKUA__ADMIT_EVICT) {
+        skua__blocks_evict(&engine->blocks, evict_bytes);
+    } else if (admit == SKUA__ADMIT_WAIT && !skua__list_empty(&engine->running)) {
+        return SKUA__ROOM_LATER;
+    } else if (admit != SKUA__ADMIT_NOW) {
+        (void)SKUA_FAIL(&launch->error, SKUA_E_DEVICE_MEMORY,
+                        "the launch of \"%s\" needs %llu bytes of device \"%s\", which has %llu "
+                        "for launches; run it elsewhere or cut it into several",
+                        launch->kernel->name, (unsigned long long)need.bytes, engine->info.name,
+                        (unsigned long long)engine->blocks.account.limit_bytes);
+        return SKUA__ROOM_NEVER;
     }
+    return SKUA__ROOM_YES;
 }
 
 /* ---- Memory ---- */
@@ -179,6 +124,7 @@ static skua_status
 attach_memory(skua__engine *engine, skua__launch *launch) {
     skua_status status = SKUA_OK;
     uint64_t shared = 0;
+    launch->wanted_bytes = launch->device_bytes = 0;
     for (uint32_t i = 0; i < launch->arg_count && status == SKUA_OK; i++) {
         skua__launch_arg *arg = &launch->args[i];
         if (!is_memory(arg)) {
@@ -189,7 +135,10 @@ attach_memory(skua__engine *engine, skua__launch *launch) {
                                              arg->host, &arg->shared, &launch->error);
             shared++;
         } else {
+            launch->wanted_bytes += arg->bytes;
             status = skua__blocks_take(&engine->blocks, arg->bytes, &arg->block, &launch->error);
+            /* A small block is a part of what others use too. */
+            launch->device_bytes += status || arg->block->slab ? 0 : arg->block->bytes;
         }
     }
     skua__mutex_lock(&engine->lock);
@@ -269,6 +218,7 @@ submit_outputs(skua__engine *engine, skua__launch *launch, skua__dev_queue queue
             return false;
         }
         launch->out_bytes += arg->shared ? 0 : arg->bytes;
+        arg->written = true;
     }
     return true;
 }
@@ -310,6 +260,7 @@ submit_kernel(skua__engine *engine, skua__launch *launch) {
     skua_status status =
         engine->driver->launch(engine->dev, built->kernel, args, count, &range,
                                next_step(launch, SKUA__STEP_KERNEL), &launch->error);
+    launch->computed = launch->computed || status == SKUA_OK;
     return submitted(engine, launch, SKUA__DEV_COMPUTE, status);
 }
 
@@ -319,7 +270,6 @@ submit_kernel(skua__engine *engine, skua__launch *launch) {
 static bool
 enter_stage(skua__engine *engine, skua__launch *launch, skua__launch_stage stage) {
     launch->stage = stage;
-    launch->stage_ns = skua__clock_ns();
     switch (stage) {
     case SKUA__LAUNCH_IN:
         submit_inputs(engine, launch, SKUA__DEV_IN);
@@ -342,15 +292,19 @@ enter_stage(skua__engine *engine, skua__launch *launch, skua__launch_stage stage
     return launch->pending > 0;
 }
 
-/* Running it twice does no harm: what it reads is as it was. */
+/*
+ * Running it twice does no harm: what it reads is as it was. Copies on the device are made anew, so only what was written
+ * where the caller has it counts.
+ */
 static bool
-may_run_again(const skua__launch *launch) {
+is_repeatable(const skua__launch *launch) {
     for (uint32_t i = 0; i < launch->arg_count; i++) {
-        if (launch->args[i].kind == SKUA_PARAM_INOUT) {
+        const skua__launch_arg *arg = &launch->args[i];
+        if (arg->kind == SKUA_PARAM_INOUT && (arg->shared ? launch->computed : arg->written)) {
             return false;
         }
     }
-    return !launch->retried;
+    return true;
 }
 
 static void
@@ -362,6 +316,31 @@ leave_running(skua__engine *engine, skua__launch *launch) {
     } else {
         engine->staged--;
     }
+}
+
+/* The device was not up to a launch, whose memory was given back. */
+static void
+fail(skua__engine *engine, skua__launch *launch, skua__watch_launch watched) {
+    uint32_t actions = skua__health_event(
+        engine, launch->status == SKUA_E_DEVICE_MEMORY ? SKUA__WATCH_NO_MEMORY : SKUA__WATCH_FAILED,
+        watched);
+    launch->half_done = (actions & SKUA__WATCH_GIVE_UP) != 0;
+    launch->held = engine->abandon && !engine->dev;
+    if (!(actions & SKUA__WATCH_RETRY_HERE)) {
+        skua__list_push_back(&engine->doomed, &launch->link); /* told when the device is closed */
+        return;
+    }
+    launch->evictions++;
+    launch->status = SKUA_OK;
+    launch->step_count = 0;
+    launch->stage = SKUA__LAUNCH_QUEUED;
+    launch->in_bytes = launch->out_bytes = 0;
+    launch->in_ns = launch->run_ns = launch->out_ns = 0;
+    launch->computed = false;
+    skua__mutex_lock(&engine->lock);
+    engine->counters.evictions++;
+    skua__mutex_unlock(&engine->lock);
+    skua__engine_put_back(engine, launch);
 }
 
 /* Everything that was submitted has landed: what now? */
@@ -379,28 +358,20 @@ advance(skua__engine *engine, skua__launch *launch) {
         }
     }
     skua_status status = launch->status;
-    leave_running(engine, launch);
-    if (status == SKUA_E_DEVICE_FAILED) {
-        engine->failed = true;
-        skua__list_push_back(&engine->doomed, &launch->link); /* told when the device is closed */
-        return;
+    skua__watch_launch watched = {.evictions = launch->evictions,
+                                  .repeatable = is_repeatable(launch)};
+    if (status == SKUA_E_DEVICE_MEMORY) {
+        skua__admission_refused(&engine->blocks.account, launch->device_bytes, launch->wanted_bytes,
+                                skua__clock_ns());
     }
-    if (status == SKUA_E_DEVICE_MEMORY && may_run_again(launch)) {
-        /* Others hold the memory, or what is kept does: it goes again when it is alone. */
-        skua__blocks_trim(&engine->blocks);
-        launch->retried = true;
-        launch->status = SKUA_OK;
-        launch->step_count = 0;
-        launch->stage = SKUA__LAUNCH_QUEUED;
-        launch->in_bytes = launch->out_bytes = 0;
-        skua__list_push_front(&engine->queue[launch->priority], &launch->link);
-        skua__mutex_lock(&engine->lock);
-        engine->waiting++;
-        skua__mutex_unlock(&engine->lock);
+    leave_running(engine, launch);
+    if (status == SKUA_E_DEVICE_MEMORY || status == SKUA_E_DEVICE_FAILED) {
+        fail(engine, launch, watched);
         return;
     }
     if (status == SKUA_OK) {
-        save_binary(engine, launch);
+        skua__built_save(engine, launch->kernel);
+        skua__health_event(engine, SKUA__WATCH_ENDED, watched);
     }
     skua__run_end(engine, launch, status);
 }
@@ -419,6 +390,9 @@ skua__run_start(skua__engine *engine, skua__launch *launch) {
         engine->express++;
     } else {
         engine->staged++;
+    }
+    if (skua__list_empty(&engine->running)) {
+        engine->progress_ns = skua__clock_ns();
     }
     skua__list_push_back(&engine->running, &launch->link);
     /* Built first: a kernel that does not compile needs no memory, and building takes long. */

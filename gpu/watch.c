@@ -15,17 +15,19 @@
 #include <skua-int/watch.h>
 
 void
-skua__watch_init(skua__watch *watch) {
-    *watch = (skua__watch){.quarantine_ns = SKUA__WATCH_QUARANTINE_MIN_NS};
+skua__watch_init(skua__watch *watch, int64_t first_ns) {
+    *watch = (skua__watch){.first_ns = first_ns, .quarantine_ns = first_ns};
 }
 
 static uint32_t
 quarantine(skua__watch *watch, int64_t now_ns) {
     watch->state = SKUA__WATCH_QUARANTINE;
     watch->until_ns = now_ns + watch->quarantine_ns;
-    watch->quarantine_ns *= 2;
-    if (watch->quarantine_ns > SKUA__WATCH_QUARANTINE_MAX_NS) {
-        watch->quarantine_ns = SKUA__WATCH_QUARANTINE_MAX_NS;
+    if (watch->quarantine_ns < SKUA__WATCH_QUARANTINE_MAX_NS) {
+        watch->quarantine_ns *= 2;
+        if (watch->quarantine_ns > SKUA__WATCH_QUARANTINE_MAX_NS) {
+            watch->quarantine_ns = SKUA__WATCH_QUARANTINE_MAX_NS;
+        }
     }
     watch->quarantines++;
     return SKUA__WATCH_CLOSE;
@@ -50,7 +52,8 @@ elsewhere(skua__watch_launch launch) {
 /* A device that works, or that has to show that it does, has failed a launch. */
 static uint32_t
 failed(skua__watch *watch, skua__watch_event event, skua__watch_launch launch, int64_t now_ns) {
-    uint32_t abandon = event == SKUA__WATCH_HUNG ? SKUA__WATCH_ABANDON : 0;
+    /* Only a device that is merely full can be relied on to end what it has. */
+    uint32_t abandon = event == SKUA__WATCH_NO_MEMORY ? 0 : SKUA__WATCH_ABANDON;
     return quarantine(watch, now_ns) | abandon | elsewhere(launch);
 }
 
@@ -87,7 +90,7 @@ skua__watch_step(skua__watch *watch, skua__watch_event event, skua__watch_launch
         }
         if (event == SKUA__WATCH_ENDED && ++watch->proven >= SKUA__WATCH_PROBATION) {
             watch->state = SKUA__WATCH_GOOD;
-            watch->quarantine_ns = SKUA__WATCH_QUARANTINE_MIN_NS;
+            watch->quarantine_ns = watch->first_ns;
         }
         return 0;
     default:

@@ -52,7 +52,11 @@ void skua__admission_give(skua__admission *admission, uint64_t bytes, uint64_t k
 void skua__admission_evicted(skua__admission *admission, uint64_t bytes);
 /* Kept memory is used again by a launch: nothing new is needed. */
 void skua__admission_reuse(skua__admission *admission, uint64_t bytes);
-/* The device had no room for what was admitted and not taken yet. */
-void skua__admission_refused(skua__admission *admission, int64_t now_ns);
+/*
+ * The device had no room for a launch of wanted_bytes, of which held_bytes were taken (used or kept) when it said so:
+ * drivers promise memory that they miss only when a command uses it.
+ */
+void skua__admission_refused(skua__admission *admission, uint64_t held_bytes, uint64_t wanted_bytes,
+                             int64_t now_ns);
 
 #endif

@@ -64,6 +64,7 @@ typedef struct skua__launch_arg {
     uint64_t bytes;    /* of memory, value or scratch */
     const void *value; /* VALUE: our copy */
     /* the engine's */
+    bool written;              /* copying it back to the caller has begun */
     struct skua__block *block; /* device memory that it lies in meanwhile */
     skua__dev_mem *shared;     /* or the host's memory as the device sees it */
 } skua__launch_arg;
@@ -94,15 +95,23 @@ struct skua__launch {
     /* How long it took, filled before done(): of the copies and the kernel on the device's clock; on cores run_ns alone. */
     int64_t in_ns, run_ns, out_ns;
     uint64_t in_bytes, out_bytes; /* that were copied */
+    /*
+     * Of a failed one, filled before done(). half_done: what it reads was written to, so that running it again gives other
+     * results unless its memory is filled anew. held: its device hangs and may yet write to its memory, which nobody may
+     * use or free any more.
+     */
+    bool half_done, held;
+    int64_t predicted_ns; /* the submitter's: how long the kernel should take; 0: not known */
     /* the runner's */
     skua__engine *engine;
     skua__a32 cancelled; /* relaxed throughout: a cancel that comes too late changes nothing */
     skua__launch_stage stage;
-    skua_status status; /* the first failure of a step */
-    int64_t stage_ns;   /* when it entered its stage */
-    bool retried;       /* there was no memory for it once */
-    bool express;       /* all of its commands are in one queue */
-    uint32_t pending;   /* steps that have not landed */
+    skua_status status;                  /* the first failure of a step */
+    uint32_t evictions;                  /* made because there was no memory for it */
+    uint64_t wanted_bytes, device_bytes; /* of device memory; of these, taken for it alone */
+    bool computed;                       /* its kernel was handed to the device */
+    bool express;                        /* all of its commands are in one queue */
+    uint32_t pending;                    /* steps that have not landed */
     uint32_t step_count;
     skua__step *steps;                    /* 2 per argument and 1 */
     bool (*is_unwanted)(const void *arg); /* on cores: asked before each piece */
@@ -153,11 +162,14 @@ typedef struct skua__engine_options {
     uint32_t depth;               /* launches whose copies may be under way at a time; 0: 3 */
     const char *cache_dir;        /* for binaries; copied; NULL: none are kept */
     int64_t hang_ms; /* a kernel that runs so long hangs; 0: 10,000; SKUA_UNLIMITED: none does */
-    int64_t quarantine_ms; /* for which a device that failed gets nothing; 0: 10,000; SKUA_NONE */
+    int64_t quarantine_ms;  /* the first one's, each is twice as long; 0: 1,000; SKUA_NONE */
+    uint64_t reserve_bytes; /* of the device's memory that stays free; 0: admission.h's share */
 } skua__engine_options;
 
 typedef struct skua__engine_counters {
     uint64_t launches, failures, hangs;
+    uint64_t evictions,
+        quarantines; /* launches that were run again with all memory let go; see watch.h */
     uint64_t builds, binaries_used; /* kernels built; of these, from kept binaries */
     uint64_t build_ns;
     uint64_t in_bytes, out_bytes, zero_copies;

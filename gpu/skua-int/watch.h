@@ -48,6 +48,7 @@ typedef enum skua__watch_action {
 
 typedef struct skua__watch {
     skua__watch_state state;
+    int64_t first_ns;      /* how long the first one takes */
     int64_t until_ns;      /* QUARANTINE: when it ends */
     int64_t quarantine_ns; /* how long the next one takes */
     uint32_t proven;       /* PROVING: launches that ended well */
@@ -61,7 +62,8 @@ typedef struct skua__watch_launch {
     bool repeatable;    /* nothing that it reads has been written to by its first run */
 } skua__watch_launch;
 
-void skua__watch_init(skua__watch *watch);
+/* first_ns: how long the first quarantine takes; usually SKUA__WATCH_QUARANTINE_MIN_NS. */
+void skua__watch_init(skua__watch *watch, int64_t first_ns);
 /* Takes an event. Returns actions. */
 uint32_t skua__watch_step(skua__watch *watch, skua__watch_event event, skua__watch_launch launch,
                           int64_t now_ns);

@@ -60,7 +60,7 @@ test_admission_believes_a_liar_again_with_time(void **state) {
     uint64_t evict;
     skua__admission_init(&a, 110, 0, 10);
     skua__admission_take(&a, 40);
-    skua__admission_refused(&a, 5 * second);
+    skua__admission_refused(&a, 0, 70, 5 * second);
     skua__admission_give(&a, 40, 0);
     assert_int_equal(skua__admission_limit(&a, 5 * second), 40);
     assert_int_equal(skua__admission_limit(&a, 4 * second),
@@ -69,6 +69,14 @@ test_admission_believes_a_liar_again_with_time(void **state) {
     assert_int_equal(skua__admission_limit(&a, 10 * second), 70);
     assert_int_equal(skua__admission_ask(&a, 69, 41, 10 * second, &evict), SKUA__ADMIT_NOW);
     assert_int_equal(skua__admission_limit(&a, 15 * second), 100);
+    /* What the refused launch had taken proves nothing, and a launch alone that does not fit halves what it wanted. */
+    skua__admission_take(&a, 80);
+    skua__admission_refused(&a, 50, 50, 20 * second);
+    assert_int_equal(skua__admission_limit(&a, 20 * second), 30);
+    skua__admission_give(&a, 80, 0);
+    skua__admission_take(&a, 64);
+    skua__admission_refused(&a, 64, 64, 30 * second);
+    assert_int_equal(skua__admission_limit(&a, 30 * second), 32);
 }
 
 /* ---- Health ---- */
@@ -79,7 +87,7 @@ static void
 test_watch_evicts_once_then_closes(void **state) {
     (void)state;
     skua__watch w;
-    skua__watch_init(&w);
+    skua__watch_init(&w, SKUA__WATCH_QUARANTINE_MIN_NS);
     assert_int_equal(skua__watch_step(&w, SKUA__WATCH_NO_MEMORY, fresh, 0),
                      SKUA__WATCH_EVICT | SKUA__WATCH_RETRY_HERE);
     assert_int_equal(w.state, SKUA__WATCH_GOOD);
@@ -99,10 +107,10 @@ static void
 test_watch_hang_abandons_and_unrepeatable_gives_up(void **state) {
     (void)state;
     skua__watch w;
-    skua__watch_init(&w);
+    skua__watch_init(&w, SKUA__WATCH_QUARANTINE_MIN_NS);
     assert_int_equal(skua__watch_step(&w, SKUA__WATCH_HUNG, (skua__watch_launch){0}, 0),
                      SKUA__WATCH_CLOSE | SKUA__WATCH_ABANDON | SKUA__WATCH_GIVE_UP);
-    skua__watch_init(&w);
+    skua__watch_init(&w, SKUA__WATCH_QUARANTINE_MIN_NS);
     assert_int_equal(skua__watch_step(&w, SKUA__WATCH_NO_MEMORY, (skua__watch_launch){0}, 0),
                      SKUA__WATCH_CLOSE | SKUA__WATCH_GIVE_UP);
 }
@@ -111,7 +119,7 @@ static void
 test_watch_comes_back_through_probation(void **state) {
     (void)state;
     skua__watch w;
-    skua__watch_init(&w);
+    skua__watch_init(&w, SKUA__WATCH_QUARANTINE_MIN_NS);
     skua__watch_step(&w, SKUA__WATCH_FAILED, fresh, 0);
     assert_int_equal(skua__watch_step(&w, SKUA__WATCH_TICK, fresh, second - 1), 0);
     assert_int_equal(skua__watch_step(&w, SKUA__WATCH_TICK, fresh, second), SKUA__WATCH_REBUILD);
@@ -121,7 +129,7 @@ test_watch_comes_back_through_probation(void **state) {
     assert_false(skua__watch_admits(&w, 1));
     skua__watch_step(&w, SKUA__WATCH_ENDED, fresh, second);
     assert_int_equal(skua__watch_step(&w, SKUA__WATCH_FAILED, fresh, second),
-                     SKUA__WATCH_CLOSE | SKUA__WATCH_RETRY_ELSEWHERE);
+                     SKUA__WATCH_CLOSE | SKUA__WATCH_ABANDON | SKUA__WATCH_RETRY_ELSEWHERE);
     assert_int_equal(skua__watch_next_ns(&w), 3 * second); /* twice as long */
     assert_int_equal(skua__watch_step(&w, SKUA__WATCH_TICK, fresh, 3 * second),
                      SKUA__WATCH_REBUILD);
@@ -140,7 +148,7 @@ static void
 test_watch_a_device_that_stays_away_is_gone(void **state) {
     (void)state;
     skua__watch w;
-    skua__watch_init(&w);
+    skua__watch_init(&w, SKUA__WATCH_QUARANTINE_MIN_NS);
     skua__watch_step(&w, SKUA__WATCH_FAILED, fresh, 0);
     int64_t waited_ns = 0;
     for (int i = 0; i < SKUA__WATCH_REBUILD_FAILURES; i++) {
@@ -175,7 +183,7 @@ test_watch_random_walks_keep_the_promises(void **state) {
     skua__rand rand = {.state = test_seed(5)};
     for (int walk = 0; walk < 200; walk++) {
         skua__watch w;
-        skua__watch_init(&w);
+        skua__watch_init(&w, SKUA__WATCH_QUARANTINE_MIN_NS);
         int64_t now_ns = 0;
         for (int i = 0; i < 500; i++) {
             now_ns += skua__rand_below(&rand, 1000) * (second / 500);
