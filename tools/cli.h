@@ -120,6 +120,8 @@ skua_status cli_answer_end(cli *self);
 void cli_put_error(skua__json *json, const skua_error *err);
 /* Prints for people, unless --json or --quiet is on. */
 void cli_say(cli *self, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* Fails with SKUA_E_FILE and the reason in errno. */
+skua_status cli_stdout_failed(cli *self);
 /* Ends the run: prints the error, or the final object where it is missing. Returns the exit code. */
 int cli_finish(cli *self, skua_status status);
 int cli_exit_code(const cli *self, skua_status status);
@@ -128,6 +130,8 @@ skua_status cli_fail(cli *self, skua_status status, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 /* "1.5 MB"; returns ret, of at least 16 bytes. */
 char *cli_bytes_text(uint64_t bytes, char *ret);
+/* "0.5 s"; returns ret, of at least 32 bytes. */
+char *cli_seconds_text(int64_t ns, char *ret);
 
 /* A table for people: cells are copied, columns are as wide as they must be. */
 typedef struct cli_table {
@@ -158,10 +162,23 @@ skua_status cli_wait(cli *self, int fd, int64_t deadline_ns);
  * Any other status is passed on.
  */
 skua_status cli_stopped(cli *self, skua_status status);
+/*
+ * What a wait that ended with status means to a command that takes --count messages, of which `came` came: without a
+ * --count the end of --timeout is a good end. Any other status is passed on.
+ */
+skua_status cli_count_missed(cli *self, skua_status status, uint64_t came, const char *what);
 /* The deadline of --timeout, or of default_ms where it was not given. */
 int64_t cli_deadline_ns(const cli *self, int64_t default_ms);
 /* How long the next call into the library may block: at most CLI_SLICE_MS, SKUA_NONE at the deadline. */
 int64_t cli_slice_ms(int64_t deadline_ns);
+
+/* One try at something that may take long: at most timeout_ms. It fills self->err. */
+typedef skua_status cli_try(cli *self, void *arg, int64_t timeout_ms);
+/*
+ * Tries in slices until deadline_ns, so that a signal ends it: again for as long as it is too early (SKUA_E_AGAIN, _TIMEOUT,
+ * _NO_PROVIDER). Returns what the last try returned, or SKUA_E_INTERRUPTED.
+ */
+skua_status cli_in_slices(cli *self, cli_try *try_it, void *arg, int64_t deadline_ns);
 
 /* Lines of standard input, read without blocking a signal. */
 typedef struct cli_lines {

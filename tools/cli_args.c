@@ -77,7 +77,8 @@ cli_nearest(const char *text, const char *const *words) {
         if (far > 0 && size >= 3 && strncmp(text, *words, size) == 0) {
             far = 1;
         }
-        if (far < best && far < size) {
+        /* Two changes in a short word make any other word of it. */
+        if (far < best && far < size && far * 2 < size + (size > 3)) {
             best = far;
             nearest = *words;
         }
@@ -276,7 +277,7 @@ check_args(cli *self) {
         return SKUA_OK;
     }
     if (!command) {
-        return cli_usage(self, "which command? `skua help` lists them");
+        return cli_usage(self, "no command was given");
     }
     if (self->arg_count < command->args_min) {
         return cli_usage(self, "too few arguments: skua %s %s", command->name, command->form);

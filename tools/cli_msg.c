@@ -39,6 +39,24 @@ cli_feed_next(cli *self, cli_feed *feed, skua_msg **ret_msg) {
     return SKUA_OK;
 }
 
+skua_status
+cli_send_feed(cli *self, cli_feed *feed, void *handle, cli_try *send_one, int64_t patience_ms,
+              uint64_t *sent) {
+    for (;;) {
+        cli_sending sending = {.handle = handle};
+        skua_status status = cli_feed_next(self, feed, &sending.msg);
+        if (status) {
+            return status == SKUA_E_NOT_FOUND ? SKUA_OK : status;
+        }
+        status = cli_in_slices(self, send_one, &sending, cli_deadline_ns(self, patience_ms));
+        skua_msg_free(sending.msg);
+        if (status) {
+            return status;
+        }
+        ++*sent;
+    }
+}
+
 static void
 put_msg(skua__json *json, const skua_msg *msg) {
     skua__json_put_text(json, "topic", skua_msg_topic(msg));
@@ -77,7 +95,5 @@ cli_show_msg(cli *self, const skua_msg *msg, bool with_topic) {
         fwrite(skua_msg_data(msg, i), 1, skua_msg_size(msg, i), stdout);
     }
     putchar('\n');
-    return fflush(stdout) || ferror(stdout)
-               ? cli_fail(self, SKUA_E_FILE, "cannot write to standard output")
-               : SKUA_OK;
+    return fflush(stdout) || ferror(stdout) ? cli_stdout_failed(self) : SKUA_OK;
 }

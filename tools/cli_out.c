@@ -2,6 +2,7 @@
 // What the command prints: objects, errors with their next step, and tables.
 #include "cli.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <skua-int/fail.h>
 #include <stdarg.h>
@@ -20,10 +21,12 @@ cli_object(cli *self, const char *what) {
 skua_status
 cli_object_end(cli *self) {
     skua__json_object_end(&self->out);
-    if (skua__json_end(&self->out)) {
-        return SKUA_OK;
-    }
-    return SKUA_FAIL(&self->err, SKUA_E_FILE, "cannot write to standard output");
+    return skua__json_end(&self->out) ? SKUA_OK : cli_stdout_failed(self);
+}
+
+skua_status
+cli_stdout_failed(cli *self) {
+    return cli_fail(self, SKUA_E_FILE, "cannot write to standard output: %s", strerror(errno));
 }
 
 skua__json *
@@ -95,6 +98,39 @@ cli_fail(cli *self, skua_status status, const char *format, ...) {
     return skua__fail(&self->err, status, 0, "skua", "%s", text);
 }
 
+/*
+ * Whether the message itself says what to do next: a clause after a semicolon does, unless it stands in parentheses or
+ * quotes, where lists are.
+ */
+static bool
+says_what_to_do(const char *message) {
+    int depth = 0;
+    bool quoted = false;
+    for (const char *at = message; *at; at++) {
+        quoted ^= *at == '"';
+        depth += quoted ? 0 : (*at == '(') - (*at == ')');
+        if (*at == ';' && !quoted && depth <= 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void
+print_error(const cli *self) {
+    const char *on = self->colour_err ? "\033[1;31m" : "", *off = self->colour_err ? "\033[0m" : "";
+    fprintf(stderr, "%s%s%s %s\n", on, self->err.code, off, self->err.message);
+    const skua_error_info *info = skua_error_lookup(self->err.status);
+    if (self->err.status == SKUA_E_USAGE) {
+        const char *name = self->command ? self->command->name : NULL;
+        fprintf(stderr, "  next: `skua help%s%s` shows what %s.\n", name ? " " : "",
+                name ? name : "", name ? "it takes" : "there is");
+    } else if (info && !says_what_to_do(self->err.message) &&
+               strncmp(info->next, "The message ", 12)) {
+        fprintf(stderr, "  next: %s\n", info->next);
+    }
+}
+
 int
 cli_finish(cli *self, skua_status status) {
     if (status && self->err.status != status) {
@@ -108,18 +144,12 @@ cli_finish(cli *self, skua_status status) {
         skua_status written = cli_answer_end(self);
         status = status ? status : written;
     } else if (fflush(stdout) != 0 && !status) {
-        status = cli_fail(self, SKUA_E_FILE, "cannot write to standard output");
+        status = cli_stdout_failed(self);
     }
-    if (status && !self->json && status != SKUA_E_INTERRUPTED) {
-        const char *on = self->colour_err ? "\033[1;31m" : "",
-                   *off = self->colour_err ? "\033[0m" : "";
-        fprintf(stderr, "%s%s%s %s\n", on, self->err.code, off, self->err.message);
-        const skua_error_info *info = skua_error_lookup(status);
-        if (status == SKUA_E_USAGE && self->command) {
-            fprintf(stderr, "  next: `skua help %s` shows what it takes.\n", self->command->name);
-        } else if (info) {
-            fprintf(stderr, "  next: %s\n", info->next);
-        }
+    /* An object that could not be written tells nobody why. */
+    bool told = self->json && !self->out.failed;
+    if (status && !told && status != SKUA_E_INTERRUPTED) {
+        print_error(self);
     }
     return cli_exit_code(self, status);
 }
@@ -134,6 +164,13 @@ cli_bytes_text(uint64_t bytes, char *ret) {
         unit++;
     }
     snprintf(ret, 16, unit && value < 99.95 ? "%.1f %s" : "%.0f %s", value, units[unit]);
+    return ret;
+}
+
+char *
+cli_seconds_text(int64_t ns, char *ret) {
+    enum { TENTH_NS = 100000000 };
+    snprintf(ret, 32, "%.10g s", (double)((ns + TENTH_NS / 2) / TENTH_NS) / 10);
     return ret;
 }
 

@@ -75,6 +75,18 @@ cli_stopped(cli *self, skua_status status) {
     return status == SKUA_E_INTERRUPTED && !self->interrupted ? SKUA_OK : status;
 }
 
+skua_status
+cli_count_missed(cli *self, skua_status status, uint64_t came, const char *what) {
+    if (status != SKUA_E_TIMEOUT) {
+        return status;
+    }
+    if (!self->count) {
+        return SKUA_OK; /* --timeout alone says how long to listen */
+    }
+    return cli_fail(self, status, "%llu of %lld %s came in time", (unsigned long long)came,
+                    (long long)self->count, what);
+}
+
 int64_t
 cli_deadline_ns(const cli *self, int64_t default_ms) {
     return skua__deadline_ns(self->timeout_ms ? self->timeout_ms : default_ms);
@@ -87,6 +99,22 @@ cli_slice_ms(int64_t deadline_ns) {
         return SKUA_NONE;
     }
     return left_ms < 0 || left_ms > CLI_SLICE_MS ? CLI_SLICE_MS : left_ms;
+}
+
+skua_status
+cli_in_slices(cli *self, cli_try *try_it, void *arg, int64_t deadline_ns) {
+    for (;;) {
+        skua_status status = try_it(self, arg, cli_slice_ms(deadline_ns));
+        bool early =
+            status == SKUA_E_AGAIN || status == SKUA_E_TIMEOUT || status == SKUA_E_NO_PROVIDER;
+        if (!early || skua__deadline_left_ms(deadline_ns) == 0) {
+            return status;
+        }
+        status = cli_check_signals(self);
+        if (status) {
+            return status;
+        }
+    }
 }
 
 /* ---- Lines of standard input ---- */

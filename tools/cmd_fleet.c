@@ -29,6 +29,18 @@ run_init(cli *self) {
     return SKUA_OK;
 }
 
+/* An ISO 8601 moment; ret has 32 bytes. */
+static const char *
+utc_text(int64_t at_s, char *ret) {
+    struct tm utc;
+    time_t at = (time_t)at_s;
+    ret[0] = 0;
+    if (gmtime_r(&at, &utc)) {
+        strftime(ret, 32, "%Y-%m-%dT%H:%M:%SZ", &utc);
+    }
+    return ret;
+}
+
 static skua_status
 run_issue(cli *self) {
     if (self->arg_count < 2) {
@@ -71,11 +83,14 @@ run_issue(cli *self) {
         skua__json_put_i64(json, "expires_s", expires_s);
         return cli_answer_end(self);
     }
-    cli_say(
-        self,
-        "issued %s (%s) in %s\nnext: copy that folder to the machine, then: skua node --fleet %s\n",
-        self->args[1], words, out, out);
-    return SKUA_OK;
+    skua_fleet_info info = {.size = sizeof info};
+    status = skua_fleet_show(out, &info, &self->err);
+    char until[32];
+    cli_say(self,
+            "issued %s (roles: %s; until %s) in %s\n"
+            "next: copy that folder to the machine, then: skua node --fleet %s\n",
+            self->args[1], words, utc_text(info.expires_s, until), out, out);
+    return status;
 }
 
 static void
@@ -100,13 +115,9 @@ run_show(cli *self) {
     if (status) {
         return status;
     }
-    char roles[SKUA_FLEET_ROLES_BYTES], expires[32] = "";
+    char roles[SKUA_FLEET_ROLES_BYTES], expires[32];
     skua_fleet_roles_text(info.roles, roles, sizeof roles);
-    struct tm utc;
-    time_t at = (time_t)info.expires_s;
-    if (gmtime_r(&at, &utc)) {
-        strftime(expires, sizeof expires, "%Y-%m-%dT%H:%M:%SZ", &utc);
-    }
+    utc_text(info.expires_s, expires);
     if (!self->json) {
         print_info(self, &info, roles, expires);
         return SKUA_OK;

@@ -153,21 +153,28 @@ list_with_records(cli *self, skua_node *node, skua_peer **ret_peers, size_t *ret
     }
 }
 
+/* The library knows where was looked, and says so in the error; how long it was is known here. */
+static skua_status
+say_how_long(cli *self, skua_status status, int64_t looked_ns) {
+    char message[SKUA_ERROR_MESSAGE_BYTES];
+    snprintf(message, sizeof message, "%s", self->err.message);
+    const char *after = strstr(message, " after ");
+    const char *rest = after ? strstr(after, " s ") : NULL;
+    if (status != SKUA_E_NO_PEERS || !rest) {
+        return status;
+    }
+    char time[32];
+    return cli_fail(self, status, "%.*s after %s%s", (int)(after - message), message,
+                    cli_seconds_text(looked_ns, time), rest + strlen(" s"));
+}
+
 static skua_status
 answer(cli *self, skua_node *node, const skua_peer *peers, size_t count, int64_t looked_ns) {
     skua_status status = SKUA_OK;
     if (count == 0 || (self->count && count < (size_t)self->count)) {
-        /* The library knows where was looked, and says so; how long it was is known here. */
         status = skua_node_await_peers(node, self->count ? (size_t)self->count : 1, SKUA_NONE,
                                        &self->err);
-        char where[SKUA_ERROR_MESSAGE_BYTES];
-        const char *on = strstr(self->err.message, " on ");
-        if (status == SKUA_E_NO_PEERS && on) {
-            snprintf(where, sizeof where, "%s", on);
-            status =
-                cli_fail(self, status, "%s after %.1f s%s", count ? "not enough peers" : "no peers",
-                         (double)looked_ns / 1e9, where);
-        }
+        status = say_how_long(self, status, looked_ns);
     }
     if (!self->json) {
         if (count) {

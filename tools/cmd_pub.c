@@ -7,80 +7,49 @@
 
 enum { DEFAULT_TIMEOUT_MS = 5000, MAX_SUBSCRIBERS = 1 << 20 };
 
+typedef struct audience {
+    skua_pub *pub;
+    size_t wanted;
+} audience;
+
+static skua_status
+await_some(cli *self, void *arg, int64_t timeout_ms) {
+    const audience *who = arg;
+    return skua_pub_await_subs(who->pub, self->args[1], who->wanted, timeout_ms, &self->err);
+}
+
 /* Waits for subscribers, so that the first message finds somebody. */
 static skua_status
-await_subs(cli *self, skua_pub *pub, int64_t deadline_ns) {
-    int64_t wanted = 1;
+await_subs(cli *self, skua_pub *pub) {
+    int64_t wanted = 1, begun_ns = skua__clock_ns();
     const char *given = cli_flag_value(self, "--subs");
     skua_status status =
         given ? cli_parse_number(self, "--subs", given, 0, MAX_SUBSCRIBERS, &wanted) : SKUA_OK;
     if (status || wanted == 0) {
         return status;
     }
-    for (;;) {
-        status = cli_check_signals(self);
-        if (status) {
-            return status;
-        }
-        status = skua_pub_await_subs(pub, self->args[1], (size_t)wanted, cli_slice_ms(deadline_ns),
-                                     &self->err);
-        if (status != SKUA_E_TIMEOUT && status != SKUA_E_AGAIN) {
-            return status;
-        }
-        if (skua__deadline_left_ms(deadline_ns) == 0) {
-            return cli_fail(
-                self, SKUA_E_NO_PEERS,
-                "fewer than %lld subscribers to \"%s\" of \"%s\" (--subs 0 does not wait)",
-                (long long)wanted, self->args[1], self->args[0]);
-        }
+    audience who = {.pub = pub, .wanted = (size_t)wanted};
+    status = cli_in_slices(self, await_some, &who, cli_deadline_ns(self, DEFAULT_TIMEOUT_MS));
+    if (status != SKUA_E_TIMEOUT && status != SKUA_E_AGAIN) {
+        return status;
     }
+    char time[32];
+    return cli_fail(
+        self, SKUA_E_NO_PEERS,
+        "%s to \"%s\" of \"%s\" within %s; start `skua sub %s`, or do not wait with --subs 0",
+        wanted == 1 ? "nobody subscribed" : "too few subscribed", self->args[1], self->args[0],
+        cli_seconds_text(skua__clock_ns() - begun_ns, time), self->args[0]);
 }
 
 static skua_status
-send_one(cli *self, skua_pub *pub, skua_msg **msg) {
-    for (;;) {
-        skua_status status = skua_pub_send(pub, self->args[1], msg, CLI_SLICE_MS, &self->err);
-        if (status != SKUA_E_TIMEOUT && status != SKUA_E_AGAIN) {
-            return status;
-        }
-        status = cli_check_signals(self);
-        if (status) {
-            return status;
-        }
-    }
+send_one(cli *self, void *arg, int64_t timeout_ms) {
+    cli_sending *sending = arg;
+    return skua_pub_send(sending->handle, self->args[1], &sending->msg, timeout_ms, &self->err);
 }
 
 static skua_status
-publish(cli *self, skua_pub *pub, cli_feed *feed, uint64_t *published) {
-    for (;;) {
-        skua_msg *msg = NULL;
-        skua_status status = cli_feed_next(self, feed, &msg);
-        if (status) {
-            return status == SKUA_E_NOT_FOUND ? SKUA_OK : status;
-        }
-        status = send_one(self, pub, &msg);
-        skua_msg_free(msg);
-        if (status) {
-            return status;
-        }
-        ++*published;
-    }
-}
-
-/* Waits until everybody has everything. */
-static skua_status
-drain(cli *self, skua_pub *pub, int64_t deadline_ns) {
-    for (;;) {
-        skua_status status = skua_pub_drain(pub, cli_slice_ms(deadline_ns), &self->err);
-        if ((status != SKUA_E_TIMEOUT && status != SKUA_E_AGAIN) ||
-            skua__deadline_left_ms(deadline_ns) == 0) {
-            return status;
-        }
-        status = cli_check_signals(self);
-        if (status) {
-            return status;
-        }
-    }
+drain(cli *self, void *pub, int64_t timeout_ms) {
+    return skua_pub_drain(pub, timeout_ms, &self->err);
 }
 
 static skua_status
@@ -114,7 +83,6 @@ run_pub(cli *self) {
     skua_pub *pub = NULL;
     cli_feed feed;
     uint64_t published = 0;
-    int64_t deadline_ns = cli_deadline_ns(self, DEFAULT_TIMEOUT_MS);
     cli_feed_init(&feed, self, self->arg_count > 2 ? self->args[2] : NULL);
     skua_status status = cli_open_node(self, &node);
     if (!status) {
@@ -126,13 +94,14 @@ run_pub(cli *self) {
             &self->err);
     }
     if (!status) {
-        status = await_subs(self, pub, deadline_ns);
+        status = await_subs(self, pub);
     }
     if (!status) {
-        status = publish(self, pub, &feed, &published);
+        status = cli_send_feed(self, &feed, pub, send_one, SKUA_UNLIMITED, &published);
     }
     if (!status) {
-        status = drain(self, pub, cli_deadline_ns(self, DEFAULT_TIMEOUT_MS));
+        /* Until everybody has everything. */
+        status = cli_in_slices(self, drain, pub, cli_deadline_ns(self, DEFAULT_TIMEOUT_MS));
     }
     status = answer(self, pub, published, status);
     skua_pub_close(pub);

@@ -30,7 +30,7 @@ take(cli *self, skua_pull *pull, uint64_t *taken) {
         if (status == SKUA_E_AGAIN) {
             status = cli_wait(self, skua_pull_fd(pull), deadline_ns);
             if (status) {
-                return status == SKUA_E_TIMEOUT && !self->count ? SKUA_OK : status;
+                return cli_count_missed(self, status, *taken, "messages");
             }
             continue;
         }

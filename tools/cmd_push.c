@@ -7,56 +7,15 @@
 
 enum { DEFAULT_TIMEOUT_MS = 5000 };
 
-/* Retries in slices while nobody has room, so that a signal ends it; each message has the whole time. */
 static skua_status
-send_one(cli *self, skua_push *push, skua_msg **msg) {
-    int64_t deadline_ns = cli_deadline_ns(self, DEFAULT_TIMEOUT_MS);
-    for (;;) {
-        skua_status status = skua_push_send(push, msg, cli_slice_ms(deadline_ns), &self->err);
-        bool later =
-            status == SKUA_E_AGAIN || status == SKUA_E_TIMEOUT || status == SKUA_E_NO_PROVIDER;
-        if (!later || skua__deadline_left_ms(deadline_ns) == 0) {
-            return status;
-        }
-        status = cli_check_signals(self);
-        if (status) {
-            return status;
-        }
-    }
+send_one(cli *self, void *arg, int64_t timeout_ms) {
+    cli_sending *sending = arg;
+    return skua_push_send(sending->handle, &sending->msg, timeout_ms, &self->err);
 }
 
 static skua_status
-push_all(cli *self, skua_push *push, cli_feed *feed, uint64_t *pushed) {
-    for (;;) {
-        skua_msg *msg = NULL;
-        skua_status status = cli_feed_next(self, feed, &msg);
-        if (status) {
-            return status == SKUA_E_NOT_FOUND ? SKUA_OK : status;
-        }
-        status = send_one(self, push, &msg);
-        skua_msg_free(msg);
-        if (status) {
-            return status;
-        }
-        ++*pushed;
-    }
-}
-
-/* Waits until the workers are done with everything: for as long as it takes, unless --timeout says otherwise. */
-static skua_status
-drain(cli *self, skua_push *push) {
-    int64_t deadline_ns = cli_deadline_ns(self, SKUA_UNLIMITED);
-    for (;;) {
-        skua_status status = skua_push_drain(push, cli_slice_ms(deadline_ns), &self->err);
-        if ((status != SKUA_E_TIMEOUT && status != SKUA_E_AGAIN) ||
-            skua__deadline_left_ms(deadline_ns) == 0) {
-            return status;
-        }
-        status = cli_check_signals(self);
-        if (status) {
-            return status;
-        }
-    }
+drain(cli *self, void *push, int64_t timeout_ms) {
+    return skua_push_drain(push, timeout_ms, &self->err);
 }
 
 static skua_status
@@ -76,10 +35,11 @@ run_push(cli *self) {
             &self->err);
     }
     if (!status) {
-        status = push_all(self, push, &feed, &pushed);
+        status = cli_send_feed(self, &feed, push, send_one, DEFAULT_TIMEOUT_MS, &pushed);
     }
     if (!status) {
-        status = drain(self, push);
+        /* Until the workers are done with everything: for as long as it takes, unless --timeout says otherwise. */
+        status = cli_in_slices(self, drain, push, cli_deadline_ns(self, SKUA_UNLIMITED));
     }
     skua_pattern_stats stats = {.size = sizeof stats};
     bool known = push && skua_push_stats(push, &stats, NULL) == SKUA_OK;

@@ -50,7 +50,7 @@ serve(cli *self, skua_rep *rep, uint64_t *answered) {
     while (!self->count || *answered < (uint64_t)self->count) {
         skua_status status = cli_wait(self, skua_rep_fd(rep), deadline_ns);
         if (status) {
-            return status == SKUA_E_TIMEOUT && !self->count ? SKUA_OK : status;
+            return cli_count_missed(self, status, *answered, "requests");
         }
         skua_request *request = NULL;
         status = skua_rep_recv(rep, &request, SKUA_NONE, &self->err);

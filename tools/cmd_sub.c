@@ -15,7 +15,7 @@ receive(cli *self, skua_sub *sub, uint64_t *received, uint64_t *missed) {
         if (status == SKUA_E_AGAIN) {
             status = cli_wait(self, skua_sub_fd(sub), deadline_ns);
             if (status) {
-                return status == SKUA_E_TIMEOUT && !self->count ? SKUA_OK : status;
+                return cli_count_missed(self, status, *received, "messages");
             }
             continue;
         }

@@ -116,18 +116,8 @@ wait_for(cli *self, skua_pool_future *future) {
 }
 
 static skua_status
-await_offer(cli *self, skua_pool *pool, const char *name, int64_t deadline_ns) {
-    for (;;) {
-        skua_status stopped = cli_check_signals(self);
-        if (stopped) {
-            return stopped;
-        }
-        skua_status status =
-            skua_pool_await_nodes(pool, name, 1, cli_slice_ms(deadline_ns), &self->err);
-        if (status != SKUA_E_NO_PROVIDER || skua__deadline_left_ms(deadline_ns) == 0) {
-            return status;
-        }
-    }
+await_offer(cli *self, void *pool, int64_t timeout_ms) {
+    return skua_pool_await_nodes(pool, self->args[0], 1, timeout_ms, &self->err);
 }
 
 static skua_status
@@ -174,7 +164,7 @@ run_submit(cli *self) {
     if (!status) {
         int64_t look_ns = skua__deadline_ns(5000);
         status =
-            await_offer(self, pool, self->args[0], look_ns < deadline_ns ? look_ns : deadline_ns);
+            cli_in_slices(self, await_offer, pool, look_ns < deadline_ns ? look_ns : deadline_ns);
     }
     int64_t left_ms = skua__deadline_left_ms(deadline_ns);
     skua_task task = {.size = sizeof task,

@@ -332,8 +332,11 @@ make_folder(const char *dir, const skua__credentials *from, bool node, skua_erro
     }
     if (!status && rename(draft, dir)) {
         bool exists = errno == ENOTEMPTY || errno == EEXIST || errno == ENOTDIR;
-        status = SKUA_FAIL_ERRNO(err, exists ? SKUA_E_EXISTS : SKUA_E_FILE, errno, "cannot make %s",
-                                 dir);
+        status = exists ? SKUA_FAIL(err, SKUA_E_EXISTS,
+                                    "%s is there already, and not empty; choose another name, or "
+                                    "remove it first",
+                                    dir)
+                        : SKUA_FAIL_ERRNO(err, SKUA_E_FILE, errno, "cannot make %s", dir);
     }
     if (status) {
         remove_folder(draft);

@@ -131,14 +131,30 @@ interface_names(const skua_node *node, char *ret, size_t ret_size) {
     }
 }
 
+/* Why there may be nobody: the last peer that was refused, else a named one that does not answer. */
+static void
+reason_locked(const skua_node *node, char *ret, size_t ret_size) {
+    ret[0] = 0;
+    if (node->refusal[0]) {
+        snprintf(ret, ret_size, " (refused: %s)", node->refusal);
+        return;
+    }
+    for (size_t i = 0; i < node->static_count; i++) {
+        if (!node->statics[i].known) {
+            snprintf(ret, ret_size, " (%s does not answer)", node->statics[i].text);
+            return;
+        }
+    }
+}
+
 static skua_status
 no_peers(skua_node *node, size_t count, int64_t waited_ms, skua_error *err) {
-    char names[64], refusal[sizeof node->refusal];
+    char names[64], why[sizeof node->refusal + SKUA_NODE_ENDPOINT_BYTES + 32];
     skua__mutex_lock(&node->lock);
     size_t joined = node->joined_count;
-    memcpy(refusal, node->refusal, sizeof refusal);
-    skua__mutex_unlock(&node->lock);
+    reason_locked(node, why, sizeof why);
     interface_names(node, names, sizeof names);
+    skua__mutex_unlock(&node->lock);
     char where[160];
     if (node->no_beacon) {
         snprintf(where, sizeof where, "at %zu named peers (beacons are off)", node->static_count);
@@ -146,14 +162,13 @@ no_peers(skua_node *node, size_t count, int64_t waited_ms, skua_error *err) {
         snprintf(where, sizeof where, "on %s, UDP %u", names, node->beacon_port);
     }
     if (joined) {
-        return SKUA_FAIL(err, SKUA_E_NO_PEERS, "%zu of %zu peers after %.3g s %s%s%s", joined,
-                         count, (double)waited_ms / 1000, where, refusal[0] ? "; refused: " : "",
-                         refusal);
+        return SKUA_FAIL(err, SKUA_E_NO_PEERS, "%zu of %zu peers after %.3g s %s%s", joined, count,
+                         (double)waited_ms / 1000, where, why);
     }
     return SKUA_FAIL(err, SKUA_E_NO_PEERS,
-                     "no peers after %.3g s %s%s%s; see that the others run and share this fleet, "
-                     "or name one with --peer HOST:PORT",
-                     (double)waited_ms / 1000, where, refusal[0] ? "; refused: " : "", refusal);
+                     "no peers after %.3g s %s%s; see that the others run and share this fleet%s",
+                     (double)waited_ms / 1000, where, why,
+                     node->static_count ? "" : ", or name one with --peer HOST:PORT");
 }
 
 skua_status

@@ -20,8 +20,10 @@ introduced(void *arg, skua__introduction_end end, const skua__intro *reply) {
     skua__static_peer *place = arg;
     place->introduction = NULL;
     if (end == SKUA__INTRODUCTION_DONE) {
-        place->known = true;
         place->uuid = reply->uuid;
+        skua__mutex_lock(&place->node->lock); /* who waits in vain for peers looks at it */
+        place->known = true;
+        skua__mutex_unlock(&place->node->lock);
         place->self = skua__uuid_equal(&reply->uuid, &place->node->uuid);
     }
     again(place);
@@ -120,6 +122,10 @@ skua__statics_close(skua_node *node) {
         node->statics[i].introduction = skua__introduction_cancel(node->statics[i].introduction);
         node->statics[i].timer = skua__node_source_free(node->statics[i].timer);
     }
-    node->statics = skua__mem_free(node->hook, node->statics);
+    skua__static_peer *statics = node->statics;
+    skua__mutex_lock(&node->lock);
+    node->statics = NULL;
     node->static_count = 0;
+    skua__mutex_unlock(&node->lock);
+    skua__mem_free(node->hook, statics);
 }

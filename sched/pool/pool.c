@@ -427,11 +427,13 @@ skua_pool_await_nodes(skua_pool *pool, const char *name, size_t count, int64_t t
     uint32_t have = kind ? kind->offered : 0;
     skua__kinds_text_locked(pool, offered, sizeof offered);
     skua__mutex_unlock(&pool->lock);
-    return SKUA_FAIL(err, SKUA_E_NO_PROVIDER,
-                     "%u of %zu nodes offer task \"%s\" after %lld ms (%s); start more, or look "
-                     "with `skua nodes`",
-                     have, count, name, (long long)(timeout_ms == SKUA_NONE ? 0 : timeout_ms),
-                     offered);
+    if (!have) {
+        return SKUA_FAIL(err, SKUA_E_NO_PROVIDER, "nobody offers task \"%s\" (%s)", name, offered);
+    }
+    return SKUA_FAIL(
+        err, SKUA_E_NO_PROVIDER,
+        "%u of %zu nodes offer task \"%s\" (%s); start more, or look with `skua nodes`", have,
+        count, name, offered);
 }
 
 static bool

@@ -118,6 +118,7 @@ def test_cli_closed_output_is_a_failure():
         with open("/dev/full", "w", encoding="ascii") as full:
             done = subprocess.run([SKUA, *words], stdout=full, stderr=subprocess.PIPE, check=False)
         assert done.returncode == FAILURE, (words, done)
+        assert done.stderr == b"SKUA-E033 cannot write to standard output: No space left on device\n", (words, done)
 
 
 def test_cli_json_escapes_what_was_typed():

@@ -38,7 +38,17 @@ def test_cli_nodes_alone_is_nobody():
         assert code == NOBODY and objects[0]["nodes"] == []
         assert objects[0]["error"]["code"] == "SKUA-E010"
         code, out, err = skua.run("nodes", "--timeout", "300ms")
-        assert code == NOBODY and out == "" and err.startswith("SKUA-E010 "), err
+        # What says itself what to do is not followed by it again.
+        assert code == NOBODY and out == "" and err == (
+            "SKUA-E010 no peers after 0.3 s on lo, UDP 7582; see that the others run and share this fleet, "
+            "or name one with --peer HOST:PORT\n"), err
+        closed = f"127.0.0.1:{free_port()}"
+        code, _, err = skua.run("nodes", "--timeout", "300ms", "--peer", closed)
+        assert code == NOBODY and f"({closed} does not answer); see that" in err and "--peer" not in err, err
+        skua.start_node("--name", "one")
+        code, out, err = skua.run("nodes", "--count", "2", "--timeout", "1s")
+        assert code == NOBODY and "\none " in out and "SKUA-E010 1 of 2 peers after 1 s on lo" in err, (out, err)
+        assert "\n  next: " in err, err
 
 
 def test_cli_node_ends_cleanly_on_signals():
@@ -181,8 +191,10 @@ def test_cli_pub_and_sub():
         assert out == b"oslo\train\noslo\tsun\noslo\tsnow\nrome\thot\n", out
         code, objects = skua.json("pub", "weather", "oslo", "x", "--timeout", "300ms")
         assert code == NOBODY and objects[-1]["error"]["code"] == "SKUA-E010", objects
+        assert 'nobody subscribed to "oslo" of "weather" within 0.3 s' in objects[-1]["error"]["message"], objects
         code, objects = skua.json("sub", "weather", "--count", "1", "--timeout", "300ms")
         assert code == TIMEOUT and objects[-1]["received"] == 0, objects
+        assert objects[-1]["error"]["message"] == "0 of 1 messages came in time", objects
         assert skua.json("sub", "weather", "--timeout", "300ms")[0] == OK
 
 
