@@ -23,6 +23,7 @@ skua__blocks_init(skua__blocks *blocks, const skua_allocator *hook,
     blocks->driver = driver;
     blocks->dev = dev;
     blocks->align = info->align_bytes ? info->align_bytes : 1;
+    blocks->exact = strcmp(info->platform, "Oclgrind") == 0;
     blocks->account.used_bytes = blocks->account.kept_bytes = 0;
     blocks->slab_bytes = BLOCK_SLAB_BYTES;
     while (blocks->slab_bytes > blocks->account.limit_bytes / BLOCK_SLAB_SHARE &&
@@ -113,6 +114,9 @@ skua__blocks_evict(skua__blocks *blocks, uint64_t bytes) {
 /* The class of small blocks for so many bytes; -1: they get memory of their own. */
 static int32_t
 class_of(const skua__blocks *blocks, uint64_t bytes) {
+    if (blocks->exact) {
+        return -1;
+    }
     uint64_t room = UINT64_C(1) << BLOCK_SMALL_SHIFT_MIN;
     for (int32_t i = 0; i < BLOCK_CLASSES && room <= blocks->slab_bytes / BLOCK_SLAB_SHARE; i++) {
         if (bytes <= room) {
@@ -221,9 +225,10 @@ cut(skua__blocks *blocks, skua__block *block, skua_error *err) {
 /* The newest kept block that is large enough and wastes no more than a quarter. */
 static skua__block *
 find_large(skua__blocks *blocks, uint64_t bytes) {
+    uint64_t waste = blocks->exact ? 0 : bytes / 4;
     SKUA_LIST_EACH(node, &blocks->large) {
         skua__block *block = block_of(node);
-        if (block->bytes >= bytes && block->bytes - bytes <= bytes / 4) {
+        if (block->bytes >= bytes && block->bytes - bytes <= waste) {
             skua__list_remove(node);
             skua__admission_reuse(&blocks->account, block->bytes);
             return block;

@@ -44,6 +44,8 @@ typedef struct skua__blocks {
     skua__dev *dev;
     skua__admission account; /* what it learned of the device outlives a context */
     uint64_t align;          /* of a part's origin */
+    /* Every block has the size that was asked for: the device checks accesses, and padding would hide those past the end. */
+    bool exact;
     uint64_t slab_bytes;
     skua__list slabs;                /* the newest first */
     skua__list small[BLOCK_CLASSES]; /* free */

@@ -4,6 +4,7 @@
 #ifndef SKUA_CL_FIXTURE_H
 #define SKUA_CL_FIXTURE_H
 
+#include "cl_trial.h"
 #include "test.h"
 
 #include <skua-int/clock.h>
@@ -27,9 +28,10 @@ cl_fixture_remove_folder(const char *path) {
     assert_int_equal(system(command), 0);
 }
 
-/* The first usable device. Ends the program with 77 when there is none. */
+/* The first usable device. Ends the program with 77 when there is none, or none that works. */
 static inline void
 cl_fixture_device(skua_device_info *ret_info) {
+    cl_trial_or_skip();
     skua_devices *devices = NULL;
     assert_int_equal(
         skua_devices_open(&devices, SKUA_DEVICES_OPTIONS(.cpu_devices = 1, .cache_dir = ""), NULL),
