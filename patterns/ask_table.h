@@ -8,13 +8,17 @@
 #include <skua-int/request_fsm.h>
 #include <skua/msg.h>
 
+enum { SKUA__ASK_GIVEN_UP_MAX = 3 }; /* providers that are remembered, to tell them of the end */
+
 /* One request at the side that asks. */
 typedef struct skua__ask {
     skua__list node; /* in one of: the waiting, a provider's, the results */
     skua__request_fsm fsm;
-    skua_msg *msg;   /* kept for another attempt */
-    skua_msg *reply; /* the reply, or the text of an error or refusal */
-    void *provider;  /* who has it */
+    skua_msg *msg;                             /* kept for another attempt */
+    skua_msg *reply;                           /* the reply, or the text of an error or refusal */
+    void *provider;                            /* who has it */
+    uint64_t answered_by;                      /* the provider that ended it; 0: none did */
+    uint64_t given_up[SKUA__ASK_GIVEN_UP_MAX]; /* passed over, and perhaps still at it; 0: none */
     int64_t started_ns, ended_ns;
     int64_t timeout_ms;     /* for the error's words */
     int64_t due_ns;         /* the heap's key */

@@ -26,6 +26,7 @@ tally_new(const skua_allocator *hook) {
         atomic_init(&tally->refs, 1);
         atomic_init(&tally->freed, 0);
         tally->hook = hook;
+        skua__mutex_init(&tally->lock);
     }
     return tally;
 }
@@ -64,7 +65,7 @@ skua_rep_open(skua_rep **ret_rep, skua_node *node, const char *service,
     skua_status status =
         skua__handle_open(&rep->handle, node, service, &skua__rep_ops, &handle_options, err);
     if (status != SKUA_OK) {
-        skua__mem_free(hook, rep->tally);
+        skua__rep_tally_unref(rep->tally);
         skua__mem_free(hook, rep);
         return status;
     }
@@ -230,6 +231,13 @@ skua_request_take_msg(skua_request *request) {
     return msg;
 }
 
+int
+skua_request_cancelled(const skua_request *request) {
+    /* relaxed: a hint that nothing else depends on */
+    return atomic_load_explicit(&request->cancelled, memory_order_relaxed) ||
+           skua_request_left_ms(request) == 0;
+}
+
 int64_t
 skua_request_left_ms(const skua_request *request) {
     if (request->deadline_ns == SKUA_NEVER_NS) {
@@ -265,7 +273,8 @@ skua_rep_stats(skua_rep *rep, skua_reqrep_stats *ret_stats) {
     skua_reqrep_stats stats = rep->stats;
     /* relaxed: a counter that is only read for statistics. */
     stats.dropped += atomic_load_explicit(&rep->tally->freed, memory_order_relaxed);
-    stats.open = stats.received - stats.answered - stats.refused - stats.expired - stats.dropped;
+    stats.open = stats.received - stats.answered - stats.refused - stats.expired - stats.cancelled -
+                 stats.dropped;
     skua__reqrep_fill_stats(&rep->handle, &stats);
     skua__handle_leave(&rep->handle);
     skua__reqrep_give_stats(&stats, ret_stats);

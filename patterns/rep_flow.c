@@ -30,6 +30,8 @@ request_new(skua_rep *rep, skua_msg **msg) {
     request->msg = *msg;
     *msg = NULL;
     skua__list_init(&request->node);
+    skua__list_init(&request->of_asker);
+    atomic_init(&request->cancelled, false);
     return request;
 }
 
@@ -37,6 +39,7 @@ void
 skua__rep_tally_unref(skua__rep_tally *tally) {
     /* acq_rel R1: all counting happens before the end; pairs with acq_rel R1, itself, in another thread */
     if (atomic_fetch_sub_explicit(&tally->refs, 1, memory_order_acq_rel) == 1) {
+        skua__mutex_fini(&tally->lock);
         skua__mem_free(tally->hook, tally);
     }
 }
@@ -45,6 +48,11 @@ skua_request *
 skua__request_end(skua_request *request) {
     skua_msg_free(request->msg);
     skua_msg_free(request->envelope);
+    if (!request->envelope) {
+        skua__mutex_lock(&request->tally->lock);
+        skua__list_remove(&request->of_asker);
+        skua__mutex_unlock(&request->tally->lock);
+    }
     skua__rep_tally_unref(request->tally);
     return skua__mem_free(request->hook, request);
 }
@@ -62,6 +70,7 @@ skua_request_free(skua_request *request) {
 static void
 unqueue(skua_rep *rep, skua_request *request) {
     skua__list_remove(&request->node);
+    request->queued = false;
     rep->queued--;
     if (request->envelope) {
         rep->plain_waiting--;
@@ -86,6 +95,70 @@ skua__rep_pop_locked(skua_rep *rep) {
     return NULL;
 }
 
+/* ---- Requests that nobody waits for ---- */
+
+/* So that it is found by the link and the id. Without memory for the list it is answered in vain. */
+static void
+track(skua_rep *rep, skua__link *link, skua_request *request) {
+    skua__rep_asker *asker = skua__link_user(link);
+    if (!asker) {
+        asker = skua__mem_new(rep->handle.hook, sizeof *asker);
+        if (!asker) {
+            return;
+        }
+        skua__list_init(&asker->requests);
+        skua__link_set_user(link, asker);
+    }
+    asker->again |= skua_msg_redelivered(request->msg) != 0;
+    skua__mutex_lock(&rep->tally->lock);
+    skua__list_push_back(&asker->requests, &request->of_asker);
+    skua__mutex_unlock(&rep->tally->lock);
+}
+
+static bool
+is_cancelled(const skua_request *request) {
+    /* relaxed: read under the lock under which it is written, but for the owner's own look at it */
+    return atomic_load_explicit(&request->cancelled, memory_order_relaxed);
+}
+
+/*
+ * Marks those of the link's requests that have this id (0: all). What waits is the handle's, and is returned, one at a
+ * time, for the caller to drop; what was taken is its owner's, who may look at skua_request_cancelled().
+ */
+static skua_request *
+mark_cancelled(skua_rep *rep, skua__rep_asker *asker, uint64_t id) {
+    skua_request *waits = NULL;
+    skua__mutex_lock(&rep->tally->lock);
+    SKUA_LIST_EACH(node, &asker->requests) {
+        skua_request *request = SKUA_CONTAINER_OF(node, skua_request, of_asker);
+        if (id && request->id != id) {
+            continue;
+        }
+        /* relaxed: a hint; what an answer finds is read under the handle's lock, as it is written here */
+        atomic_store_explicit(&request->cancelled, true, memory_order_relaxed);
+        waits = request->queued ? request : NULL;
+        if (waits || (id && !asker->again)) {
+            break;
+        }
+    }
+    skua__mutex_unlock(&rep->tally->lock);
+    return waits;
+}
+
+static void
+cancel(skua_rep *rep, skua__link *link, uint64_t id) {
+    skua__rep_asker *asker = skua__link_user(link);
+    skua_request *request;
+    while (asker && (request = mark_cancelled(rep, asker, id))) {
+        unqueue(rep, request);
+        rep->stats.cancelled++;
+        skua__request_end(request);
+        if (!asker->again) {
+            return;
+        }
+    }
+}
+
 /* ---- Answers ---- */
 
 skua_status
@@ -101,6 +174,11 @@ skua__rep_answer_locked(skua_rep *rep, skua_request *request, int kind, skua_msg
     } else {
         skua__link *link = skua__handle_link_of_locked(&rep->handle, request->in_id);
         gone = !link;
+        if (link && is_cancelled(request)) {
+            rep->stats.cancelled++;
+            skua__request_end(request);
+            return SKUA_OK;
+        }
         if (link) {
             skua__reqrep_tag tag = {.kind = (skua__reqrep_kind)kind, .id = request->id};
             uint8_t bytes[SKUA__REQREP_TAG_BYTES];
@@ -225,6 +303,7 @@ static void
 enqueue(skua_rep *rep, skua_request *request) {
     rep->stats.received++;
     skua__list_push_back(&rep->queue, &request->node);
+    request->queued = true;
     rep->queued++;
     if (rep->closing) {
         unqueue(rep, request);
@@ -236,11 +315,15 @@ enqueue(skua_rep *rep, skua_request *request) {
 
 static void
 rep_deliver(skua__handle *handle, skua__link *link, skua__incoming *in) {
-    (void)link;
     skua_rep *rep = rep_of(handle);
     skua__reqrep_tag tag;
-    bool sound =
-        skua__reqrep_tag_read(in->tag, in->tag_size, &tag) && tag.kind == SKUA__REQREP_REQUEST;
+    bool known = skua__reqrep_tag_read(in->tag, in->tag_size, &tag);
+    if (known && tag.kind == SKUA__REQREP_CANCEL) {
+        cancel(rep, link, tag.id);
+        skua__handle_done_locked(handle, in->id);
+        return;
+    }
+    bool sound = known && tag.kind == SKUA__REQREP_REQUEST;
     skua_request *request = sound ? request_new(rep, &in->msg) : NULL;
     if (!request) {
         /* Not a request, or no memory: the one who asks has its deadline. */
@@ -254,6 +337,7 @@ rep_deliver(skua__handle *handle, skua__link *link, skua__incoming *in) {
     if (tag.left_ms != SKUA__REQREP_NO_DEADLINE) {
         request->deadline_ns = skua__clock_ns() + tag.left_ms * SKUA_NS_PER_MS;
     }
+    track(rep, link, request);
     enqueue(rep, request);
 }
 
@@ -279,19 +363,28 @@ rep_plain(skua__handle *handle) {
     }
 }
 
-/* What a peer that is gone asked and nobody took, nobody need answer. */
+/* What a peer that is gone asked nobody need answer: what waits is dropped, and who has taken one may see it. */
 static void
 rep_link_down(skua__handle *handle, skua__link *link, skua__down_reason reason) {
     (void)reason;
     skua_rep *rep = rep_of(handle);
-    SKUA_LIST_EACH(node, &rep->queue) {
-        skua_request *request = SKUA_CONTAINER_OF(node, skua_request, node);
-        if (!request->envelope && skua__handle_link_of_locked(handle, request->in_id) == link) {
-            unqueue(rep, request);
-            rep->stats.dropped++;
-            skua__request_end(request);
-        }
+    skua__rep_asker *asker = skua__link_user(link);
+    if (!asker) {
+        return;
     }
+    skua_request *request;
+    while ((request = mark_cancelled(rep, asker, 0))) {
+        unqueue(rep, request);
+        rep->stats.dropped++;
+        skua__request_end(request);
+    }
+    skua__mutex_lock(&rep->tally->lock);
+    while (skua__list_pop_front(&asker->requests)) {
+        /* Their owners end them, later than the list ends. */
+    }
+    skua__mutex_unlock(&rep->tally->lock);
+    skua__link_set_user(link, NULL);
+    skua__mem_free(handle->hook, asker);
 }
 
 static bool

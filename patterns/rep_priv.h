@@ -8,12 +8,22 @@
 #include <skua/reqrep.h>
 #include <stdatomic.h>
 
-/* Counts what is freed without an answer, also after the handle is gone; shared by the handle and its requests. */
+/*
+ * What outlives the handle, shared by it and its requests: the count of those that are freed without an answer, and the
+ * lists by which a request is found when the one who asked does not want it any more. Lock order: handle, then tally.
+ */
 typedef struct skua__rep_tally {
     atomic_uint refs;
     atomic_ullong freed;
     const skua_allocator *hook;
+    skua__mutex lock; /* guards every asker's list, and membership in it */
 } skua__rep_tally;
+
+/* One link's requests, waiting or taken, oldest first; it lies in the link's user pointer. */
+typedef struct skua__rep_asker {
+    skua__list requests;
+    bool again; /* one came again that may be here already: an id may stand twice */
+} skua__rep_asker;
 
 struct skua_request {
     skua__list node; /* in rep->queue until it is taken */
@@ -24,6 +34,10 @@ struct skua_request {
     uint64_t in_id;     /* the message's, for its link and for confirming */
     uint64_t id;        /* of the one who asks */
     int64_t deadline_ns;
+    skua__list
+        of_asker; /* guarded by the tally's lock; empty for plain peers, and once the link is gone */
+    bool queued;  /* guarded by the handle's lock */
+    atomic_bool cancelled; /* nobody waits for an answer */
 };
 
 /* Everything is guarded by the handle's lock. */

@@ -44,6 +44,46 @@ name_provider(skua__ask *ask) {
     }
 }
 
+static bool
+may_be_at_it(const skua__ask *ask, const skua__req_provider *provider) {
+    bool asked = provider == ask->provider;
+    for (int i = 0; i < SKUA__ASK_GIVEN_UP_MAX; i++) {
+        asked |= ask->given_up[i] == provider->id;
+    }
+    return asked && provider->link && provider->id != ask->answered_by;
+}
+
+/* A request is over before its deadline: who may be at it, or has it waiting, need not go on. */
+static void
+tell_providers(skua_req *req, const skua__ask *ask) {
+    SKUA_LIST_EACH(node, &req->providers) {
+        skua__req_provider *provider = SKUA_CONTAINER_OF(node, skua__req_provider, node);
+        if (!may_be_at_it(ask, provider)) {
+            continue;
+        }
+        skua__reqrep_tag tag = {.kind = SKUA__REQREP_CANCEL, .id = ask->fsm.id};
+        uint8_t bytes[SKUA__REQREP_TAG_BYTES];
+        skua__reqrep_tag_write(&tag, bytes);
+        skua_msg *nothing = skua_msg_of_bytes("", 0);
+        /* Without memory for it the provider works in vain, and its answer is dropped. */
+        skua_status told =
+            nothing ? skua__link_send(provider->link, bytes, sizeof bytes, nothing, false)
+                    : SKUA_E_NO_MEMORY;
+        (void)told;
+        skua_msg_free(nothing);
+    }
+}
+
+static void
+give_up(skua__ask *ask, const skua__req_provider *provider) {
+    for (int i = 0; i < SKUA__ASK_GIVEN_UP_MAX; i++) {
+        if (!ask->given_up[i] || ask->given_up[i] == provider->id) {
+            ask->given_up[i] = provider->id;
+            return;
+        }
+    }
+}
+
 static void
 finish(skua_req *req, skua__ask *ask, int64_t now_ns) {
     if (ask->fsm.end != SKUA__REQUEST_ENDED_REPLY) {
@@ -75,6 +115,9 @@ finish(skua_req *req, skua__ask *ask, int64_t now_ns) {
         break;
     }
     req->stats.in_flight--;
+    if (ask->fsm.end != SKUA__REQUEST_ENDED_DEADLINE) {
+        tell_providers(req, ask); /* they know the deadline themselves */
+    }
     leave_provider(ask);
     skua__ask_table_due(&req->asks, ask, SKUA_NEVER_NS);
     ask->msg = skua_msg_free(ask->msg);
@@ -262,8 +305,9 @@ skua__req_run_timers(skua_req *req, int64_t now_ns) {
         bool was_sent = ask->fsm.state == SKUA__REQUEST_SENT;
         bool alone = was_sent && req->providers.next == req->providers.prev;
         step(req, ask, alone ? SKUA__REQUEST_TIME_ALONE : SKUA__REQUEST_TIME, 0, now_ns);
-        if (was_sent && ask->fsm.state == SKUA__REQUEST_WAITING && provider->silent < SILENT_MAX) {
-            provider->silent++;
+        if (was_sent && ask->fsm.state == SKUA__REQUEST_WAITING) {
+            give_up(ask, provider);
+            provider->silent += provider->silent < SILENT_MAX;
         }
     }
     skua__req_dispatch(req);
@@ -302,7 +346,7 @@ static void
 take_back(void *arg, skua_msg **msg, const uint8_t *tag_bytes, size_t tag_size, bool was_sent) {
     taking *self = arg;
     skua__reqrep_tag tag;
-    if (!skua__reqrep_tag_read(tag_bytes, tag_size, &tag)) {
+    if (!skua__reqrep_tag_read(tag_bytes, tag_size, &tag) || tag.kind != SKUA__REQREP_REQUEST) {
         return;
     }
     skua__ask *ask = skua__ask_table_find(&self->req->asks, tag.id);
@@ -356,6 +400,7 @@ answered(skua_req *req, uint64_t id, skua__request_event event, skua__req_provid
     skua_msg_free(ask->reply);
     ask->reply = *msg;
     *msg = NULL;
+    ask->answered_by = from->id;
     step(req, ask, event, from->id, skua__clock_ns());
 }
 
@@ -378,6 +423,7 @@ req_deliver(skua__handle *handle, skua__link *link, skua__incoming *in) {
         answered(req, tag.id, SKUA__REQUEST_REFUSED, from, &in->msg);
         break;
     case SKUA__REQREP_REQUEST:
+    case SKUA__REQREP_CANCEL:
         break; /* nobody asks the one who asks */
     }
 }

@@ -10,6 +10,7 @@ typedef enum skua__reqrep_kind {
     SKUA__REQREP_REPLY = 2,
     SKUA__REQREP_ERROR = 3,   /* the body is the service's text */
     SKUA__REQREP_REFUSED = 4, /* the body is the reason */
+    SKUA__REQREP_CANCEL = 5,  /* from the one who asks: nobody waits for the answer any more */
 } skua__reqrep_kind;
 
 enum { SKUA__REQREP_TAG_BYTES = 16 };
@@ -39,7 +40,7 @@ skua__reqrep_tag_read(const uint8_t *bytes, size_t size, skua__reqrep_tag *ret_t
     skua__read_bytes(&reader, 3);
     uint32_t left_ms = skua__read_u32(&reader);
     uint64_t id = skua__read_u64(&reader);
-    if (reader.failed || kind < SKUA__REQREP_REQUEST || kind > SKUA__REQREP_REFUSED || !id) {
+    if (reader.failed || kind < SKUA__REQREP_REQUEST || kind > SKUA__REQREP_CANCEL || !id) {
         return false;
     }
     *ret_tag = (skua__reqrep_tag){.kind = (skua__reqrep_kind)kind, .left_ms = left_ms, .id = id};

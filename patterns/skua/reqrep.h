@@ -41,7 +41,7 @@ typedef struct skua_reqrep_stats {
     uint64_t in_flight;
     uint64_t retries;      /* attempts after the first */
     uint64_t late_replies; /* to requests that had ended; dropped */
-    /* Requests of a skua_rep: received = answered + refused + expired + dropped + open. */
+    /* Requests of a skua_rep: received = answered + refused + expired + cancelled (by those who asked) + dropped + open. */
     uint64_t received;
     uint64_t answered; /* replies and errors */
     uint64_t refused;
@@ -171,8 +171,8 @@ SKUA_API SKUA_MUST_CHECK skua_status skua_req_recv(skua_req *req, skua_req_resul
                                                    int64_t timeout_ms, skua_error *err);
 
 /**
- * Ends a request that skua_req_send() made as cancelled; its result comes out of skua_req_recv(). A provider that has it
- * may work on.
+ * Ends a request that skua_req_send() made as cancelled; its result comes out of skua_req_recv(). The provider is told:
+ * where it still waits it is dropped; who has taken it may look at skua_request_cancelled().
  *
  * Returns: 0, or SKUA_E_NOT_FOUND when it has ended already, SKUA_E_CLOSED, SKUA_E_FORKED.
  * Threads: any. Blocks: never. Since 0.1.
@@ -346,6 +346,16 @@ SKUA_API skua_msg *skua_request_take_msg(skua_request *request);
  * Threads: owner. Blocks: never. Since 0.1.
  */
 SKUA_API int64_t skua_request_left_ms(const skua_request *request);
+
+/**
+ * Whether nobody waits for the answer any more: the one who asked has cancelled it, has another provider's answer, has
+ * closed its handle or is gone, or its deadline has passed. For those who work long: look now and then, and end the
+ * request. An answer is dropped where it is made, and counted as cancelled. Of a plain peer nothing is known.
+ *
+ * Returns: 1 when nobody waits, else 0.
+ * Threads: owner. Blocks: never. Since 0.1.
+ */
+SKUA_API int skua_request_cancelled(const skua_request *request);
 
 /**
  * Gives a request up without an answer; the one who asked waits until its deadline. Takes NULL.

@@ -29,24 +29,16 @@ call_echo(skua_req *req, const char *text) {
 
 static void
 test_reqrep_rep_first(void **state) {
-    world *w = *state;
-    skua_error err = {0};
-    skua_node *a = world_node(w, "a"), *b = world_node(w, "b");
-    echoer echo;
-    echoer_start(&echo, b, "echo", NULL);
-    skua_req *req = NULL;
-    must(skua_req_open(&req, a, "echo", NULL, &err), &err);
+    pair p;
+    pair_open(&p, *state, "echo", NULL, true);
     for (int i = 0; i < 100; i++) {
-        call_echo(req, i % 2 ? "hello" : "");
+        call_echo(p.req, i % 2 ? "hello" : "");
     }
     skua_reqrep_stats stats = {.size = sizeof stats};
-    assert_int_equal(skua_req_stats(req, &stats), SKUA_OK);
+    assert_int_equal(skua_req_stats(p.req, &stats), SKUA_OK);
     assert_int_equal(stats.replied, 100);
     assert_balanced(&stats);
-    skua_req_close(req);
-    echoer_stop(&echo);
-    skua_node_close(a);
-    skua_node_close(b);
+    pair_close(&p);
 }
 
 /* How many frames the handle sends for so many calls, one after the other. */
@@ -72,23 +64,15 @@ frames_of_calls(skua_req *req, int calls) {
 static void
 test_reqrep_acknowledgements_ride_on_messages(void **state) {
     enum { CALLS = 20, ROUNDS = 500 };
-    world *w = *state;
-    skua_error err = {0};
-    skua_node *a = world_node(w, "a"), *b = world_node(w, "b");
-    echoer echo;
-    echoer_start(&echo, b, "echo", NULL);
-    skua_req *req = NULL;
-    must(skua_req_open(&req, a, "echo", NULL, &err), &err);
+    pair p;
+    pair_open(&p, *state, "echo", NULL, true);
     uint64_t least = UINT64_MAX;
     for (int i = 0; i < ROUNDS && least > CALLS; i++) {
-        uint64_t frames = frames_of_calls(req, CALLS);
+        uint64_t frames = frames_of_calls(p.req, CALLS);
         least = frames < least ? frames : least;
     }
     assert_int_equal(least, CALLS);
-    skua_req_close(req);
-    echoer_stop(&echo);
-    skua_node_close(a);
-    skua_node_close(b);
+    pair_close(&p);
 }
 
 static void
@@ -123,27 +107,23 @@ test_reqrep_req_first(void **state) {
 static void
 test_reqrep_a_thousand_in_flight(void **state) {
     enum { COUNT = 1000 };
-    world *w = *state;
     skua_error err = {0};
-    skua_node *a = world_node(w, "a"), *b = world_node(w, "b");
-    echoer echo;
-    echoer_start(&echo, b, "echo", NULL);
-    skua_req *req = NULL;
-    must(skua_req_open(&req, a, "echo", SKUA_REQ_OPTIONS(.in_flight = COUNT), &err), &err);
+    pair p;
+    pair_open(&p, *state, "echo", SKUA_REQ_OPTIONS(.in_flight = COUNT), true);
     static uint64_t ids[COUNT];
     char text[32];
     for (int i = 0; i < COUNT; i++) {
         snprintf(text, sizeof text, "request %d", i);
         skua_msg *msg = skua_msg_of_string(text);
-        must(skua_req_send(req, &msg, 20000, &ids[i], &err), &err);
+        must(skua_req_send(p.req, &msg, 20000, &ids[i], &err), &err);
     }
     skua_msg *one_more = skua_msg_of_string("too many");
-    assert_int_equal(skua_req_send(req, &one_more, 0, NULL, &err), SKUA_E_AGAIN);
+    assert_int_equal(skua_req_send(p.req, &one_more, 0, NULL, &err), SKUA_E_AGAIN);
     assert_non_null(one_more); /* untouched */
     skua_msg_free(one_more);
     for (int n = 0; n < COUNT; n++) {
         skua_req_result result = {.size = sizeof result};
-        must(skua_req_recv(req, &result, 20000, &err), &err);
+        must(skua_req_recv(p.req, &result, 20000, &err), &err);
         must(result.status, &result.error);
         int i = 0;
         while (i < COUNT && ids[i] != result.id) {
@@ -156,19 +136,16 @@ test_reqrep_a_thousand_in_flight(void **state) {
         skua_msg_free(result.reply);
     }
     skua_reqrep_stats stats = {.size = sizeof stats};
-    assert_int_equal(skua_req_stats(req, &stats), SKUA_OK);
+    assert_int_equal(skua_req_stats(p.req, &stats), SKUA_OK);
     assert_int_equal(stats.replied, COUNT);
     assert_int_equal(stats.in_flight, 0);
     assert_int_equal(stats.retries, 0);
     assert_balanced(&stats);
-    assert_int_equal(skua_rep_stats(echo.rep, &stats), SKUA_OK);
+    assert_int_equal(skua_rep_stats(p.rep, &stats), SKUA_OK);
     assert_int_equal(stats.received, COUNT);
     assert_int_equal(stats.open, 0);
     assert_balanced(&stats);
-    skua_req_close(req);
-    echoer_stop(&echo);
-    skua_node_close(a);
-    skua_node_close(b);
+    pair_close(&p);
 }
 
 static void
@@ -210,75 +187,59 @@ test_reqrep_nobody_answers_says_what_is_offered(void **state) {
     skua_node_close(c);
 }
 
-/* A provider that takes requests and answers nothing. */
-static skua_request *
-take_one(skua_rep *rep) {
-    skua_error err = {0};
-    skua_request *request = NULL;
-    must(skua_rep_recv(rep, &request, 10000, &err), &err);
-    return request;
-}
-
 static void
 test_reqrep_stuck_rep_ends_at_the_deadline(void **state) {
-    world *w = *state;
     skua_error err = {0};
-    skua_node *a = world_node(w, "a"), *b = world_node(w, "b");
-    skua_rep *rep = NULL;
-    skua_req *req = NULL;
-    must(skua_rep_open(&rep, b, "stuck", NULL, &err), &err);
-    must(skua_req_open(&req, a, "stuck", SKUA_REQ_OPTIONS(.timeout_ms = 150), &err), &err);
-    must(skua_req_await_provider(req, 20000, &err), &err);
+    pair p;
+    pair_open(&p, *state, "stuck", SKUA_REQ_OPTIONS(.timeout_ms = 150), false);
+    must(skua_req_await_provider(p.req, 20000, &err), &err);
     skua_msg *msg = skua_msg_of_string("x"), *reply = NULL;
     double before = seconds_now();
-    assert_int_equal(skua_req_call(req, &msg, &reply, 0, &err), SKUA_E_TIMEOUT);
+    assert_int_equal(skua_req_call(p.req, &msg, &reply, 0, &err), SKUA_E_TIMEOUT);
     assert_true(seconds_now() - before >= 0.149);
     assert_non_null(strstr(err.message, "\"stuck\" did not answer within 150 ms"));
     /* Its deadline has passed, so nobody sees it. A fresh one is seen, and may be answered. */
     uint64_t id;
     msg = skua_msg_of_string("fresh");
-    must(skua_req_send(req, &msg, 20000, &id, &err), &err);
-    skua_request *request = take_one(rep);
+    must(skua_req_send(p.req, &msg, 20000, &id, &err), &err);
+    skua_request *request = take_one(p.rep);
     bool arrived_late = skua_msg_equals(skua_request_msg(request), 0, "x");
     if (arrived_late) {
         /* What travels is the time that is left, counted from the arrival: on a busy machine that may have been late. */
         assert_in_range(skua_request_left_ms(request), 0, 150);
         skua_request_free(request);
-        request = take_one(rep);
+        request = take_one(p.rep);
     }
     assert_true(skua_msg_equals(skua_request_msg(request), 0, "fresh"));
     assert_in_range(skua_request_left_ms(request), 1, 20000);
     /* An answer after the end is counted, and disturbs nobody. */
-    must(skua_req_cancel(req, id, &err), &err);
-    assert_int_equal(skua_req_cancel(req, id, &err), SKUA_E_NOT_FOUND);
+    must(skua_req_cancel(p.req, id, &err), &err);
+    assert_int_equal(skua_req_cancel(p.req, id, &err), SKUA_E_NOT_FOUND);
     skua_req_result result = {.size = sizeof result};
-    must(skua_req_recv(req, &result, SKUA_NONE, &err), &err);
+    must(skua_req_recv(p.req, &result, SKUA_NONE, &err), &err);
     assert_int_equal(result.status, SKUA_E_CANCELLED);
     assert_null(result.reply);
     msg = skua_msg_of_string("late");
-    must(skua_rep_reply(rep, &request, &msg, &err), &err);
+    must(skua_rep_reply(p.rep, &request, &msg, &err), &err);
     msg = skua_msg_of_string("next");
-    must(skua_req_send(req, &msg, 20000, &id, &err), &err);
-    request = take_one(rep);
+    must(skua_req_send(p.req, &msg, 20000, &id, &err), &err);
+    request = take_one(p.rep);
     msg = skua_msg_of_string("answer");
-    must(skua_rep_reply(rep, &request, &msg, &err), &err);
-    must(skua_req_recv(req, &result, 20000, &err), &err);
+    must(skua_rep_reply(p.rep, &request, &msg, &err), &err);
+    must(skua_req_recv(p.req, &result, 20000, &err), &err);
     assert_true(skua_msg_equals(result.reply, 0, "answer"));
     skua_msg_free(result.reply);
     skua_reqrep_stats stats = {.size = sizeof stats};
-    assert_int_equal(skua_req_stats(req, &stats), SKUA_OK);
+    assert_int_equal(skua_req_stats(p.req, &stats), SKUA_OK);
     assert_int_equal(stats.late_replies, 1);
     assert_int_equal(stats.timed_out, 1);
     assert_int_equal(stats.cancelled, 1);
     assert_balanced(&stats);
-    assert_int_equal(skua_rep_stats(rep, &stats), SKUA_OK);
+    assert_int_equal(skua_rep_stats(p.rep, &stats), SKUA_OK);
     assert_int_equal(stats.expired, arrived_late ? 0 : 1);
     assert_int_equal(stats.dropped, arrived_late ? 1 : 0);
     assert_balanced(&stats);
-    skua_req_close(req);
-    skua_rep_close(rep);
-    skua_node_close(a);
-    skua_node_close(b);
+    pair_close(&p);
 }
 
 static void
@@ -314,51 +275,43 @@ test_reqrep_silent_provider_is_passed_over(void **state) {
 
 static void
 test_reqrep_errors_and_refusals(void **state) {
-    world *w = *state;
     skua_error err = {0};
-    skua_node *a = world_node(w, "a"), *b = world_node(w, "b");
-    skua_rep *rep = NULL;
-    skua_req *req = NULL;
-    must(skua_rep_open(&rep, b, "moody", NULL, &err), &err);
-    must(skua_req_open(&req, a, "moody", SKUA_REQ_OPTIONS(.attempts = 2, .backoff_ms = 5), &err),
-         &err);
+    pair p;
+    pair_open(&p, *state, "moody", SKUA_REQ_OPTIONS(.attempts = 2, .backoff_ms = 5), false);
     uint64_t id;
     skua_req_result result = {.size = sizeof result};
     skua_msg *msg = skua_msg_of_string("x");
-    must(skua_req_send(req, &msg, 20000, &id, &err), &err);
-    skua_request *request = take_one(rep);
-    must(skua_rep_fail(rep, &request, "out of paper", &err), &err);
+    must(skua_req_send(p.req, &msg, 20000, &id, &err), &err);
+    skua_request *request = take_one(p.rep);
+    must(skua_rep_fail(p.rep, &request, "out of paper", &err), &err);
     assert_null(request);
-    must(skua_req_recv(req, &result, 20000, &err), &err);
+    must(skua_req_recv(p.req, &result, 20000, &err), &err);
     assert_int_equal(result.status, SKUA_E_REQUEST_FAILED);
     assert_non_null(
         strstr(result.error.message, "b answered with an error to \"moody\": out of paper"));
 
     /* A refusal is no answer: the request comes again, as it did nothing yet it is no redelivery, until attempts end. */
     msg = skua_msg_of_string("y");
-    must(skua_req_send(req, &msg, 20000, &id, &err), &err);
+    must(skua_req_send(p.req, &msg, 20000, &id, &err), &err);
     for (int i = 0; i < 2; i++) {
-        request = take_one(rep);
+        request = take_one(p.rep);
         assert_false(skua_msg_redelivered(skua_request_msg(request)));
-        must(skua_rep_refuse(rep, &request, "not today", &err), &err);
+        must(skua_rep_refuse(p.rep, &request, "not today", &err), &err);
     }
-    must(skua_req_recv(req, &result, 20000, &err), &err);
+    must(skua_req_recv(p.req, &result, 20000, &err), &err);
     assert_int_equal(result.status, SKUA_E_REFUSED);
     assert_int_equal(result.attempts, 2);
     assert_non_null(strstr(result.error.message, "not today"));
     skua_reqrep_stats stats = {.size = sizeof stats};
-    assert_int_equal(skua_req_stats(req, &stats), SKUA_OK);
+    assert_int_equal(skua_req_stats(p.req, &stats), SKUA_OK);
     assert_int_equal(stats.failed, 2);
     assert_int_equal(stats.retries, 1);
     assert_balanced(&stats);
-    assert_int_equal(skua_rep_stats(rep, &stats), SKUA_OK);
+    assert_int_equal(skua_rep_stats(p.rep, &stats), SKUA_OK);
     assert_int_equal(stats.refused, 2);
     assert_int_equal(stats.answered, 1);
     assert_balanced(&stats);
-    skua_req_close(req);
-    skua_rep_close(rep);
-    skua_node_close(a);
-    skua_node_close(b);
+    pair_close(&p);
 }
 
 static void
@@ -399,13 +352,9 @@ test_reqrep_closing_rep_hands_over(void **state) {
 static void
 test_reqrep_large_messages_with_frames_and_properties(void **state) {
     enum { LARGE = 8 * 1024 * 1024 };
-    world *w = *state;
     skua_error err = {0};
-    skua_node *a = world_node(w, "a"), *b = world_node(w, "b");
-    echoer echo;
-    echoer_start(&echo, b, "echo", NULL);
-    skua_req *req = NULL;
-    must(skua_req_open(&req, a, "echo", NULL, &err), &err);
+    pair p;
+    pair_open(&p, *state, "echo", NULL, true);
     for (int round = 0; round < 3; round++) {
         void *room = NULL;
         skua_msg *msg = skua_msg_of_room(LARGE, &room), *reply = NULL;
@@ -414,7 +363,7 @@ test_reqrep_large_messages_with_frames_and_properties(void **state) {
             must(skua_msg_append_string(msg, "second frame"), &err);
             must(skua_msg_set_property(msg, SKUA_MSG_TRACEPARENT, "00-1-2-01"), &err);
         }
-        must(skua_req_call(req, &msg, &reply, 20000, &err), &err);
+        must(skua_req_call(p.req, &msg, &reply, 20000, &err), &err);
         assert_int_equal(skua_msg_size(reply, 0), LARGE);
         assert_int_equal(((const char *)skua_msg_data(reply, 0))[LARGE - 1], 'L' + round);
         if (round) {
@@ -423,47 +372,37 @@ test_reqrep_large_messages_with_frames_and_properties(void **state) {
         }
         skua_msg_free(reply);
     }
-    skua_req_close(req);
-    echoer_stop(&echo);
-    skua_node_close(a);
-    skua_node_close(b);
+    pair_close(&p);
 }
 
 static void
 test_reqrep_descriptors_are_level_triggered(void **state) {
-    world *w = *state;
     skua_error err = {0};
-    skua_node *a = world_node(w, "a"), *b = world_node(w, "b");
-    skua_rep *rep = NULL;
-    skua_req *req = NULL;
-    must(skua_rep_open(&rep, b, "poll", NULL, &err), &err);
-    must(skua_req_open(&req, a, "poll", NULL, &err), &err);
+    pair p;
+    pair_open(&p, *state, "poll", NULL, false);
     for (int round = 0; round < 50; round++) {
         skua_msg *msg = skua_msg_of_string("x");
-        must(skua_req_send(req, &msg, 10000, NULL, &err), &err);
-        struct pollfd asked = {.fd = skua_rep_fd(rep), .events = POLLIN};
+        must(skua_req_send(p.req, &msg, 10000, NULL, &err), &err);
+        struct pollfd asked = {.fd = skua_rep_fd(p.rep), .events = POLLIN};
         skua_request *request = NULL;
         skua_status status;
         do {
             assert_int_equal(poll(&asked, 1, 10000), 1);
-            status = skua_rep_recv(rep, &request, SKUA_NONE, &err);
+            status = skua_rep_recv(p.rep, &request, SKUA_NONE, &err);
         } while (status == SKUA_E_AGAIN);
         must(status, &err);
         msg = skua_request_take_msg(request);
-        must(skua_rep_reply(rep, &request, &msg, &err), &err);
-        struct pollfd answered = {.fd = skua_req_fd(req), .events = POLLIN};
+        must(skua_rep_reply(p.rep, &request, &msg, &err), &err);
+        struct pollfd answered = {.fd = skua_req_fd(p.req), .events = POLLIN};
         skua_req_result result = {.size = sizeof result};
         do {
             assert_int_equal(poll(&answered, 1, 10000), 1);
-            status = skua_req_recv(req, &result, SKUA_NONE, &err);
+            status = skua_req_recv(p.req, &result, SKUA_NONE, &err);
         } while (status == SKUA_E_AGAIN);
         must(status, &err);
         skua_msg_free(result.reply);
     }
-    skua_req_close(req);
-    skua_rep_close(rep);
-    skua_node_close(a);
-    skua_node_close(b);
+    pair_close(&p);
 }
 
 static void

@@ -128,18 +128,10 @@ callers_run(skua_req *req) {
 
 static void
 test_threads_call_at_the_same_time(void **state) {
-    world *w = *state;
-    skua_error err = {0};
-    skua_node *a = world_node(w, "a"), *b = world_node(w, "b");
-    echoer echo;
-    echoer_start(&echo, b, "echo", NULL);
-    skua_req *req = NULL;
-    must(skua_req_open(&req, a, "echo", NULL, &err), &err);
-    callers_run(req);
-    skua_req_close(req);
-    echoer_stop(&echo);
-    skua_node_close(a);
-    skua_node_close(b);
+    pair p;
+    pair_open(&p, *state, "echo", NULL, true);
+    callers_run(p.req);
+    pair_close(&p);
 }
 
 typedef struct handling {

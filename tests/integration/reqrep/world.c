@@ -90,6 +90,43 @@ echoer_stop(echoer *self) {
     pthread_join(self->thread, NULL);
 }
 
+void
+pair_open(pair *self, const world *w, const char *service, const skua_req_options *options,
+          bool echoes) {
+    skua_error err = {0};
+    *self = (pair){.echoes = echoes};
+    self->asker = world_node(w, "a");
+    self->answerer = world_node(w, "b");
+    if (echoes) {
+        echoer_start(&self->echo, self->answerer, service, NULL);
+        self->rep = self->echo.rep;
+    } else {
+        must(skua_rep_open(&self->rep, self->answerer, service, NULL, &err), &err);
+    }
+    must(skua_req_open(&self->req, self->asker, service, options, &err), &err);
+}
+
+void
+pair_close(pair *self) {
+    self->req = skua_req_close(self->req);
+    if (self->echoes) {
+        echoer_stop(&self->echo);
+    } else {
+        skua_rep_close(self->rep);
+    }
+    self->rep = NULL;
+    self->asker = skua_node_close(self->asker);
+    self->answerer = skua_node_close(self->answerer);
+}
+
+skua_request *
+take_one(skua_rep *rep) {
+    skua_error err = {0};
+    skua_request *request = NULL;
+    must(skua_rep_recv(rep, &request, 10000, &err), &err);
+    return request;
+}
+
 double
 seconds_now(void) {
     struct timespec now;

@@ -33,6 +33,20 @@ void echoer_start(echoer *self, skua_node *node, const char *service,
                   const skua_rep_options *options);
 void echoer_stop(echoer *self); /* closes the handle, and joins */
 
+/* Two nodes: one asks the service of the other, which a thread echoes, or the test itself answers. */
+typedef struct pair {
+    skua_node *asker, *answerer;
+    skua_req *req;
+    skua_rep *rep;
+    echoer echo;
+    bool echoes;
+} pair;
+void pair_open(pair *self, const world *w, const char *service, const skua_req_options *options,
+               bool echoes);
+void pair_close(pair *self); /* what the test closed itself, and set to NULL, is left out */
+/* The oldest request that waits; fails the test when none comes. */
+skua_request *take_one(skua_rep *rep);
+
 /* Seconds from the monotonic clock. */
 double seconds_now(void);
 
