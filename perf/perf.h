@@ -30,6 +30,7 @@ typedef struct perf_case {
     const char *work;    /* of an executor: "fib" */
     uint32_t workers;    /* of an executor */
     uint32_t submitters; /* threads that submit from outside */
+    uint32_t items;      /* of a kernel: elements, or the side of a square */
 } perf_case;
 
 /* The result of one run, in the row's unit. */
@@ -41,6 +42,7 @@ typedef struct perf_sample {
 /* How the skua row is judged against the peer's row (or against a plain number, where bound is set). */
 typedef struct perf_target {
     double ratio;       /* skua / peer; 0: none */
+    double excess;      /* skua - peer, in the row's unit; 0: none */
     double bound;       /* of the skua row itself; 0: none */
     bool higher_better; /* the ratio or bound is a floor, not a ceiling */
 } perf_target;
@@ -157,6 +159,7 @@ void perf_task(perf_bench *bench);
 void perf_node(perf_bench *bench);
 void perf_exec(perf_bench *bench);
 void perf_select(perf_bench *bench);
+void perf_gpu(perf_bench *bench);
 /* What perf_node starts: `skua-perf @node IMPL …`. */
 int perf_node_child(int argc, char **argv);
 

@@ -65,11 +65,9 @@ perf_describe(const perf_case *what, char *ret, size_t size) {
     struct {
         const char *format;
         uint32_t value;
-    } numbers[] = {{"%u B ", what->size_bytes},
-                   {"window %u ", what->window},
-                   {"%u nodes ", what->nodes},
-                   {"%u workers ", what->workers},
-                   {"%u submitters ", what->submitters}};
+    } numbers[] = {{"%u B ", what->size_bytes},          {"window %u ", what->window},
+                   {"%u nodes ", what->nodes},           {"%u workers ", what->workers},
+                   {"%u submitters ", what->submitters}, {"%u items ", what->items}};
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
         if (numbers[i].value && used < size) {
             used += (size_t)snprintf(ret + used, size - used, numbers[i].format, numbers[i].value);
@@ -85,20 +83,20 @@ judge(const perf_bench *bench, int i, double p50, char *ret, size_t size) {
     const char *sign = target->higher_better ? ">=" : "<=";
     double value = p50, limit = target->bound;
     ret[0] = 0;
-    if (target->ratio > 0) {
+    if (target->ratio > 0 || target->excess > 0) {
         bool has_peer = i + 1 < bench->row_count && bench->rows[i + 1].what == row->what;
         double peer = has_peer ? summary(&bench->rows[i + 1]).p50 : 0;
         if (!has_peer) {
             return;
         }
-        value = peer > 0 ? p50 / peer : 0;
-        limit = target->ratio;
+        value = target->excess > 0 ? p50 - peer : peer > 0 ? p50 / peer : 0;
+        limit = target->excess > 0 ? target->excess : target->ratio;
     }
     if (!(limit > 0)) {
         return;
     }
-    bool met =
-        row->count > 0 && value > 0 && (target->higher_better ? value >= limit : value <= limit);
+    bool met = row->count > 0 && (value > 0 || target->excess > 0) &&
+               (target->higher_better ? value >= limit : value <= limit);
     const char *verdict = row->count == 0 ? "no result" : met ? "ok" : "MISS";
     int used = snprintf(ret, size, "%.3g %s %.3g  %s", value, sign, limit, verdict);
     if (target->ratio > 0 && target->bound > 0 && used > 0 && (size_t)used < size) {
@@ -184,9 +182,9 @@ write_params(skua__json *json, const perf_case *what) {
             skua__json_put_text(json, keys[i], words[i]);
         }
     }
-    const char *number_keys[] = {"size_bytes", "window", "nodes", "workers", "submitters"};
-    uint32_t numbers[] = {what->size_bytes, what->window, what->nodes, what->workers,
-                          what->submitters};
+    const char *number_keys[] = {"size_bytes", "window", "nodes", "workers", "submitters", "items"};
+    uint32_t numbers[] = {what->size_bytes, what->window,     what->nodes,
+                          what->workers,    what->submitters, what->items};
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
         if (numbers[i]) {
             skua__json_put_u64(json, number_keys[i], numbers[i]);

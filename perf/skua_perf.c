@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MPL-2.0
-// skua-perf BENCH: measures skua against raw libzmq doing the same work in the same run. Targets are printed beside
+// skua-perf BENCH: measures skua against raw libzmq, other executors and bare OpenCL doing the same work in the same run. Targets are printed beside
 // the figures; only a run that gives no figure makes the program fail.
 #include "perf.h"
 #include "scratch.h"
@@ -24,6 +24,7 @@ static const bench_entry benches[] = {
     {"exec", perf_exec, 0.3,
      "the executor's works, against serial code, oneTBB, OpenMP and StarPU"},
     {"select", perf_select, 0, "regret of the device selector and of fixed policies"},
+    {"gpu", perf_gpu, 0.2, "launches, starts and works on an OpenCL device, against bare OpenCL"},
 };
 enum { BENCH_COUNT = sizeof benches / sizeof *benches };
 

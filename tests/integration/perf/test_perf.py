@@ -7,7 +7,7 @@ import sys
 
 PERF = sys.argv[1]
 ROW_KEYS = ['impl', 'params', 'unit', 'n', 'min', 'p50', 'p99', 'max', 'lost']
-PARAM_KEYS = {'what', 'pattern', 'transport', 'security', 'placement', 'size_bytes', 'window', 'nodes'}
+PARAM_KEYS = {'what', 'pattern', 'transport', 'security', 'placement', 'size_bytes', 'window', 'nodes', 'work', 'items'}
 
 
 def check(condition, what):
@@ -15,7 +15,7 @@ def check(condition, what):
         sys.exit(f'FAILED: {what}')
 
 
-def measured(bench, *options):
+def measured(bench, *options, wanted=('skua', 'libzmq')):
     run = subprocess.run([PERF, bench, '--json', '--runs', '1', *options], capture_output=True, text=True,
                          timeout=100, check=False)
     check(run.returncode == 0, f'{bench}: exit code {run.returncode}: {run.stderr}')
@@ -31,7 +31,8 @@ def measured(bench, *options):
         check(0 <= row['min'] <= row['p50'] <= row['p99'] <= row['max'], f'{bench}: order in {row}')
         check(row['max'] > 0 or row['unit'] == '%', f'{bench}: nothing measured in {row}')
     impls = {row['impl'] for row in report['rows']}
-    check({'skua', 'libzmq'} <= impls, f'{bench}: implementations {impls}')
+    check(set(wanted) <= impls, f'{bench}: implementations {impls}')
+    return run.stderr
 
 
 def refused(*arguments):
@@ -48,4 +49,12 @@ measured('thr', '--seconds', '0.05', '--only', 'same-core')
 measured('task', '--seconds', '0.05', '--only', 'same-core')
 measured('node', '--seconds', '0.05')
 measured('mesh')
+# Without OpenCL it says so, and measures the fake device alone.
+told = measured('gpu', '--seconds', '0.02', '--only', 'overlap', wanted=('together', 'apart'))
+check('skua-perf: gpu: ' in told, f'gpu: does not say on what: {told}')
+if 'only the fake device' not in told:
+    measured('gpu', '--seconds', '0.02', '--only', 'empty', wanted=('skua', 'opencl'))
+    measured('gpu', '--only', 'open', wanted=('skua', 'opencl'))
+else:
+    measured('gpu', '--only', 'empty', wanted=())
 print('ok')
