@@ -207,6 +207,7 @@ struct skua_exec {
     const skua_log_sink *log;
     int32_t close_warn_ms;
     skua__worker *workers; /* worker_places of them */
+    skua__a32 closing;     /* outsiders are refused; here, because each submit reads it */
 
     skua__inbox inbox[EXEC_PRIORITIES];
     alignas(EXEC_CACHE_LINE) skua__a64 submitted; /* jobs ever submitted, where queue_max bounds */
@@ -217,7 +218,6 @@ struct skua_exec {
     uint64_t drained;  /* jobs ever moved from an inbox to its list */
     skua__a64 listed;  /* jobs in queues */
     skua__a64 popped;  /* jobs ever taken out */
-    skua__a32 closing; /* outsiders are refused */
 
     alignas(EXEC_CACHE_LINE) skua__a32 searching; /* workers that look around */
     skua__a32 asleep;                             /* length of sleepers */
@@ -379,10 +379,17 @@ skua_job *skua__inject_pop(skua_exec *exec, skua__offers *handful);
 /* Takes the oldest queued job of a group, or NULL. */
 skua_job *skua__inject_pop_of(skua_exec *exec, const skua_group *group);
 bool skua__inject_any(const skua_exec *exec);
-/* Whether a job of high priority waits, about. */
-bool skua__inject_urgent(const skua_exec *exec);
 /* Empties the inboxes. Returns how many jobs ever came out of them; *ret_listed is how many wait. */
 uint64_t skua__inject_drain(skua_exec *exec, uint64_t *ret_listed);
+
+/* Whether a job of high priority waits, about. Inline, since it is asked before each job. */
+static inline bool
+skua__inject_urgent(const skua_exec *exec) {
+    const skua__inbox *high = &exec->inbox[SKUA_PRIORITY_HIGH];
+    /* relaxed: one that comes a moment later is found the next time. */
+    return skua__aptr_load(&high->newest, memory_order_relaxed) ||
+           skua__a32_load(&high->has_listed, memory_order_relaxed); /* relaxed: same */
+}
 
 /* closing.c */
 /* Waits until the threads have ended; says once what keeps them. */

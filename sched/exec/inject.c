@@ -24,8 +24,8 @@ priority_of(const skua_job *job) {
     return job->priority < EXEC_PRIORITIES ? job->priority : SKUA_PRIORITY_NORMAL;
 }
 
-/* Pushes a chain, whose newest job is first, in one step. */
-static void
+/* Pushes a chain, whose newest job is first, in one step. Returns whether the inbox was empty. */
+static bool
 push(skua_exec *exec, uint32_t priority, skua_job *newest, skua_job *oldest) {
     skua__aptr *inbox = &exec->inbox[priority].newest;
     void *head = skua__aptr_load(inbox, memory_order_relaxed); /* relaxed: the swap checks it */
@@ -34,6 +34,7 @@ push(skua_exec *exec, uint32_t priority, skua_job *newest, skua_job *oldest) {
         /* release J1: the jobs; pairs with acquire J1 in drain_locked() */
         /* seq_cst W1: published before the look at sleepers; pairs with seq_cst W1 in skua__inject_any() */
     } while (!skua__aptr_cas(inbox, &head, newest, memory_order_seq_cst));
+    return !head;
 }
 
 /* Counts jobs into a bounded queue, unless too many wait. */
@@ -56,6 +57,7 @@ skua__inject(skua_exec *exec, skua_job *const *jobs, size_t count) {
     if (exec->queue_max >= 0 && !count_in(exec, count)) {
         return SKUA_E_AGAIN;
     }
+    bool was_empty = false;
     for (size_t i = 0; i < count;) {
         uint32_t priority = priority_of(jobs[i]);
         skua_job *oldest = jobs[i], *newest = jobs[i];
@@ -63,9 +65,12 @@ skua__inject(skua_exec *exec, skua_job *const *jobs, size_t count) {
             jobs[i]->next = newest;
             newest = jobs[i];
         }
-        push(exec, priority, newest, oldest);
+        was_empty |= push(exec, priority, newest, oldest);
     }
-    skua__wake_for_work(exec, NULL);
+    /* Else whoever takes what lay there already takes ours too, and wakes the next. */
+    if (was_empty) {
+        skua__wake_for_work(exec, NULL);
+    }
     return SKUA_OK;
 }
 
@@ -77,23 +82,16 @@ skua__inject_always(skua_exec *exec, skua_job *job) {
     push(exec, priority_of(job), job, job);
 }
 
+/* Jobs go from inbox to list to handful, and come into sight there first: so the looks go the same way. */
 bool
 skua__inject_any(const skua_exec *exec) {
-    /* seq_cst W1: a sleeper looks after it was counted; pairs with seq_cst W1 in push() */
-    bool any = skua__a64_load(&exec->listed, memory_order_seq_cst) > 0;
+    bool any = false;
     for (uint32_t i = 0; i < EXEC_PRIORITIES && !any; i++) {
-        any = skua__aptr_load(&exec->inbox[i].newest, memory_order_seq_cst) !=
-              NULL; /* seq_cst W1: same */
+        /* seq_cst W1: a sleeper looks after it was counted; pairs with seq_cst W1 in push() */
+        any = skua__aptr_load(&exec->inbox[i].newest, memory_order_seq_cst) != NULL;
     }
-    return any;
-}
-
-bool
-skua__inject_urgent(const skua_exec *exec) {
-    const skua__inbox *high = &exec->inbox[SKUA_PRIORITY_HIGH];
-    /* relaxed: one that comes a moment later is found the next time. */
-    return skua__aptr_load(&high->newest, memory_order_relaxed) ||
-           skua__a32_load(&high->has_listed, memory_order_relaxed); /* relaxed: same */
+    /* seq_cst W1: after the inboxes; pairs with seq_cst W1 in drain_locked() */
+    return any || skua__a64_load(&exec->listed, memory_order_seq_cst) > 0;
 }
 
 /* Whether a list has jobs, for who looks without the lock. */
@@ -111,11 +109,15 @@ note_list_locked(skua_exec *exec, uint32_t priority) {
 static void
 drain_locked(skua_exec *exec) {
     uint64_t moved = 0;
+    /* relaxed: under the lock */
+    uint64_t listed = skua__a64_load(&exec->listed, memory_order_relaxed);
     for (uint32_t i = 0; i < EXEC_PRIORITIES; i++) {
         /* relaxed: only saves the exchange */
         if (!skua__aptr_load(&exec->inbox[i].newest, memory_order_relaxed)) {
             continue;
         }
+        /* seq_cst W1: one more than there are, so that what is moved is in sight throughout; as above */
+        skua__a64_store(&exec->listed, listed + moved + 1, memory_order_seq_cst);
         /* acquire J1: the jobs; pairs with release J1 in push() */
         skua_job *newest = skua__aptr_exchange(&exec->inbox[i].newest, NULL, memory_order_acquire);
         skua_job *oldest = NULL, **end = NULL;
@@ -135,9 +137,8 @@ drain_locked(skua_exec *exec) {
     }
     if (moved) {
         exec->drained += moved;
-        uint64_t listed = skua__a64_load(&exec->listed, memory_order_relaxed); /* relaxed: locked */
-        /* seq_cst W1: still in sight for who looks now; pairs with seq_cst W1 in skua__inject_any() */
-        skua__a64_store(&exec->listed, listed + moved, memory_order_seq_cst);
+        /* release W1: after the lists have them; pairs with seq_cst W1 in skua__inject_any() */
+        skua__a64_store(&exec->listed, listed + moved, memory_order_release);
     }
 }
 
@@ -202,6 +203,7 @@ fill_handful_locked(skua_exec *exec, skua__queue *queue, skua__offers *handful) 
     size_t count = 0;
     while (count < most && queue->head && !queue->head->group) {
         list[count++] = unlink_locked(exec, queue, &queue->head);
+        __builtin_prefetch(queue->head); /* the way to the one behind it */
     }
     return count ? skua__offers_add(handful, list, count) : 0;
 }
@@ -250,9 +252,5 @@ skua__inject_pop_of(skua_exec *exec, const skua_group *group) {
         }
     }
     skua__mutex_unlock(&exec->queue_lock);
-    /* Jobs that we only moved were out of everybody's sight for a moment. */
-    if (skua__inject_any(exec)) {
-        skua__wake_for_work(exec, NULL);
-    }
     return found;
 }

@@ -68,12 +68,22 @@ submit_some(void *arg) {
     return NULL;
 }
 
+/* Reading the figures moves jobs about: they stay in sight of who is about to sleep. */
+static void *
+read_figures(void *arg) {
+    skua_exec_stats stats = {.size = sizeof stats};
+    explore_check(skua_exec_stats_get(arg, &stats) == SKUA_OK, "figures");
+    return NULL;
+}
+
 void
 scenario_inject(void) {
     skua_exec *exec = scenario_open(1 + (int32_t)explore_below(3), 0);
     tally *done = tally_new();
     submitter submitters[SUBMITTERS];
     uint32_t count = 0;
+    pthread_t reader;
+    bool reads = explore_below(2);
     for (int i = 0; i < SUBMITTERS; i++) {
         uint32_t jobs = 1 + explore_below(JOBS_EACH);
         submitters[i] = (submitter){.exec = exec, .done = done, .count = jobs};
@@ -82,9 +92,15 @@ scenario_inject(void) {
     for (int i = 0; i < SUBMITTERS; i++) {
         pthread_create(&submitters[i].thread, NULL, submit_some, &submitters[i]);
     }
+    if (reads) {
+        pthread_create(&reader, NULL, read_figures, exec);
+    }
     tally_wait(done, count); /* before the close, which wakes everybody */
     for (int i = 0; i < SUBMITTERS; i++) {
         pthread_join(submitters[i].thread, NULL);
+    }
+    if (reads) {
+        pthread_join(reader, NULL);
     }
     skua_exec_close(exec);
     explore_check(done->count == count, "every job once");
