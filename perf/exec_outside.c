@@ -363,6 +363,9 @@ bench_outside(perf_bench *bench, const outside_case *one, const exec_peers *peer
     static const exec_peer futex = {.name = "futex"};
     perf_row *rows[EXEC_PEERS_MAX + 1] = {NULL};
     const exec_peer *impls[EXEC_PEERS_MAX + 1] = {NULL};
+    const exec_peer *lowest = one->measure == measure_wake ? &futex
+                              : one->needs & NEEDS_SUBMIT  ? &exec_peer_floor
+                                                           : NULL;
     size_t count = 0;
     bool wakes = one->measure == measure_wake;
     for (size_t i = 0; i < peers->count; i++) {
@@ -370,8 +373,8 @@ bench_outside(perf_bench *bench, const outside_case *one, const exec_peers *peer
         if (peer != &exec_peer_serial && has_what_it_needs(one, peer) &&
             perf_wanted_impl(bench, peer->name)) {
             impls[count++] = peer;
-            if (wakes && count == 1) {
-                impls[count++] = &futex; /* right behind skua: its target is against this row */
+            if (lowest && count == 1) {
+                impls[count++] = lowest; /* right behind skua: a ratio is against this row */
             }
         }
     }
