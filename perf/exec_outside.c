@@ -364,8 +364,9 @@ bench_outside(perf_bench *bench, const outside_case *one, const exec_peers *peer
     perf_row *rows[EXEC_PEERS_MAX + 1] = {NULL};
     const exec_peer *impls[EXEC_PEERS_MAX + 1] = {NULL};
     const exec_peer *lowest = one->measure == measure_wake ? &futex
-                              : one->needs & NEEDS_SUBMIT  ? &exec_peer_floor
-                                                           : NULL;
+                              : one->needs & NEEDS_SUBMIT && one->measure != measure_round_trip
+                                  ? &exec_peer_floor
+                                  : NULL;
     size_t count = 0;
     bool wakes = one->measure == measure_wake;
     for (size_t i = 0; i < peers->count; i++) {

@@ -215,9 +215,9 @@ struct skua_exec {
     alignas(EXEC_CACHE_LINE)
         skua__mutex queue_lock; /* guards queues, drained; what changes the next */
     skua__queue queues[EXEC_PRIORITIES];
-    uint64_t drained;  /* jobs ever moved from an inbox to its list */
-    skua__a64 listed;  /* jobs in queues */
-    skua__a64 popped;  /* jobs ever taken out */
+    uint64_t drained; /* jobs ever moved from an inbox to its list */
+    skua__a64 listed; /* jobs in queues */
+    skua__a64 popped; /* jobs ever taken out */
 
     alignas(EXEC_CACHE_LINE) skua__a32 searching; /* workers that look around */
     skua__a32 asleep;                             /* length of sleepers */
