@@ -118,12 +118,14 @@ skua_rep_recv(skua_rep *rep, skua_request **ret_request, int64_t timeout_ms, sku
             SKUA_FAIL(err, SKUA_E_BAD_ARGUMENT, "a handler answers the requests to \"%s\"", name);
     }
     while (status == SKUA_OK && !(request = skua__rep_pop_locked(rep))) {
-        if (skua__handle_pump_locked(&rep->handle)) {
+        /* Who waits anyway need not look before: what is there wakes it at once. */
+        bool over = skua__clock_ns() >= deadline_ns;
+        if (over && skua__handle_pump_locked(&rep->handle)) {
             continue;
         }
         if (!deadline_ns) {
             status = SKUA_FAIL(err, SKUA_E_AGAIN, "no request to \"%s\" waits", name);
-        } else if (skua__clock_ns() >= deadline_ns) {
+        } else if (over) {
             status = SKUA_FAIL(err, SKUA_E_TIMEOUT, "no request to \"%s\" came within %lld ms",
                                name, (long long)timeout_ms);
         } else {

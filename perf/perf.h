@@ -84,9 +84,10 @@ typedef struct perf_bench {
     const char *program; /* our own executable, for benchmarks that start whole programs */
     int runs;
     double seconds;
-    const char *only; /* a word that one of the case's words must match; NULL: all cases */
-    const char *impl; /* the one implementation that runs, for profiling; NULL: all */
-    const char *svg;  /* a file for the picture; NULL: none */
+    const char
+        *only; /* words with commas between: a case must have each of them; NULL: all cases */
+    const char *impl;           /* the one implementation that runs, for profiling; NULL: all */
+    const char *svg;            /* a file for the picture; NULL: none */
     const char *trace, *record; /* files that select reads or writes; NULL: none */
     perf_row *rows;             /* PERF_ROWS_MAX of them */
     int row_count;

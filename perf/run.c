@@ -157,16 +157,33 @@ perf_row_add_value(perf_row *row, double value) {
     perf_row_add(row, &(perf_sample){.p50 = value, .p99 = value, .min = value, .max = value});
 }
 
-bool
-perf_wanted(const perf_bench *bench, const perf_case *what) {
-    const char *words[] = {what->what,     what->pattern,   what->transport,
-                           what->security, what->placement, what->work};
-    for (size_t i = 0; bench->only && i < sizeof words / sizeof *words; i++) {
-        if (words[i] && strcmp(words[i], bench->only) == 0) {
+/* Whether one word of --only (of length bytes) is one of the case's words, or its size in bytes. */
+static bool
+has_word(const perf_case *what, const char *word, size_t length) {
+    char size[16];
+    snprintf(size, sizeof size, "%u", (unsigned)what->size_bytes);
+    const char *words[] = {
+        what->what, what->pattern, what->transport, what->security, what->placement,
+        what->work, size};
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
+        if (words[i] && strlen(words[i]) == length && memcmp(words[i], word, length) == 0) {
             return true;
         }
     }
-    return !bench->only;
+    return false;
+}
+
+bool
+perf_wanted(const perf_bench *bench, const perf_case *what) {
+    const char *word = bench->only;
+    while (word && *word) {
+        size_t length = strcspn(word, ",");
+        if (!has_word(what, word, length)) {
+            return false;
+        }
+        word += length + (word[length] == ',');
+    }
+    return true;
 }
 
 bool

@@ -30,22 +30,24 @@ enum { BENCH_COUNT = sizeof benches / sizeof *benches };
 
 static int
 usage(FILE *file) {
-    fprintf(file,
-            "usage: skua-perf BENCH [--json] [--runs N] [--seconds S] [--only WORD] [--impl NAME]\n"
-            "                       [--svg FILE] [--trace FILE] [--record FILE]\n\n");
+    fprintf(
+        file,
+        "usage: skua-perf BENCH [--json] [--runs N] [--seconds S] [--only WORDS] [--impl NAME]\n"
+        "                       [--svg FILE] [--trace FILE] [--record FILE]\n\n");
     for (size_t i = 0; i < BENCH_COUNT; i++) {
         fprintf(file, "  %-6s %s\n", benches[i].name, benches[i].help);
     }
-    fprintf(file,
-            "\n  --svg FILE   the medians as bars, beside the table or the JSON\n"
-            "  --json       one object of schema skua.perf/1 on stdout\n"
-            "  --runs N     of each implementation, interleaved (%d)\n"
-            "  --seconds S  of each run\n"
-            "  --only WORD  cases with this word: pubsub, same-core, plain, ...\n"
-            "  --impl NAME  only this implementation, for profiling\n"
-            "  --trace FILE  select: replay this recorded trace instead of simulated machines\n"
-            "  --record FILE  select: write the first machine's work as such a trace\n",
-            PERF_RUNS);
+    fprintf(
+        file,
+        "\n  --svg FILE   the medians as bars, beside the table or the JSON\n"
+        "  --json       one object of schema skua.perf/1 on stdout\n"
+        "  --runs N     of each implementation, interleaved (%d)\n"
+        "  --seconds S  of each run\n"
+        "  --only WORDS  cases that have each of these, size included: pubsub,cross-core,65536\n"
+        "  --impl NAME  only this implementation, for profiling\n"
+        "  --trace FILE  select: replay this recorded trace instead of simulated machines\n"
+        "  --record FILE  select: write the first machine's work as such a trace\n",
+        PERF_RUNS);
     return 2;
 }
 

@@ -66,7 +66,8 @@ new_inner(const skua_allocator *hook) {
     skua__cond_init(&inner->moved);
     inner->epfd = inner->user_fd = inner->ready_fd = inner->kick_fd = -1;
     inner->session = random_session();
-    inner->timer_at_ns = inner->upkeep_at_ns = inner->alarm_ns = SKUA_NEVER_NS;
+    inner->timer_at_ns = inner->upkeep_at_ns = inner->alarm_ns = inner->leader_at_ns =
+        SKUA_NEVER_NS;
     skua__list_init(&inner->ports);
     skua__list_init(&inner->links);
     skua__list_init(&inner->acks);
@@ -503,7 +504,8 @@ skua__handle_recv_locked(skua__handle *handle, int64_t deadline_ns, skua_msg **r
                          uint64_t *ret_id) {
     for (;;) { /* ends with a message, at the deadline, or when the handle closes */
         skua_status status = pop(handle, ret_msg, ret_id);
-        if (status == SKUA_E_AGAIN) {
+        /* Who waits anyway need not look before: what is there wakes it at once. */
+        if (status == SKUA_E_AGAIN && skua__clock_ns() >= deadline_ns) {
             skua__handle_pump_locked(handle);
             status = pop(handle, ret_msg, ret_id);
         }
@@ -550,11 +552,6 @@ skua__handle_hello_again_locked(skua__handle *handle) {
             link->hello_stale = true; /* told as soon as the peer has answered */
         }
     }
-}
-
-int
-skua__handle_fd(skua__handle *handle) {
-    return handle->inner->user_fd;
 }
 
 void

@@ -4,11 +4,12 @@
 //
 // Wake-ups that must not be lost:
 // 1. A ZeroMQ descriptor tells edges. Whoever took one (by any call on the socket) sets port->dirty, and nobody sleeps
-//    or leaves while a port is dirty: the pump asks such a port itself.
+//    while a port is dirty, nor leaves when somebody else sleeps: the pump asks such a port itself.
 // 2. The leader polls without the lock. Who changes something that it may wait for, without it, writes kick_fd.
 // 3. Followers wait on `moved`; the leader broadcasts when it comes back, and one of them leads next.
-// 4. A leader with a moment far away polls without a timer, which would be set and taken back at each turn: the node's
-//    thread kicks it at alarm_ns. While the source is OFF it is armed for alarm_ns.
+// 4. A leader with a moment far away, or that does not matter much (a patient acknowledgement), polls without a timer,
+//    which would be set and taken back at each turn: the node's thread kicks it at leader_at_ns. It looks at alarm_ns,
+//    which is never later; while the source is OFF it is armed for that.
 #include "link_priv.h"
 
 #include <errno.h>
@@ -222,6 +223,18 @@ next_moment(const skua__handle *handle, int64_t deadline_ns) {
     return at_ns;
 }
 
+/* When the first link that is patient with its acknowledgement has to send it; SKUA_NEVER_NS: none. */
+static int64_t
+patient_moment(const skua__handle *handle) {
+    int64_t at_ns = SKUA_NEVER_NS;
+    SKUA_LIST_EACH(node, &handle->inner->acks) {
+        const skua__link *link = SKUA_CONTAINER_OF(node, skua__link, ack_node);
+        bool patient = link->idle_ack_ns && !handle->ops->lazy_ack;
+        at_ns = patient && link->idle_ack_ns < at_ns ? link->idle_ack_ns : at_ns;
+    }
+    return at_ns;
+}
+
 /* Sees to it that the leader is kicked at at_ns or before. */
 static void
 set_alarm(struct skua__handle_inner *inner, int64_t at_ns, int64_t now_ns) {
@@ -248,13 +261,19 @@ sockets_fd(const struct skua__handle_inner *inner) {
 static bool
 poll_unlocked(skua__handle *handle, int64_t at_ns) {
     struct skua__handle_inner *inner = handle->inner;
+    int64_t patient_ns = patient_moment(handle);
+    bool patient = patient_ns < at_ns;
+    at_ns = patient ? patient_ns : at_ns;
     struct pollfd fds[2] = {{.fd = sockets_fd(inner), .events = POLLIN},
                             {.fd = inner->kick_fd, .events = POLLIN}};
     struct timespec left = {0};
     int64_t now_ns = at_ns == SKUA_NEVER_NS ? 0 : skua__clock_ns();
     int64_t left_ns = at_ns - now_ns;
     bool timed = at_ns != SKUA_NEVER_NS;
-    if (timed && left_ns >= SKUA__FAR_NS && inner->source && !inner->node_closed) {
+    inner->leader_at_ns = SKUA_NEVER_NS;
+    if (timed && (left_ns >= SKUA__FAR_NS || (patient && left_ns > 0)) && inner->source &&
+        !inner->node_closed) {
+        inner->leader_at_ns = at_ns;
         set_alarm(inner, at_ns, now_ns);
         timed = false;
     } else if (timed && left_ns > 0) {
@@ -358,6 +377,9 @@ skua__handle_enter(skua__handle *handle, skua_error *err) {
 static void
 set_readable(skua__handle *handle) {
     struct skua__handle_inner *inner = handle->inner;
+    if (!inner->fd_given) {
+        return;
+    }
     bool readable = handle->ops->readable ? handle->ops->readable(handle)
                                           : !skua__list_empty(&inner->queue) || inner->plain_first;
     if (readable || is_over(handle)) {
@@ -380,11 +402,18 @@ do_outside(skua__handle *handle) {
     }
 }
 
+/* Whether somebody sleeps until a socket's descriptor tells of something: then no port may be left dirty. Else the next
+ * call looks at it, or the next tick does. */
+static bool
+somebody_watches(const struct skua__handle_inner *inner) {
+    return inner->fd_given || inner->leader || inner->source_state == SKUA__SOURCE_WATCH;
+}
+
 /* Somebody stops touching the handle, which is locked and still is afterwards. */
 static void
 settle_down(skua__handle *handle) {
     struct skua__handle_inner *inner = handle->inner;
-    if (any_dirty(handle)) {
+    if (somebody_watches(inner) && any_dirty(handle)) {
         skua__handle_pump_locked(handle);
     }
     skua__link_bury(handle);
@@ -404,6 +433,16 @@ let_close(skua__handle *handle) {
         skua__cond_broadcast(&inner->moved);
     }
     skua__mutex_unlock(&inner->mutex);
+}
+
+int
+skua__handle_fd(skua__handle *handle) {
+    struct skua__handle_inner *inner = handle->inner;
+    skua__mutex_lock(&inner->mutex);
+    inner->fd_given = true;
+    settle_down(handle);
+    let_close(handle);
+    return inner->user_fd;
 }
 
 void
@@ -464,8 +503,12 @@ skua__handle_on_source(void *arg) {
     int64_t now_ns = skua__clock_ns();
     if (inner->leader) {
         if (now_ns >= inner->alarm_ns) {
-            inner->alarm_ns = SKUA_NEVER_NS;
-            set_event(inner->kick_fd, &inner->kick_set);
+            /* What it was set for may be over: the leader has looked by itself since, and now waits for another. */
+            bool due = now_ns >= inner->leader_at_ns;
+            inner->alarm_ns = due ? SKUA_NEVER_NS : inner->leader_at_ns;
+            if (due) {
+                set_event(inner->kick_fd, &inner->kick_set);
+            }
         }
         inner->source_state = SKUA__SOURCE_OFF;
         skua__node_source_arm(inner->source, false, inner->alarm_ns);

@@ -241,6 +241,18 @@ skua__link_note_ack(skua__link *link) {
     }
 }
 
+/* All that was received is told. */
+static void
+forget_news(skua__link *link) {
+    if (link->idle_ack_ns) {
+        link->acked_ns = skua__clock_ns();
+    }
+    link->units_new = 0;
+    link->bytes_new = 0;
+    link->idle_ack_ns = 0;
+    skua__list_remove(&link->ack_node);
+}
+
 void
 skua__link_ack(skua__link *link) {
     if (!link->connected || !link->rx.known) {
@@ -267,9 +279,8 @@ skua__link_ack(skua__link *link) {
         }
     }
     skua__mem_free(link->handle->hook, ack);
-    link->units_new = 0;
+    forget_news(link);
     link->done_msgs_new = link->done_bytes_new = 0;
-    skua__list_remove(&link->ack_node);
 }
 
 skua_status
@@ -291,17 +302,25 @@ skua__link_done(skua__link *link, uint64_t seq) {
 /* Whether the sender may soon stand still for want of an acknowledgement. */
 static bool
 ack_presses(const skua__link *link) {
-    return link->units_new >= SKUA__ACK_UNITS ||
+    return link->units_new >= SKUA__ACK_UNITS || link->bytes_new >= link->grant.window_bytes / 4 ||
            (link->done_msgs_new && link->done_msgs_new >= link->grant.window_msgs / 4) ||
            (link->done_bytes_new && link->done_bytes_new >= link->grant.window_bytes / 4);
+}
+
+/* Whether a link with nothing left to read acknowledges now. */
+static bool
+idle_ack_is_due(const skua__link *link) {
+    return !link->handle->ops->lazy_ack &&
+           (!link->idle_ack_ns || skua__grant_would_grow(&link->grant) ||
+            skua__clock_ns() >= link->idle_ack_ns);
 }
 
 void
 skua__handle_flush_acks(skua__handle *handle, skua__ack_level level) {
     SKUA_LIST_EACH(node, &handle->inner->acks) {
         skua__link *link = SKUA_CONTAINER_OF(node, skua__link, ack_node);
-        if (level == SKUA__ACK_TICK || (level == SKUA__ACK_IDLE && !handle->ops->lazy_ack) ||
-            ack_presses(link)) {
+        if (level == SKUA__ACK_TICK || ack_presses(link) ||
+            (level == SKUA__ACK_IDLE && idle_ack_is_due(link))) {
             skua__link_ack(link);
         }
     }
@@ -342,8 +361,7 @@ word_given(skua__link *link, uint64_t word) {
     link->done_msgs_new = link->done_bytes_new = 0;
     skua__rx_piggybacked(&link->rx);
     if (word == link->rx.expected && !skua__grant_is_due(&link->grant)) {
-        link->units_new = 0;
-        skua__list_remove(&link->ack_node);
+        forget_news(link);
     }
 }
 

@@ -21,6 +21,9 @@ enum {
 };
 
 #define SKUA__TICK_NS (5 * SKUA_NS_PER_MS) /* how soon the node's thread takes over from callers */
+/* Messages that travel alone are acknowledged for idleness no more often than this: an ACK for each of a stream costs
+ * both sides more than all copies do (docs/results/2026-11-foundation.md). */
+#define SKUA__ACK_PATIENCE_NS (2 * SKUA_NS_PER_MS)
 #define SKUA__FAR_NS                                                                               \
     (20 * SKUA_NS_PER_MS) /* a moment so far away costs the leader no timer of its own */
 #define SKUA__UPKEEP_NS (1000 * SKUA_NS_PER_MS) /* how often a provider looks after its consumers */
@@ -106,7 +109,10 @@ struct skua__link {
     skua__rx rx;
     skua__grant grant;
     skua__list ack_node;    /* in inner->acks while something is to be acknowledged */
-    uint32_t units_new;     /* received since the last ACK */
+    uint32_t units_new;     /* received since the last ACK, but for messages that travel alone */
+    uint64_t bytes_new;     /* of all that was received since then */
+    int64_t acked_ns;       /* when an ACK told last of messages that travel alone */
+    int64_t idle_ack_ns;    /* no ACK for idleness before this moment; 0: at once */
     uint64_t done_msgs_new; /* confirmed since then */
     uint64_t done_bytes_new;
     uint64_t held_bytes;                /* received and not confirmed, about */
@@ -157,6 +163,7 @@ struct skua__handle_inner {
     int kick_fd;  /* eventfd: the leader is to look again */
     int user_fd;  /* epoll of epfd and ready_fd */
     bool ready_set, kick_set;
+    bool fd_given;    /* the user has user_fd, and may sleep on it */
     bool leader;      /* somebody polls without the lock */
     bool lame;        /* some link is */
     bool pumping;     /* inside pump: ops must not pump again */
@@ -173,7 +180,9 @@ struct skua__handle_inner {
     bool ending;         /* waiters leave too */
     int64_t timer_at_ns; /* of ops->timer */
     int64_t upkeep_at_ns;
-    int64_t alarm_ns; /* when the node's thread kicks the leader; SKUA_NEVER_NS: not asked for */
+    int64_t alarm_ns; /* when the node's thread looks at the leader; SKUA_NEVER_NS: not asked for */
+    int64_t
+        leader_at_ns; /* when the leader that polls is to be kicked; SKUA_NEVER_NS: it has a timer, or none */
     skua__list ports;
     size_t port_count;
     skua__list links;
@@ -217,8 +226,8 @@ void skua__link_say_hello(skua__link *link, bool update);
 void skua__link_ack(skua__link *link);
 typedef enum skua__ack_level {
     SKUA__ACK_PRESSING, /* what the sender may soon stand still for */
-    SKUA__ACK_IDLE,     /* also what would wait for company, unless it may ride on a message */
-    SKUA__ACK_TICK,     /* everything */
+    SKUA__ACK_IDLE, /* also what would wait for company, unless it may ride on a message or be patient */
+    SKUA__ACK_TICK, /* everything */
 } skua__ack_level;
 void skua__handle_flush_acks(skua__handle *handle, skua__ack_level level);
 void skua__link_note_ack(skua__link *link);

@@ -186,6 +186,19 @@ refused_data(skua__link *link, skua__rx_verdict verdict) {
     }
 }
 
+/* What came is to be acknowledged: at once for company, but for messages that travel alone. */
+static void
+note_arrival(skua__link *link, const arrival *in, uint32_t bytes) {
+    link->bytes_new += bytes;
+    if (in->header.type == SKUA__FRAME_BATCH || bytes < SKUA__BATCH_ALONE_BYTES) {
+        link->units_new++;
+        link->idle_ack_ns = 0;
+    } else if (link->units_new == 0) {
+        link->idle_ack_ns = link->acked_ns + SKUA__ACK_PATIENCE_NS;
+    }
+    skua__link_note_ack(link);
+}
+
 static void
 on_messages(skua__link *link, const arrival *in) {
     skua__handle *handle = link->handle;
@@ -220,13 +233,12 @@ on_messages(skua__link *link, const arrival *in) {
         refused_data(link, verdict);
         return;
     }
-    link->units_new++;
+    note_arrival(link, in, bytes);
     link->held_bytes += bytes;
     counters->received_msgs += count - skip;
     counters->received_bytes += bytes;
     skua__grant_on_receive(&link->grant, link->held_bytes,
                            in->header.flags & SKUA__FLAG_CREDIT_OUT);
-    skua__link_note_ack(link);
     if (unit) {
         queue_unit(link, unit, in, count, skip);
     } else {
@@ -666,6 +678,7 @@ skua__port_drain(skua__port *port, bool *ret_moved) {
         }
         zmq_msg_close(&frame);
         if (rc == EAGAIN) {
+            port->dirty = false; /* what we sent meanwhile has hidden nothing */
             return;
         }
         *ret_moved = true;

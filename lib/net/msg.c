@@ -21,7 +21,9 @@ typedef struct wrap_block {
 
 skua__block *
 skua__block_new(const skua_allocator *hook, size_t size, uint8_t **ret_bytes) {
-    const size_t before = sizeof(skua__block) + SKUA__MSG_HEADROOM_BYTES;
+    const size_t headroom = size < SKUA__MSG_LARGE_BYTES ? (size_t)SKUA__MSG_HEADROOM_BYTES
+                                                         : (size_t)SKUA__MSG_HEADROOM_LARGE_BYTES;
+    const size_t before = sizeof(skua__block) + headroom;
     if (size > SIZE_MAX - before) {
         return NULL;
     }
@@ -31,7 +33,7 @@ skua__block_new(const skua_allocator *hook, size_t size, uint8_t **ret_bytes) {
     if (!block) {
         return NULL;
     }
-    *block = (skua__block){.hook = hook, .headroom = SKUA__MSG_HEADROOM_BYTES};
+    *block = (skua__block){.hook = hook, .headroom = headroom};
     atomic_init(&block->refs, 1);
     *ret_bytes = (uint8_t *)block + before;
     return block;

@@ -26,8 +26,8 @@ skua__msg_is_simple(const skua_msg *msg) {
     return msg->frame_count == 1 && !msg->topic_size && !msg->property_count;
 }
 
-static size_t
-head_size(const skua_msg *msg) {
+size_t
+skua__msg_head_size(const skua_msg *msg) {
     if (skua__msg_is_simple(msg)) {
         return 0;
     }
@@ -40,7 +40,7 @@ head_size(const skua_msg *msg) {
 
 size_t
 skua__msg_body_size(const skua_msg *msg) {
-    return head_size(msg) + skua_msg_total_size(msg);
+    return skua__msg_head_size(msg) + skua_msg_total_size(msg);
 }
 
 static void
@@ -52,7 +52,7 @@ write_text(skua__writer *writer, const char *text) {
 
 size_t
 skua__msg_head_write(const skua_msg *msg, uint8_t *ret_head) {
-    size_t size = head_size(msg);
+    size_t size = skua__msg_head_size(msg);
     if (!size) {
         return 0;
     }

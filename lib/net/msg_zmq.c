@@ -135,12 +135,14 @@ share_block(skua__block *block, const uint8_t *data, size_t size, zmq_msg_t *ret
 skua_status
 skua__msg_to_zmq(skua_msg *msg, const void *header, size_t header_size, zmq_msg_t *ret_zmq) {
     const skua__msg_frame *first = msg->frames;
-    if (skua__msg_is_simple(msg) && first->block && first->size > SKUA__MSG_INLINE_BYTES &&
-        first->block->headroom >= header_size && skua__block_is_ours(first->block)) {
+    size_t front_size = header_size + skua__msg_head_size(msg);
+    if (msg->frame_count == 1 && first->block && first->size > SKUA__MSG_INLINE_BYTES &&
+        first->block->headroom >= front_size && skua__block_is_ours(first->block)) {
         /* Only the frame that a block was made for has its headroom in front, and no other holds that block. */
-        uint8_t *start = (uint8_t *)(uintptr_t)first->data - header_size;
+        uint8_t *start = (uint8_t *)(uintptr_t)first->data - front_size;
         memcpy(start, header, header_size);
-        return share_block(first->block, start, header_size + first->size, ret_zmq);
+        skua__msg_head_write(msg, start + header_size);
+        return share_block(first->block, start, front_size + first->size, ret_zmq);
     }
     size_t body_size = skua__msg_body_size(msg);
     if (zmq_msg_init_size(ret_zmq, header_size + body_size) != 0) {

@@ -10,8 +10,11 @@
 
 enum {
     SKUA__MSG_INLINE_BYTES = 256, /* a frame up to this size lies in the message itself */
-    SKUA__MSG_HEADROOM_BYTES =
-        64, /* free space before the bytes of a block of ours: a frame header fits */
+    /* Free space before the bytes of a block of ours, so that a message leaves without a copy: a frame's header fits
+     * and, before bytes where a copy would cost much, the longest tag and the head of a topic too. */
+    SKUA__MSG_HEADROOM_BYTES = 64,
+    SKUA__MSG_HEADROOM_LARGE_BYTES = 384,
+    SKUA__MSG_LARGE_BYTES = 4096,
     SKUA__MSG_EXTENSION_MAX_BYTES = 8192, /* of an encoded head: properties, topic, frame sizes */
 };
 
@@ -56,7 +59,9 @@ bool skua__msg_is_simple(const skua_msg *msg);
 size_t skua__msg_body_size(const skua_msg *msg);
 /* Writes exactly skua__msg_body_size() bytes. */
 void skua__msg_body_write(const skua_msg *msg, uint8_t *ret_body);
-/* The head alone (0 bytes for a simple message), into at most SKUA__MSG_EXTENSION_MAX_BYTES. Returns its size. */
+/* The size of the head alone: 0 for a simple message, else at most SKUA__MSG_EXTENSION_MAX_BYTES. */
+size_t skua__msg_head_size(const skua_msg *msg);
+/* Writes exactly skua__msg_head_size() bytes, and returns that size. */
 size_t skua__msg_head_write(const skua_msg *msg, uint8_t *ret_head);
 
 /* ---- Ways into and out of ZeroMQ; lib/net only ---- */

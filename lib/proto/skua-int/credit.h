@@ -34,8 +34,10 @@ skua__credit_allows(const skua__credit *credit, uint64_t out_bytes, uint64_t out
 typedef struct skua__grant {
     uint32_t window_bytes, window_msgs;
     bool adapt_msgs;
-    uint64_t peak_bytes;    /* the most that was here at once since the last change */
-    bool credit_out;        /* the sender said that it had used up its credit, since then */
+    uint64_t peak_bytes; /* the most that was here at once since the last acknowledgement */
+    bool credit_out;     /* the sender said that it had used up its credit, since then */
+    bool peak_kept,
+        out_kept;           /* a high peak, such a word: before it, since the reader starved last */
     int64_t worst_delay_ns; /* the longest that a message waited in our queue since then */
 } skua__grant;
 
@@ -47,9 +49,13 @@ void skua__grant_on_receive(skua__grant *grant, uint64_t out_bytes, bool credit_
 void skua__grant_on_pop(skua__grant *grant, int64_t delay_ns);
 /* Whether something was seen that may change a window: only an acknowledgement of its own can tell the new one. */
 bool skua__grant_is_due(const skua__grant *grant);
+/* Whether an acknowledgement now, to a reader that starves, would raise a window: the sender stands still for it. */
+bool skua__grant_would_grow(const skua__grant *grant);
 /*
- * An acknowledgement is about to be sent; starved: a reader has nothing to receive now. Windows that are used up
- * while the reader starves double; the message window halves when messages wait too long.
+ * An acknowledgement is about to be sent; starved: a reader has nothing to receive now. Windows that were used up
+ * since the reader starved last double when it starves again; the message window halves when messages wait too long.
+ * (Acknowledgements in between forget nothing of that: else a stream whose messages are acknowledged as they come
+ * would never leave its first window.)
  */
 void skua__grant_adapt(skua__grant *grant, bool starved);
 

@@ -38,6 +38,35 @@ test_credit_grows_while_the_reader_starves(void **state) {
     assert_int_equal(grant.window_bytes, SKUA__WINDOW_MAX_BYTES);
 }
 
+/* A stream whose messages are acknowledged as they come must leave its first window too. */
+static void
+test_credit_remembers_until_the_reader_starves(void **state) {
+    (void)state;
+    skua__grant grant;
+    skua__grant_init(&grant, 1000, 2, true);
+    skua__grant_on_receive(&grant, 10, true);
+    skua__grant_adapt(&grant, false);
+    assert_false(skua__grant_is_due(&grant));
+    assert_true(skua__grant_would_grow(&grant));
+    skua__grant_adapt(&grant, false);
+    skua__grant_adapt(&grant, true);
+    assert_int_equal(grant.window_msgs, 4);
+    assert_int_equal(grant.window_bytes, 2000);
+    assert_false(skua__grant_would_grow(&grant));
+    skua__grant_adapt(&grant, true); /* it has starved since */
+    assert_int_equal(grant.window_msgs, 4);
+    /* A high peak is no word of the sender: bytes alone. */
+    skua__grant_on_receive(&grant, 1500, false);
+    skua__grant_adapt(&grant, false);
+    skua__grant_adapt(&grant, true);
+    assert_int_equal(grant.window_bytes, 4000);
+    assert_int_equal(grant.window_msgs, 4);
+    /* Nothing grows for good. */
+    skua__grant_init(&grant, SKUA__WINDOW_MAX_BYTES, SKUA__WINDOW_MAX_MSGS, true);
+    skua__grant_on_receive(&grant, 10, true);
+    assert_false(skua__grant_would_grow(&grant));
+}
+
 static void
 test_credit_shrinks_when_messages_wait(void **state) {
     (void)state;
@@ -90,6 +119,7 @@ main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_credit_allows_two_and_the_window),
         cmocka_unit_test(test_credit_grows_while_the_reader_starves),
+        cmocka_unit_test(test_credit_remembers_until_the_reader_starves),
         cmocka_unit_test(test_credit_shrinks_when_messages_wait),
         cmocka_unit_test(test_credit_bytes_grow_without_the_senders_word),
         cmocka_unit_test(test_credit_says_when_a_window_may_change),

@@ -35,6 +35,43 @@ test_zmq_large_frame_is_sent_from_where_it_stands(void **state) {
 }
 
 static void
+test_zmq_large_frame_with_a_topic_is_not_copied(void **state) {
+    (void)state;
+    char topic[SKUA_MSG_TOPIC_MAX_BYTES + 1], header[24 + 1 + 64];
+    memset(topic, 't', sizeof topic);
+    memset(header, 'H', sizeof header);
+    void *room = NULL;
+    skua_msg *msg = skua_msg_of_room(SKUA__MSG_LARGE_BYTES, &room);
+    memset(room, 'p', SKUA__MSG_LARGE_BYTES);
+    assert_int_equal(skua__msg_set_topic(msg, topic, SKUA_MSG_TOPIC_MAX_BYTES), SKUA_OK);
+    size_t front = sizeof header + skua__msg_head_size(msg);
+    zmq_msg_t shared, copied;
+    assert_int_equal(skua__msg_to_zmq(msg, header, sizeof header, &shared), SKUA_OK);
+    assert_ptr_equal((uint8_t *)zmq_msg_data(&shared) + front, room);
+    /* The second holder of the block gets a copy, and that says the same. */
+    assert_int_equal(skua__msg_to_zmq(msg, header, sizeof header, &copied), SKUA_OK);
+    assert_ptr_not_equal((uint8_t *)zmq_msg_data(&copied) + front, room);
+    assert_int_equal(zmq_msg_size(&shared), front + SKUA__MSG_LARGE_BYTES);
+    assert_int_equal(zmq_msg_size(&copied), zmq_msg_size(&shared));
+    assert_memory_equal(zmq_msg_data(&copied), zmq_msg_data(&shared), zmq_msg_size(&shared));
+    zmq_msg_close(&copied);
+    zmq_msg_close(&shared);
+    /* Properties that do not fit the room in front are no harm. */
+    char value[SKUA_MSG_PROPERTY_VALUE_MAX_BYTES + 1] = {0};
+    memset(value, 'v', sizeof value - 1);
+    assert_int_equal(skua_msg_set_property(msg, "key", value), SKUA_OK);
+    assert_int_equal(skua__msg_to_zmq(msg, header, sizeof header, &copied), SKUA_OK);
+    skua_msg *back = NULL;
+    assert_int_equal(skua__msg_from_zmq(NULL, &copied, sizeof header, false, &back), SKUA_OK);
+    assert_string_equal(skua_msg_property(back, "key"), value);
+    assert_int_equal(strlen(skua_msg_topic(back)), SKUA_MSG_TOPIC_MAX_BYTES);
+    assert_int_equal(skua_msg_size(back, 0), SKUA__MSG_LARGE_BYTES);
+    zmq_msg_close(&copied);
+    skua_msg_free(back);
+    skua_msg_free(msg);
+}
+
+static void
 test_zmq_wrapped_frame_outlives_its_message(void **state) {
     (void)state;
     static char bytes[2048];
@@ -134,6 +171,7 @@ int
 main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_zmq_large_frame_is_sent_from_where_it_stands),
+        cmocka_unit_test(test_zmq_large_frame_with_a_topic_is_not_copied),
         cmocka_unit_test(test_zmq_wrapped_frame_outlives_its_message),
         cmocka_unit_test(test_zmq_batch_shares_one_block),
         cmocka_unit_test(test_zmq_append_takes_large_and_copies_small),
