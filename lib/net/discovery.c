@@ -7,7 +7,6 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
-#include <net/if.h>
 #include <stdio.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -217,86 +216,7 @@ beacon_ready(void *arg) {
     }
 }
 
-/* ---- Interfaces ---- */
-
-static void
-add_interface(skua_node *node, const char *name, const char *address, const char *broadcast) {
-    if (node->interface_count == SKUA__INTERFACES_MAX) {
-        return;
-    }
-    skua__interface *interface = &node->interfaces[node->interface_count];
-    snprintf(interface->name, sizeof interface->name, "%s", name);
-    interface->index = if_nametoindex(name);
-    if (interface->index && inet_pton(AF_INET, address, &interface->address) == 1 &&
-        inet_pton(AF_INET, broadcast, &interface->broadcast) == 1) {
-        node->interface_count++;
-    }
-}
-
-static bool
-chosen(const skua_node_options *options, const char *name) {
-    for (size_t i = 0; i < options->interface_count; i++) {
-        if (options->interfaces[i] && strcmp(options->interfaces[i], name) == 0) {
-            return true;
-        }
-    }
-    return options->interface_count == 0;
-}
-
-static void
-add_bind_host(skua_node *node, const char *host) {
-    if (node->bind_hosts.count < SKUA__BIND_HOSTS_MAX) {
-        char *to = node->bind_hosts.hosts[node->bind_hosts.count++];
-        snprintf(to, SKUA_HOST_BYTES, "%s", host);
-    }
-}
-
-/* Chooses the interfaces and, from them, the addresses that sockets are bound to. */
-static skua_status
-choose_interfaces(skua_node *node, const skua_node_options *options, skua_error *err) {
-    bool personal = node->credentials.personal;
-    add_interface(node, "lo", "127.0.0.1", "127.255.255.255");
-    if (personal || options->interface_count) {
-        add_bind_host(node, "127.0.0.1");
-    } else {
-        add_bind_host(node, "0.0.0.0");
-    }
-    size_t found = chosen(options, "lo") && options->interface_count ? 1 : 0;
-    for (size_t i = 0; personal && i < options->interface_count; i++) {
-        const char *name = options->interfaces[i];
-        if (name && strcmp(name, "lo") != 0) {
-            return SKUA_FAIL(err, SKUA_E_LOOPBACK_ONLY,
-                             "cannot use the interface \"%.40s\": the personal fleet stays on this "
-                             "machine; make a fleet with `skua fleet init DIR` and name it with "
-                             "--fleet",
-                             name);
-        }
-    }
-    if (personal) {
-        return SKUA_OK;
-    }
-    ziflist_t *list = ziflist_new();
-    for (const char *name = list ? ziflist_first(list) : NULL; name; name = ziflist_next(list)) {
-        if (chosen(options, name)) {
-            snprintf(node->endpoint, sizeof node->endpoint, "%s",
-                     node->endpoint[0] ? node->endpoint : ziflist_address(list));
-            add_interface(node, name, ziflist_address(list), ziflist_broadcast(list));
-            if (options->interface_count) {
-                add_bind_host(node, ziflist_address(list));
-            }
-            found++;
-        }
-    }
-    ziflist_destroy(&list);
-    if (found < options->interface_count) {
-        return SKUA_FAIL(err, SKUA_E_NOT_FOUND,
-                         "not every one of the %zu interfaces named (\"%.40s\" …) is up with an "
-                         "IPv4 address; `ip -br addr` lists them",
-                         options->interface_count,
-                         options->interfaces[0] ? options->interfaces[0] : "");
-    }
-    return SKUA_OK;
-}
+/* ---- Life ---- */
 
 static skua_status
 open_socket(skua_node *node, skua_error *err) {
@@ -328,11 +248,12 @@ open_socket(skua_node *node, skua_error *err) {
 
 skua_status
 skua__discovery_open(skua_node *node, const skua_node_options *options, skua_error *err) {
-    skua_status status = choose_interfaces(node, options, err);
+    skua_status status = skua__interfaces_choose(node, options, err);
     if (status || node->no_beacon) {
         return status;
     }
-    return open_socket(node, err);
+    status = open_socket(node, err);
+    return status ? status : skua__interfaces_watch(node, err);
 }
 
 void
@@ -342,10 +263,12 @@ skua__discovery_start(skua_node *node) {
     }
     skua__node_source_arm(node->beacon_source, true, SKUA_NEVER_NS);
     skua__beacon_send(node, SKUA__BEACON_PROBE);
+    skua__interfaces_start(node);
 }
 
 void
 skua__discovery_close(skua_node *node) {
+    skua__interfaces_close(node);
     node->beacon_source = skua__node_source_free(node->beacon_source);
     node->beacon_timer = skua__node_source_free(node->beacon_timer);
     if (node->beacon_fd >= 0) {

@@ -257,7 +257,7 @@ set_fields(skua_node *node, const skua_node_options *options) {
         (skua__socket_config){.heartbeat_ms = heartbeat_ms, .max_bytes = SKUA__DATA_MAX_BYTES};
     node->control_config = (skua__socket_config){
         .heartbeat_ms = 2 * heartbeat_ms, .max_bytes = SKUA__CONTROL_MAX, .no_reconnect = true};
-    node->beacon_fd = node->event_fd = -1;
+    node->beacon_fd = node->netlink_fd = node->event_fd = -1;
 }
 
 static void

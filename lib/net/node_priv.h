@@ -197,8 +197,12 @@ struct skua_node {
     int introduction_fds[SKUA__BIND_HOSTS_MAX];
     skua__node_source *introduction_sources[SKUA__BIND_HOSTS_MAX];
     size_t introduction_count;
-    skua__interface interfaces[SKUA__INTERFACES_MAX];
+    char wanted[SKUA__INTERFACES_MAX][16]; /* interfaces that the options named; none: all */
+    size_t wanted_count;
+    skua__interface interfaces[SKUA__INTERFACES_MAX]; /* changed under lock, by the node's thread */
     size_t interface_count;
+    int netlink_fd; /* tells when interfaces come or go */
+    skua__node_source *netlink_source;
     uint64_t beacon_sequence;
     int64_t beacon_last_ns;
     bool beacon_soon;     /* one is due as soon as the gap allows */
@@ -319,6 +323,15 @@ void skua__discovery_start(skua_node *node); /* in the node's thread */
 void skua__discovery_close(skua_node *node);
 void skua__beacon_soon(skua_node *node, uint8_t flags);
 void skua__beacon_send(skua_node *node, uint8_t flags);
+
+/* ---- interfaces.c ---- */
+/* Chooses the interfaces and, from them, the addresses that sockets are bound to. */
+skua_status skua__interfaces_choose(skua_node *node, const skua_node_options *options,
+                                    skua_error *err);
+/* From skua__interfaces_start() on beacons follow what comes up and goes down. */
+skua_status skua__interfaces_watch(skua_node *node, skua_error *err);
+void skua__interfaces_start(skua_node *node); /* in the node's thread */
+void skua__interfaces_close(skua_node *node);
 
 /* ---- introduction.c ---- */
 skua_status skua__introduction_open(skua_node *node, skua_error *err);

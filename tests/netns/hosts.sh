@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: MPL-2.0
 # Five hosts on one switch, each a network namespace: `hosts.sh up PREFIX` makes them, `down PREFIX` takes them away,
 # `cut PREFIX "1 2" "3 4 5"` lets no packet through between the two groups, `heal PREFIX` lets all through again,
-# `mute PREFIX` drops every UDP datagram. Exits 77 where the machine does not permit it.
+# `mute PREFIX` drops every UDP datagram; `unplug PREFIX HOST` takes a host's interface away, `plug PREFIX HOST` gives it
+# one. Exits 77 where the machine does not permit it.
 set -eu
 
 verb=$1
@@ -22,6 +23,13 @@ in_host() {
     nsenter --net="/run/netns/$space" "$@"
 }
 
+plug() {
+    ip link add eth0 netns "$prefix-$1" type veth peer name "port$1" netns "$prefix-switch"
+    in_host switch ip link set "port$1" master br0 up
+    in_host "$1" ip addr add "10.77.0.$1/24" brd + dev eth0
+    in_host "$1" ip link set eth0 up
+}
+
 up() {
     ip netns add "$prefix-switch" 2>/dev/null || exit 77
     trap 'down; exit 77' EXIT
@@ -30,10 +38,7 @@ up() {
     for host in $hosts; do
         ip netns add "$prefix-$host"
         in_host "$host" ip link set lo up
-        ip link add eth0 netns "$prefix-$host" type veth peer name "port$host" netns "$prefix-switch"
-        in_host switch ip link set "port$host" master br0 up
-        in_host "$host" ip addr add "10.77.0.$host/24" brd + dev eth0
-        in_host "$host" ip link set eth0 up
+        plug "$host"
         in_host "$host" nft add table inet skua
         in_host "$host" nft "add chain inet skua in { type filter hook input priority 0; }"
         in_host "$host" nft "add chain inet skua out { type filter hook output priority 0; }"
@@ -72,5 +77,7 @@ down) down ;;
 cut) cut "$3" "$4" ;;
 heal) heal ;;
 mute) mute ;;
+plug) plug "$3" ;;
+unplug) in_host "$3" ip link del eth0 ;;
 *) exit 2 ;;
 esac

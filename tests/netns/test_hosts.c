@@ -114,6 +114,55 @@ test_hosts_discover_each_other(void **state) {
     }
 }
 
+/* A host without a network, as a laptop in the morning: it finds the others when its interface comes, and again later. */
+static void
+test_hosts_use_an_interface_that_comes_up_later(void **state) {
+    (void)state;
+    assert_int_equal(script("unplug", "1", NULL), 0);
+    all_start();
+    child_tell(&net.hosts[0], "peers");
+    child_must_say(&net.hosts[0], "PEERS 0", CHILD_WAIT_MS, NULL);
+    for (int round = 0; round < 2; round++) {
+        int64_t begun_ns = skua__clock_ns();
+        assert_int_equal(script("plug", "1", NULL), 0);
+        all_await(HOSTS - 1);
+        print_message("a new interface is used after %.0f ms\n",
+                      (double)(skua__clock_ns() - begun_ns) / 1e6);
+        if (round == 0) {
+            all_skip();
+            assert_int_equal(script("unplug", "1", NULL), 0); /* the next one has another index */
+            must_leave(1, 0, "silent", begun_ns);
+        }
+    }
+}
+
+/* One that was named is bound to; it serves again when it is back with its address. */
+static void
+test_hosts_use_a_named_interface_again(void **state) {
+    (void)state;
+    char line[256];
+    host_start(0, "interface=lo", NULL);
+    child_ready(&net.hosts[0]);
+    child_tell(&net.hosts[0], "await 1 1");
+    child_must_say(&net.hosts[0], "ERROR SKUA-E010 no peers after", CHILD_WAIT_MS, line);
+    assert_non_null(strstr(line, " on lo, UDP")); /* and on no other */
+    child_end(&net.hosts[0]);
+    host_start(0, "interface=eth0", NULL);
+    for (int i = 1; i < HOSTS; i++) {
+        host_start(i, NULL, NULL);
+    }
+    for (int i = 0; i < HOSTS; i++) {
+        child_ready(&net.hosts[i]);
+    }
+    all_await(HOSTS - 1);
+    all_skip();
+    int64_t begun_ns = skua__clock_ns();
+    assert_int_equal(script("unplug", "1", NULL), 0);
+    must_leave(1, 0, "silent", begun_ns);
+    assert_int_equal(script("plug", "1", NULL), 0);
+    all_await(HOSTS - 1);
+}
+
 static void
 test_hosts_see_sigkill_in_200_ms(void **state) {
     (void)state;
@@ -357,6 +406,8 @@ main(int argc, char **argv) {
     issue_certificates();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(test_hosts_discover_each_other, end_all),
+        cmocka_unit_test_teardown(test_hosts_use_an_interface_that_comes_up_later, end_all),
+        cmocka_unit_test_teardown(test_hosts_use_a_named_interface_again, end_all),
         cmocka_unit_test_teardown(test_hosts_see_sigkill_in_200_ms, end_all),
         cmocka_unit_test_teardown(test_hosts_survive_sigstop_of_2_s, end_all),
         cmocka_unit_test_teardown(test_hosts_partition_and_heal, end_all),

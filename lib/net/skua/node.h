@@ -90,8 +90,9 @@ typedef struct skua_node_options {
      * introduction port (SKUA_NODE_DEFAULT_PORT where it is left out). They are tried until they answer. */
     const char *const *peers;
     size_t peer_count;
-    /* Interfaces by name ("eth0") to send beacons on and to listen on, besides loopback. None: every interface that is up;
-     * with the personal fleet loopback alone, and naming another is SKUA_E_LOOPBACK_ONLY. */
+    /* Interfaces by name ("eth0") to send beacons on and to listen on, besides loopback. None: every interface that is up,
+     * also one that comes up later; with the personal fleet loopback alone, and naming another is SKUA_E_LOOPBACK_ONLY. A named
+     * one must be up (SKUA_E_NOT_FOUND); when it was gone and is back with the address that it had, it is used again. */
     const char *const *interfaces;
     size_t interface_count;
     /* The TCP ports that the node and its services bind, both ends included. 0 and 0: SKUA_NODE_DEFAULT_PORT and
