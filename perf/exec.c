@@ -266,6 +266,7 @@ perf_exec(perf_bench *bench) {
         }
         perf_exec_graph(bench, &peers);
         perf_exec_outside(bench, &peers);
+        perf_exec_crowd(bench, &peers);
     }
     free_data(&data);
 }

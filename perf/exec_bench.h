@@ -16,4 +16,7 @@ typedef struct exec_peers {
 /* Submissions from outside, round trips, wake-ups, idle CPU, more workers than cores. */
 void perf_exec_outside(perf_bench *bench, const exec_peers *peers);
 
+/* Several processes on two CPUs. */
+void perf_exec_crowd(perf_bench *bench, const exec_peers *peers);
+
 #endif

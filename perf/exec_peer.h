@@ -94,6 +94,8 @@ typedef const exec_peer *exec_peer_get_fn(void);
 extern const exec_peer exec_peer_skua, exec_peer_serial;
 /* exec_floor.c: submits alone, as bare as it can be written by hand */
 extern const exec_peer exec_peer_floor;
+/* The same, but it shares its cores with other processes: fib alone. */
+extern const exec_peer exec_peer_skua_lease;
 
 #ifdef __cplusplus
 }

@@ -10,14 +10,25 @@
 #include <stdlib.h>
 
 static void *
-open_skua(int workers) {
+open_with(int workers, skua_lease_mode lease) {
     skua_exec *exec = NULL;
     skua_error err;
-    if (skua_exec_open(&exec, SKUA_EXEC_OPTIONS(.workers = workers), &err)) {
+    if (skua_exec_open(&exec, SKUA_EXEC_OPTIONS(.workers = workers, .lease = (int32_t)lease),
+                       &err)) {
         fprintf(stderr, "%s %s\n", err.code, err.message);
         exit(1);
     }
     return exec;
+}
+
+static void *
+open_skua(int workers) {
+    return open_with(workers, SKUA_LEASE_AUTO);
+}
+
+static void *
+open_sharing(int workers) {
+    return open_with(workers, SKUA_LEASE_ALWAYS);
 }
 
 static void
@@ -395,3 +406,6 @@ const exec_peer exec_peer_skua = {.name = "skua",
                                   .graph_new = graph_new,
                                   .graph_run = graph_run,
                                   .graph_free = graph_free};
+
+const exec_peer exec_peer_skua_lease = {
+    .name = "skua-lease", .open = open_sharing, .close = close_skua, .fib = run_fib};

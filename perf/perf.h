@@ -31,6 +31,7 @@ typedef struct perf_case {
     uint32_t workers;    /* of an executor */
     uint32_t submitters; /* threads that submit from outside */
     uint32_t items;      /* of a kernel: elements, or the side of a square */
+    uint32_t processes;  /* each with an executor */
 } perf_case;
 
 /* The result of one run, in the row's unit. */

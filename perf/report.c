@@ -67,7 +67,8 @@ perf_describe(const perf_case *what, char *ret, size_t size) {
         uint32_t value;
     } numbers[] = {{"%u B ", what->size_bytes},          {"window %u ", what->window},
                    {"%u nodes ", what->nodes},           {"%u workers ", what->workers},
-                   {"%u submitters ", what->submitters}, {"%u items ", what->items}};
+                   {"%u submitters ", what->submitters}, {"%u items ", what->items},
+                   {"%u processes ", what->processes}};
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
         if (numbers[i].value && used < size) {
             used += (size_t)snprintf(ret + used, size - used, numbers[i].format, numbers[i].value);
@@ -182,9 +183,10 @@ write_params(skua__json *json, const perf_case *what) {
             skua__json_put_text(json, keys[i], words[i]);
         }
     }
-    const char *number_keys[] = {"size_bytes", "window", "nodes", "workers", "submitters", "items"};
-    uint32_t numbers[] = {what->size_bytes, what->window,     what->nodes,
-                          what->workers,    what->submitters, what->items};
+    const char *number_keys[] = {"size_bytes", "window", "nodes",    "workers",
+                                 "submitters", "items",  "processes"};
+    uint32_t numbers[] = {what->size_bytes, what->window, what->nodes,    what->workers,
+                          what->submitters, what->items,  what->processes};
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
         if (numbers[i]) {
             skua__json_put_u64(json, number_keys[i], numbers[i]);

@@ -8,6 +8,7 @@
 #include <net/if.h>
 #include <skua-int/clock.h>
 #include <skua/fleet.h>
+#include <skua/lease.h>
 #include <skua/topology.h>
 #include <skua/version.h>
 #include <stdarg.h>
@@ -149,6 +150,26 @@ look_at_cores(struct doctor *self) {
     skua_topology_free(topology);
 }
 
+static void
+look_at_lease(struct doctor *self) {
+    uint32_t position = 0, pools = 0;
+    skua_lease_pool pool = {.size = sizeof pool};
+    skua_error err;
+    skua_status status;
+    while (!(status = skua_lease_next(0, &position, &pool, &err))) {
+        pools++;
+    }
+    if (status == SKUA_E_NOT_FOUND) {
+        tell(self, GOOD, "lease", NULL, "cores are shared with %u other executors now", pools);
+    } else {
+        tell(self, WARNING, "lease",
+             "See `ipcs -m` and `ipcrm`, or the limits kernel.shmmax and kernel.shmmni; programs "
+             "run "
+             "all the same, each with as many workers as it likes.",
+             "%s", err.message);
+    }
+}
+
 static skua_status
 await_meeting(cli *tool, skua_node *node, int64_t deadline_ns) {
     for (;;) {
@@ -205,6 +226,7 @@ run_doctor(cli *self) {
         skua__json_array(doctor.json);
     }
     look_at_cores(&doctor);
+    look_at_lease(&doctor);
     look_at_limits(&doctor);
     look_at_interfaces(&doctor);
     look_at_fleet(&doctor);

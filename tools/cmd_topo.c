@@ -3,6 +3,7 @@
 #include "cli.h"
 
 #include <skua/device.h>
+#include <skua/lease.h>
 #include <skua/topology.h>
 #include <string.h>
 
@@ -105,6 +106,35 @@ answer(skua__json *json, const skua_topology *topology) {
     skua__json_array_end(json);
 }
 
+static void
+answer_lease(skua__json *json) {
+    skua__json_key(json, "lease");
+    skua__json_array(json);
+    uint32_t position = 0;
+    skua_lease_pool pool = {.size = sizeof pool};
+    while (!skua_lease_next(0, &position, &pool, NULL)) {
+        skua__json_object(json);
+        skua__json_key(json, "process");
+        skua__json_i64(json, pool.process);
+        skua__json_put_u64(json, "workers", pool.workers);
+        skua__json_put_u64(json, "share", pool.share);
+        skua__json_put_u64(json, "awake", pool.awake);
+        skua__json_put_bool(json, "fixed", pool.fixed);
+        skua__json_object_end(json);
+    }
+    skua__json_array_end(json);
+}
+
+static void
+print_lease(void) {
+    uint32_t position = 0;
+    skua_lease_pool pool = {.size = sizeof pool};
+    while (!skua_lease_next(0, &position, &pool, NULL)) {
+        printf("executor of process %lld: %u of %u workers, %u awake%s\n", (long long)pool.process,
+               pool.share, pool.workers, pool.awake, pool.fixed ? " (its own number)" : "");
+    }
+}
+
 static skua_status
 print_text(cli *self, const skua_topology *topology) {
     char *text = NULL;
@@ -138,11 +168,13 @@ run_topo(cli *self) {
         skua__json *json = cli_answer(self);
         answer(json, topology);
         answer_devices(json, devices);
+        answer_lease(json);
         status = cli_answer_end(self);
     } else if (!status) {
         status = print_text(self, topology);
         if (!status && devices) {
             print_devices(devices);
+            print_lease();
         }
     }
     skua_devices_close(devices);
@@ -161,8 +193,9 @@ const cli_command cli_cmd_topo = {
     .name = "topo",
     .form = "",
     .summary = "Show the cores, NUMA nodes, limits and OpenCL devices of this machine",
-    .details =
-        "What counts is what this process may use: its affinity mask and its cgroup's CPU quota.",
+    .details = "What counts is what this process may use: its affinity mask and its cgroup's CPU "
+               "quota. Executors of your "
+               "other processes, with which it would share its cores, are listed too.",
     .examples = "skua topo --plan\nskua topo --synthetic \"numa:2 core:4 pu:2\" --json",
     .flags = topo_flags,
     .run = run_topo,

@@ -4,6 +4,7 @@
 #ifndef SKUA_EXEC_ENGINE_H
 #define SKUA_EXEC_ENGINE_H
 
+#include "lease.h"
 #include "offers.h"
 #include "park.h"
 #include "plan.h"
@@ -186,6 +187,7 @@ typedef struct skua__sizes {
     uint32_t most;    /* that resize may ask for */
     uint32_t asked;   /* by open or resize */
     uint32_t allowed; /* by quota and affinity, as last seen */
+    uint32_t share;   /* of the host's cores, by the lease; UINT32_MAX: no bound */
     uint32_t spares;  /* that may be started besides */
     bool paused;
     bool follows;              /* the target follows allowed */
@@ -239,6 +241,7 @@ struct skua_exec {
     int32_t bind;            /* skua_bind, AUTO already decided */
 
     skua__sizes sizes;
+    skua__lease lease;
 
     /* Deterministic mode; see replay.c. */
     uint64_t replay_seed;    /* 0: not */
@@ -336,6 +339,12 @@ void skua__stand_in_locked(skua_exec *exec);
 void skua__run_to_the_end(skua_exec *exec);
 /* Puts a worker to rest if there are too many; returns when its place is needed again. Only with an empty stack. */
 void skua__rest(skua__worker *worker);
+/* How many workers it would run if no other executor shared the cores. */
+uint32_t skua__sizes_wish(const skua_exec *exec);
+/* Sets the lease's bound, and sees to it that somebody rests who looks whether it grows. */
+void skua__set_share_locked(skua_exec *exec, uint32_t share);
+/* Wakes a worker that rests, to look again whether it should. */
+void skua__wake_resting_locked(skua_exec *exec);
 /* Looks at quota and affinity, if that was not done lately. */
 void skua__follow(skua__worker *worker);
 void skua__follow_now(skua_exec *exec);

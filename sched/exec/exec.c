@@ -50,6 +50,10 @@ read_options(skua_exec_options *ret_options, const skua_exec_options *given, sku
                          "deterministic_seed is for one worker without a thread; workers is %d",
                          (int)o->workers);
     }
+    if (o->lease < SKUA_LEASE_AUTO || o->lease > SKUA_LEASE_ALWAYS) {
+        return SKUA_FAIL(err, SKUA_E_BAD_ARGUMENT, "lease is %d; it may be a skua_lease_mode",
+                         (int)o->lease);
+    }
     if (ret_options->deterministic_seed) {
         ret_options->workers = 1;
         ret_options->workers_max = 1;
@@ -146,6 +150,7 @@ start_workers(skua_exec *exec, uint32_t workers, skua_error *err) {
 static void
 free_exec(skua_exec *exec) {
     const skua_allocator *hook = exec->hook;
+    skua__lease_leave(exec);
     for (uint32_t i = 0; exec->workers && i < exec->worker_places; i++) {
         skua__worker_close(&exec->workers[i]);
     }
@@ -188,7 +193,10 @@ skua_exec_open(skua_exec **ret_exec, const skua_exec_options *given, skua_error 
         exec->workers = skua__mem_new_array(exec->hook, exec->worker_places, sizeof *exec->workers);
         status = exec->workers ? SKUA_OK : SKUA_FAIL_MEMORY(err, "the executor's workers");
     }
-    status = status == SKUA_OK ? start_workers(exec, workers, err) : status;
+    if (status == SKUA_OK) {
+        skua__lease_join(exec, &options);
+        status = start_workers(exec, workers, err);
+    }
     if (status != SKUA_OK) {
         skua_exec_close(exec);
         return status;
@@ -250,6 +258,7 @@ skua_exec_rebuild_after_fork(skua_exec *exec, skua_error *err) {
     }
     uint32_t workers = skua__sizes_again(exec);
     begin_life(exec, workers);
+    skua__lease_join_again(exec);
     return start_workers(exec, workers, err);
 }
 
@@ -443,6 +452,10 @@ skua_exec_stats_get(skua_exec *exec, skua_exec_stats *ret_stats) {
     /* relaxed: a figure */
     uint32_t highest = skua__a32_load(&exec->sizes.highest, memory_order_relaxed);
     stats.spares = places > highest ? places - highest : 0;
+    skua__mutex_lock(&exec->sleep_lock);
+    stats.lease_pools = exec->lease.pools;
+    stats.lease_refused = exec->lease.refused != NULL;
+    skua__mutex_unlock(&exec->sleep_lock);
     return give_stats(ret_stats, &stats);
 }
 

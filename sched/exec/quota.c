@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MPL-2.0
 // Reads /proc/self/cgroup, finds where that cgroup is mounted, and takes the smallest quota on the way up to the root.
+#include <skua-int/hash.h>
 #include <skua-int/quota.h>
 
 #include <errno.h>
@@ -145,20 +146,27 @@ folder_quota(const char *root, int version, const char *folder) {
     return quota_us > 0 && period_us > 0 ? (double)quota_us / (double)period_us : 0;
 }
 
-static double
-smaller_quota(double a, double b) {
-    if (a <= 0) {
+/* A quota, and the name of the folder that states it. */
+typedef struct named_quota {
+    double cpus; /* 0: none */
+    uint64_t name;
+} named_quota;
+
+static named_quota
+smaller_quota(named_quota a, named_quota b) {
+    if (a.cpus <= 0) {
         return b;
     }
-    return b > 0 && b < a ? b : a;
+    return b.cpus > 0 && b.cpus < a.cpus ? b : a;
 }
 
-static double
+static named_quota
 hierarchy_quota(const char *root, int version) {
     char path[QUOTA_LINE_BYTES];
     cgroup_mount mount;
+    named_quota quota = {0};
     if (!cgroup_path(root, version, path) || !cgroup_mounted(root, version, &mount)) {
-        return 0;
+        return quota;
     }
     /* In a container the mount shows only a part of the hierarchy; a path outside of it is not visible. */
     const char *below = path;
@@ -171,9 +179,10 @@ hierarchy_quota(const char *root, int version) {
     char folder[2 * QUOTA_LINE_BYTES];
     snprintf(folder, sizeof folder, "%s%s", mount.point, strcmp(below, "/") == 0 ? "" : below);
     size_t point_size = strlen(mount.point);
-    double quota = 0;
     for (int depth = 0; depth < QUOTA_DEPTH_MAX; depth++) {
-        quota = smaller_quota(quota, folder_quota(root, version, folder));
+        named_quota here = {folder_quota(root, version, folder),
+                            skua__hash_bytes(folder, strlen(folder)) + UINT64_C(1)};
+        quota = smaller_quota(quota, here);
         char *slash = strrchr(folder, '/');
         if (!slash || (size_t)(slash - folder) < point_size) {
             break;
@@ -184,6 +193,14 @@ hierarchy_quota(const char *root, int version) {
 }
 
 double
+skua__quota_under(const char *root, uint64_t *ret_name) {
+    named_quota quota = smaller_quota(hierarchy_quota(root, 2), hierarchy_quota(root, 1));
+    *ret_name = quota.name;
+    return quota.cpus;
+}
+
+double
 skua__quota_cpus(const char *root) {
-    return smaller_quota(hierarchy_quota(root, 2), hierarchy_quota(root, 1));
+    uint64_t name;
+    return skua__quota_under(root, &name);
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MPL-2.0
 // How many workers there are to be: resize, pause, and following the quota and the affinity mask while the executor lives.
 //
-//   target = paused ? 0 : min(what was asked for, what quota and affinity allow where nothing was asked for)
+//   target = paused ? 0 : min(what was asked for, what quota and affinity allow where nothing was asked for, the lease's share)
 //
 // A worker rests when more than target are active and its number is not under target; it does so between two jobs only, with an
 // empty stack. Recalled are the lowest numbers first, so that those under target are the ones that run when nobody blocks.
@@ -31,6 +31,7 @@ skua__sizes_init(skua_exec *exec, const skua_exec_options *options, uint32_t wor
     sizes->follows = options->workers == 0 && !options->topology;
     sizes->asked = sizes->follows ? sizes->most : workers;
     sizes->allowed = workers;
+    sizes->share = UINT32_MAX;
     sizes->spares = options->spares == SKUA_NONE ? 0
                     : options->spares            ? (uint32_t)options->spares
                                                  : EXEC_SPARES_DEFAULT;
@@ -43,11 +44,17 @@ skua__sizes_init(skua_exec *exec, const skua_exec_options *options, uint32_t wor
 }
 
 uint32_t
+skua__sizes_wish(const skua_exec *exec) {
+    const skua__sizes *sizes = &exec->sizes;
+    return sizes->follows && sizes->allowed < sizes->asked ? sizes->allowed : sizes->asked;
+}
+
+uint32_t
 skua__sizes_again(skua_exec *exec) {
     skua__sizes *sizes = &exec->sizes;
     sizes->paused = false;
-    uint32_t workers =
-        sizes->follows && sizes->allowed < sizes->asked ? sizes->allowed : sizes->asked;
+    sizes->share = UINT32_MAX;
+    uint32_t workers = skua__sizes_wish(exec);
     skua__a32_store(&sizes->highest, workers, memory_order_relaxed); /* relaxed: no thread yet */
     skua__a32_store(&sizes->target, workers, memory_order_relaxed);  /* relaxed: no thread yet */
     return workers;
@@ -102,10 +109,8 @@ skua__stand_in_locked(skua_exec *exec) {
 static skua_status
 retarget_locked(skua_exec *exec, skua_error *err) {
     skua__sizes *sizes = &exec->sizes;
-    uint32_t target = sizes->asked;
-    if (sizes->follows && sizes->allowed < target) {
-        target = sizes->allowed;
-    }
+    uint32_t target = skua__sizes_wish(exec);
+    target = sizes->share < target ? sizes->share : target;
     target = sizes->paused ? 0 : target;
     skua__a32_store(&sizes->target, target, memory_order_relaxed); /* relaxed: under the lock */
     /* relaxed: under the lock, all of them; others want a figure */
@@ -120,8 +125,37 @@ retarget_locked(skua_exec *exec, skua_error *err) {
            skua__a32_load(&exec->active, memory_order_relaxed) < target) { /* relaxed: same */
         status = recall_locked(exec, target, err);
     }
+    skua__lease_wish_locked(exec);
+    skua__lease_note_locked(exec);
     /* At the limit are workers that block: the spares stand in for them. */
     return status == SKUA_E_LIMIT ? SKUA_OK : status;
+}
+
+void
+skua__wake_resting_locked(skua_exec *exec) {
+    skua__list *first = exec->retired.next;
+    if (first != &exec->retired) {
+        skua__unpark(&SKUA_CONTAINER_OF(first, skua__worker, sleeper)->parker);
+    }
+}
+
+void
+skua__set_share_locked(skua_exec *exec, uint32_t share) {
+    skua__sizes *sizes = &exec->sizes;
+    if (share != sizes->share) {
+        sizes->share = share;
+        (void)retarget_locked(exec, NULL);
+    }
+    if (share >= skua__sizes_wish(exec) || sizes->paused || exec->lease.watcher) {
+        return;
+    }
+    /* relaxed: under the lock */
+    uint32_t active = skua__a32_load(&exec->active, memory_order_relaxed);
+    if (!skua__list_empty(&exec->retired)) {
+        skua__wake_resting_locked(exec);
+    } else if (active <= skua__target(exec)) {
+        (void)recall_locked(exec, skua__sizes_wish(exec), NULL); /* it is one too many, and rests */
+    }
 }
 
 skua_status
@@ -196,6 +230,7 @@ skua__rest(skua__worker *worker) {
     if (surplus) {
         skua__a32_sub(&exec->active, 1, memory_order_relaxed); /* relaxed: under the lock */
         skua__list_push_front(&exec->retired, &worker->sleeper);
+        skua__lease_note_locked(exec);
     }
     skua__mutex_unlock(&exec->sleep_lock);
     if (!surplus) {
@@ -204,7 +239,13 @@ skua__rest(skua__worker *worker) {
     skua__wake_for_work(exec, NULL); /* what we would have taken is somebody else's now */
     bool linked = true;
     while (linked && !skua__is_over(exec)) {
-        skua__sleep(worker, SKUA_NEVER_NS);
+        skua__mutex_lock(&exec->sleep_lock);
+        int64_t look_ns = skua__lease_watch_locked(worker);
+        skua__mutex_unlock(&exec->sleep_lock);
+        skua__sleep(worker, look_ns);
+        if (look_ns != SKUA_NEVER_NS) {
+            skua__lease_look(exec);
+        }
         skua__mutex_lock(&exec->sleep_lock);
         linked = !skua__list_empty(&worker->sleeper);
         skua__mutex_unlock(&exec->sleep_lock);
@@ -237,6 +278,7 @@ skua__follow_now(skua_exec *exec) {
     uint32_t allowed = allowed_here(exec);
     skua__mutex_lock(&exec->sleep_lock);
     exec->sizes.allowed = allowed;
+    skua__lease_places(exec);
     (void)retarget_locked(exec, NULL);
     skua__mutex_unlock(&exec->sleep_lock);
 }

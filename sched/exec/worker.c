@@ -49,6 +49,7 @@ wake_one(skua_exec *exec) {
     skua__list *node = skua__list_pop_front(&exec->sleepers);
     if (node) {
         skua__a32_sub(&exec->asleep, 1, memory_order_seq_cst); /* seq_cst W1: as in idle() */
+        skua__lease_note_locked(exec);
     }
     skua__mutex_unlock(&exec->sleep_lock);
     if (!node) {
@@ -257,7 +258,11 @@ skua__leave_list(skua_exec *exec, skua__worker *worker, bool sleeps) {
         skua__list_remove(&worker->sleeper);
         if (sleeps) {
             skua__a32_sub(&exec->asleep, 1, memory_order_seq_cst); /* seq_cst W1: as in idle() */
+            skua__lease_note_locked(exec);
         }
+    }
+    if (!sleeps) {
+        skua__lease_unwatch_locked(worker);
     }
     skua__mutex_unlock(&exec->sleep_lock);
 }
@@ -294,6 +299,7 @@ idle(skua__worker *worker) {
         skua__list_push_front(&exec->sleepers, &worker->sleeper);
         /* seq_cst W1: counted before the last look; pairs with seq_cst W1 in skua__wake_for_work() */
         skua__a32_add(&exec->asleep, 1, memory_order_seq_cst);
+        skua__lease_note_locked(exec);
         skua__mutex_unlock(&exec->sleep_lock);
     }
     /* seq_cst W1: out of searching before the last look; as above */
@@ -422,6 +428,9 @@ worker_main(void *arg) {
     worker_here = worker;
     skua__bind_here(worker);
     while (!skua__is_over(exec)) {
+        if (skua__lease_moved(&exec->lease)) {
+            skua__lease_look(exec);
+        }
         if (skua__is_surplus(worker)) {
             skua__rest(worker);
         }
@@ -451,6 +460,7 @@ skua__block_begin(skua__worker *worker) {
     /* relaxed: under the lock. A worker that has not yet noticed that it could retire is as good as a new one. */
     skua__a32_sub(&exec->active, 1, memory_order_relaxed);
     skua__stand_in_locked(exec);
+    skua__lease_note_locked(exec);
     skua__mutex_unlock(&exec->sleep_lock);
 }
 
@@ -460,6 +470,7 @@ skua__block_end(skua__worker *worker) {
     if (--worker->block_depth == 0) {
         skua__mutex_lock(&exec->sleep_lock);
         skua__a32_add(&exec->active, 1, memory_order_relaxed); /* relaxed: under the lock */
+        skua__lease_note_locked(exec);
         skua__mutex_unlock(&exec->sleep_lock);
     }
 }

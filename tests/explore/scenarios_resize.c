@@ -55,7 +55,7 @@ scenario_resize(void) {
     shared *s = explore_new(sizeof *s);
     skua_status status = skua_exec_open(
         &s->exec,
-        SKUA_EXEC_OPTIONS(.allocator = explore_allocator(),
+        SKUA_EXEC_OPTIONS(.allocator = explore_allocator(), .lease = SKUA_LEASE_NEVER,
                           .workers = 1 + (int32_t)explore_below(2), .workers_max = WORKERS_MAX,
                           .spares = SKUA_NONE, .stack_slots = 64, .spin_us = SKUA_NONE),
         NULL);

@@ -48,6 +48,14 @@ typedef enum skua_bind {
         2 /* each to one CPU, as skua_topology_plan_text() shows; needs the real machine */
 } skua_bind;
 
+/* Whether an executor shares this host's cores with its user's other executors, in whatever process: see docs/design/exec.md. */
+typedef enum skua_lease_mode {
+    SKUA_LEASE_AUTO =
+        0, /* yes; but a number of workers that was asked for is kept, and only told to the others */
+    SKUA_LEASE_NEVER = 1, /* no, and the others do not know of it */
+    SKUA_LEASE_ALWAYS = 2 /* yes, down to one worker, whatever number was asked for */
+} skua_lease_mode;
+
 typedef struct skua_exec_options {
     size_t size;
     const skua_allocator *allocator; /* NULL: the default */
@@ -73,6 +81,9 @@ typedef struct skua_exec_options {
      * pause and timers are SKUA_E_UNSUPPORTED; jobs keep no order among themselves.
      */
     uint64_t deterministic_seed;
+    int32_t lease; /* skua_lease_mode. Since 0.1 */
+    uint32_t
+        lease_key; /* executors share with those of the same key; 0: all of this user's. Since 0.1 */
 } skua_exec_options;
 
 #define SKUA_EXEC_OPTIONS(...)                                                                     \
@@ -597,6 +608,10 @@ typedef struct skua_exec_stats {
     uint64_t idle_ns;       /* time asleep */
     uint64_t queued_tasks;  /* submitted tasks that wait now (of the executor; 0 for one worker) */
     uint64_t spares;        /* spare threads started (of the executor) */
+    uint64_t
+        lease_pools; /* awake executors that it shares cores with, itself included, when it last looked; 0: none yet */
+    uint64_t
+        lease_refused; /* 1: it was to share cores, but the system gave no shared memory (`skua doctor` says why) */
 } skua_exec_stats;
 
 /**

@@ -97,6 +97,8 @@ def test_cli_topology_of_a_described_machine():
         assert code == 0 and "worker 2: pu 1 core 0 numa 0 | same core: 0 | same numa: " in out
         code, objects = skua.json("topo")
         assert code == OK and 1 <= objects[0]["workers"] <= len(objects[0]["pus"])
+        for pool in objects[0]["lease"]:
+            assert pool["process"] > 0 and pool["awake"] <= pool["workers"] and pool["workers"] > 0
         for device in objects[0]["devices"]:
             assert device["name"] and device["units"] > 0
             assert device["usable"] is (device["kind"] != "cpu") or not device["usable"]

@@ -332,7 +332,8 @@ test_resize_follows_the_quota(void **state) {
     put_file(root, "/proc/self/cgroup", "0::/box\n");
     put_file(root, "/proc/self/mountinfo", "30 23 0:26 / /cg rw - cgroup2 cgroup2 rw\n");
     put_file(root, "/cg/box/cpu.max", "max 100000\n");
-    skua_exec *exec = open_exec(SKUA_EXEC_OPTIONS(.workers_max = 64, .spin_us = SKUA_NONE));
+    skua_exec *exec = open_exec(
+        SKUA_EXEC_OPTIONS(.workers_max = 64, .spin_us = SKUA_NONE, .lease = SKUA_LEASE_NEVER));
     uint32_t all = skua_exec_workers(exec);
     skua__mutex_lock(&exec->sleep_lock);
     exec->sizes.quota_root = root;
@@ -388,7 +389,7 @@ test_resize_follows_the_affinity_mask(void **state) {
     if (has_quota) {
         skip();
     }
-    skua_exec *exec = open_exec(SKUA_EXEC_OPTIONS(.spin_us = SKUA_NONE));
+    skua_exec *exec = open_exec(SKUA_EXEC_OPTIONS(.spin_us = SKUA_NONE, .lease = SKUA_LEASE_NEVER));
     uint32_t all = skua_exec_workers(exec);
     skua__mutex_lock(&exec->sleep_lock);
     exec->sizes.follow_every_ns = 0;
