@@ -52,27 +52,27 @@ typedef struct fib_call {
     uint64_t result;
 } fib_call;
 
-static void fib_task(skua_worker w, void *arg);
+static void fib_task(skua_worker w, void *frame);
 
-static uint64_t
+static inline uint64_t
 fib(skua_worker w, int n) {
     if (n < 2) {
         return (uint64_t)n;
     }
-    fib_call left;
-    left.n = n - 1;
-    skua_spawn(&w, fib_task, &left);
-    uint64_t right = fib(w, n - 2);
-    return right + (skua_take_back(&w) ? fib(w, left.n) : left.result);
+    fib_call *right = SKUA_FRAME(w, fib_call);
+    right->n = n - 2;
+    skua_spawn(&w, fib_task, right);
+    uint64_t left = fib(w, n - 1);
+    return left + (skua_take_back(&w) ? fib(w, n - 2) : right->result);
 }
 
 static void
-fib_task(skua_worker w, void *arg) {
-    fib_call *call = arg;
+fib_task(skua_worker w, void *frame) {
+    fib_call *call = frame;
     call->result = fib(w, call->n);
 }
 
-static uint64_t
+static inline uint64_t
 run_fib(void *peer, int n) {
     fib_call call = {.n = n};
     enter(peer, fib_task, &call);
@@ -81,70 +81,100 @@ run_fib(void *peer, int n) {
 
 /* ---- nqueens ---- */
 
-typedef struct queens_frame {
-    int n;
-    uint32_t columns, left, right;
+typedef struct queens_call {
+    uint32_t all, columns, left, right; /* the bits of a row; those that are taken */
+    uint32_t bit;                       /* the next queen's */
     uint64_t solutions;
-} queens_frame;
+} queens_call;
+
+static void queens_task(skua_worker w, void *frame);
+
+static inline uint64_t
+queens(skua_worker w, uint32_t all, uint32_t columns, uint32_t left, uint32_t right) {
+    if (columns == all) {
+        return 1;
+    }
+    uint32_t tried[16];
+    int count = 0;
+    for (uint32_t open = all & ~(columns | left | right); open; open &= open - 1) {
+        queens_call *next = SKUA_FRAME(w, queens_call);
+        next->all = all, next->columns = columns, next->left = left, next->right = right;
+        next->bit = tried[count++] = open & -open;
+        skua_spawn(&w, queens_task, next);
+    }
+    uint64_t solutions = 0;
+    while (count-- > 0) {
+        uint32_t bit = tried[count];
+        solutions += skua_take_back(&w)
+                         ? queens(w, all, columns | bit, (left | bit) << 1, (right | bit) >> 1)
+                         : SKUA_FRAME(w, queens_call)->solutions;
+    }
+    return solutions;
+}
 
 static void
-queens(skua_worker w, void *arg) {
-    queens_frame *frame = arg, tries[16];
-    uint32_t all = (1u << frame->n) - 1;
-    int count = 0;
-    frame->solutions = frame->columns == all;
-    for (uint32_t open = all & ~(frame->columns | frame->left | frame->right); open;
-         open &= open - 1) {
-        uint32_t bit = open & -open;
-        tries[count] = (queens_frame){.n = frame->n,
-                                      .columns = frame->columns | bit,
-                                      .left = (frame->left | bit) << 1,
-                                      .right = (frame->right | bit) >> 1};
-        skua_spawn(&w, queens, &tries[count++]);
-    }
-    while (count-- > 0) {
-        skua_sync(&w, queens, &tries[count]);
-        frame->solutions += tries[count].solutions;
-    }
+queens_task(skua_worker w, void *frame) {
+    queens_call *call = frame;
+    uint32_t bit = call->bit;
+    call->solutions = queens(w, call->all, call->columns | bit, (call->left | bit) << 1,
+                             (call->right | bit) >> 1);
 }
 
 static uint64_t
 run_queens(void *peer, int n) {
-    queens_frame frame = {.n = n};
-    enter(peer, queens, &frame);
-    return frame.solutions;
+    queens_call empty = {.all = (1u << n) - 1};
+    enter(peer, queens_task, &empty);
+    return empty.solutions;
 }
 
 /* ---- UTS ---- */
 
-typedef struct walk_frame {
+typedef struct walk_call {
     const exec_tree *tree;
-    exec_node node;
+    const exec_node *node;
     uint64_t nodes;
-} walk_frame;
+} walk_call;
+
+static uint64_t walk_below(skua_worker w, const exec_tree *tree, const exec_node *node,
+                           int children);
+
+/* Most nodes are leaves: they need no array of children, nor its stack. */
+static inline uint64_t
+walk(skua_worker w, const exec_tree *tree, const exec_node *node) {
+    int children = exec_tree_children(tree, node);
+    return children > 0 ? walk_below(w, tree, node, children) : 1;
+}
 
 static void
-walk(skua_worker w, void *arg) {
-    walk_frame *frame = arg, below[100];
-    int children = exec_tree_children(frame->tree, &frame->node);
-    frame->nodes = 1;
+walk_task(skua_worker w, void *frame) {
+    walk_call *call = frame;
+    call->nodes = walk(w, call->tree, call->node);
+}
+
+static uint64_t
+walk_below(skua_worker w, const exec_tree *tree, const exec_node *node, int children) {
+    exec_node below[100];
     for (int i = 0; i < children; i++) {
-        below[i].tree = frame->tree;
-        exec_tree_child(frame->tree, &frame->node, i, &below[i].node);
-        skua_spawn(&w, walk, &below[i]);
+        exec_tree_child(tree, node, i, &below[i]);
+        walk_call *call = SKUA_FRAME(w, walk_call);
+        *call = (walk_call){.tree = tree, .node = &below[i]};
+        skua_spawn(&w, walk_task, call);
     }
+    uint64_t nodes = 1;
     while (children-- > 0) {
-        skua_sync(&w, walk, &below[children]);
-        frame->nodes += below[children].nodes;
+        nodes +=
+            skua_take_back(&w) ? walk(w, tree, &below[children]) : SKUA_FRAME(w, walk_call)->nodes;
     }
+    return nodes;
 }
 
 static uint64_t
 run_uts(void *peer, const exec_tree *tree) {
-    walk_frame frame = {.tree = tree};
-    exec_tree_root(tree, &frame.node);
-    enter(peer, walk, &frame);
-    return frame.nodes;
+    exec_node root;
+    exec_tree_root(tree, &root);
+    walk_call call = {.tree = tree, .node = &root};
+    enter(peer, walk_task, &call);
+    return call.nodes;
 }
 
 /* ---- Flat spawns ---- */
@@ -250,7 +280,7 @@ add_counts(void *left, const void *right, void *arg) {
     *(uint64_t *)left += *(const uint64_t *)right;
 }
 
-static uint64_t
+static inline uint64_t
 run_mandel(void *peer) {
     static const uint64_t zero = 0;
     skua_reduce reduce = {.size = sizeof reduce,

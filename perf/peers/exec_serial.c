@@ -16,8 +16,8 @@ serial_close(void *peer) {
     (void)peer;
 }
 
-/* Not inlined and not turned into a loop: it is the calls that are compared. */
-static __attribute__((noinline)) uint64_t
+/* The compiler may inline it into itself, as it may skua's: the strongest twin. */
+static inline uint64_t
 fib(int n) {
     return n < 2 ? (uint64_t)n : fib(n - 1) + fib(n - 2);
 }
@@ -28,7 +28,7 @@ serial_fib(void *peer, int n) {
     return fib(n);
 }
 
-static uint64_t
+static inline uint64_t
 queens(int n, uint32_t columns, uint32_t left, uint32_t right) {
     uint32_t all = (1u << n) - 1;
     if (columns == all) {
@@ -48,10 +48,17 @@ serial_queens(void *peer, int n) {
     return queens(n, 0, 0, 0);
 }
 
-static uint64_t
+static uint64_t walk_below(const exec_tree *tree, const exec_node *node, int children);
+
+static inline uint64_t
 walk(const exec_tree *tree, const exec_node *node) {
-    uint64_t nodes = 1;
     int children = exec_tree_children(tree, node);
+    return children > 0 ? walk_below(tree, node, children) : 1;
+}
+
+static uint64_t
+walk_below(const exec_tree *tree, const exec_node *node, int children) {
+    uint64_t nodes = 1;
     for (int i = 0; i < children; i++) {
         exec_node child;
         exec_tree_child(tree, node, i, &child);

@@ -89,12 +89,13 @@ typedef struct skua__stack {
     skua__offers nodes;   /* ready nodes of graphs */
     skua__aptr own_cells[EXEC_RING_JOBS];
     skua__aptr handful_cells[EXEC_RING_JOBS];
-    alignas(EXEC_SLOTS_OFFSET) skua_slot slots[SKUA_EXEC_SLOTS_MAX];
+    alignas(EXEC_SLOTS_OFFSET)
+        skua_slot slots[SKUA_EXEC_SLOTS_MAX + 1]; /* one where forks go that find it full */
     skua__aptr node_cells[EXEC_NODES_MAX];
 } skua__stack;
 
 static_assert(sizeof(skua__stack) <= SKUA_STACK_BYTES, "the stack fits its block");
-static_assert(sizeof(skua_slot) == 32, "slots are part of the ABI");
+static_assert(sizeof(skua_slot) == EXEC_CACHE_LINE, "slots are part of the ABI");
 
 static inline skua__stack *
 skua__stack_of(const skua_slot *slot) {
@@ -123,7 +124,7 @@ typedef struct skua__worker {
     uint32_t index;
     uint32_t slots;    /* that may be used */
     uint32_t split;    /* the owner's copy */
-    uint32_t overflow; /* forks that ran at once, and are not synced yet */
+    uint32_t overflow; /* forks that found the stack full, and are not synced yet */
     uint32_t block_depth;
     uint32_t turns; /* jobs looked for */
     skua__rand rand;
@@ -367,9 +368,8 @@ void skua__bind_stack(const skua__worker *worker);
 skua_status skua__replay_open(skua_exec *exec, skua_error *err);
 /* Runs jobs on this thread until a token lies in parker (may be NULL) or none is left. False: a wait here can never end. */
 bool skua__replay_until(skua_exec *exec, const skua__parker *parker);
-skua_slot *skua__replay_spawn(skua__worker *worker, skua_slot *slot, skua_fn *fn, void *frame);
-/* The slot when its call is done, or NULL: run it. */
-skua_slot *skua__replay_sync(skua__worker *worker, skua_slot *slot);
+skua_slot *skua__replay_spawn(skua__worker *worker, skua_slot *slot);
+skua_taken skua__replay_sync(skua__worker *worker, skua_slot *slot);
 
 /* fork.c */
 /* Makes trouble for the worker's next spawn or sync, once per request. */

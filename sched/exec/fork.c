@@ -151,30 +151,27 @@ attend(skua__worker *worker, uint32_t top) {
 }
 
 skua_slot *
-skua_spawn_slow(skua_slot *slot, skua_fn *fn, void *frame) {
+skua_spawn_slow(skua_slot *slot) {
     skua__stack *stack = skua__stack_of(slot);
     skua__worker *worker = stack->worker;
     uint32_t index = index_of(stack, slot);
     assert(worker == skua__worker_here(worker->exec) && "skua_spawn: w is another worker's");
-    if (index < worker->slots && worker->exec->replay_seed) {
-        return skua__replay_spawn(worker, slot, fn, frame);
+    if (index >= worker->slots) {
+        /* The stack is full: nothing is kept of the call, and its sync, which takes the slow path, has it run. */
+        worker->overflow++;
+        stack->trap.top = slot;
+        attend(worker, index);
+        return slot;
     }
-    if (index < worker->slots) {
-        slot->fn = fn;
-        slot->frame = frame;
-        stack->trap.top = slot + 1;
-        if (skua__a32_load(&worker->exec->tracing, memory_order_relaxed) /* relaxed: a hint */
-            == EXEC_TRACE_SPAWNS) {
-            skua__trace_record(worker, EXEC_TRACE_SPAWN, index + 1);
-        }
-        attend(worker, index + 1);
-        return slot + 1;
+    if (worker->exec->replay_seed) {
+        return skua__replay_spawn(worker, slot);
     }
-    /* The stack is full: the call runs now, and its sync, which takes the slow path, finds it done. */
-    worker->overflow++;
-    attend(worker, index);
-    fn((skua_worker){slot}, frame);
-    return slot;
+    if (skua__a32_load(&worker->exec->tracing, memory_order_relaxed) /* relaxed: a hint */
+        == EXEC_TRACE_SPAWNS) {
+        skua__trace_record(worker, EXEC_TRACE_SPAWN, index + 1);
+    }
+    attend(worker, index + 1);
+    return slot + 1;
 }
 
 /* ---- Stealing ---- */
@@ -323,7 +320,7 @@ wait_stolen(skua__worker *worker, skua_slot *slot) {
     }
 }
 
-skua_slot *
+skua_taken
 skua_sync_slow(skua_slot *slot) {
     skua__stack *stack = skua__stack_of(slot);
     skua__worker *worker = stack->worker;
@@ -333,14 +330,14 @@ skua_sync_slow(skua_slot *slot) {
         worker->overflow--;
         stack->trap.top = slot + 1;
         attend(worker, index + 1);
-        return slot + 1;
+        return (skua_taken){.top = slot + 1, .run = true};
     }
     if (worker->exec->replay_seed) {
         return skua__replay_sync(worker, slot);
     }
     if (index >= worker->split) {
         attend(worker, index);
-        return NULL;
+        return (skua_taken){.top = slot, .run = true};
     }
     assert(worker->split == index + 1 && "skua_sync: more syncs than spawns");
     /* relaxed: our own slots; the swap below only has to win against thieves. */
@@ -354,7 +351,7 @@ skua_sync_slow(skua_slot *slot) {
                           memory_order_release)) {
             worker->split = split;
             attend(worker, index);
-            return NULL;
+            return (skua_taken){.top = slot, .run = true};
         }
     }
     wait_stolen(worker, slot);
@@ -365,7 +362,7 @@ skua_sync_slow(skua_slot *slot) {
     worker->split = index;
     stack->trap.top = slot;
     attend(worker, index);
-    return slot;
+    return (skua_taken){.top = slot, .run = false};
 }
 
 void
@@ -377,5 +374,7 @@ skua_sync_check(skua_worker w, skua_fn *fn, const void *frame) {
     assert((worker->overflow || w.top > stack->slots) && "skua_sync: more syncs than spawns");
     assert((worker->overflow || (w.top[-1].fn == fn && w.top[-1].frame == frame)) &&
            "skua_sync: this is not the newest fork");
+    assert(frame != (const void *)w.top->room && frame != (const void *)w.top[-1].room &&
+           "skua_sync: a frame of SKUA_FRAME() goes with skua_take_back()");
     (void)stack, (void)worker, (void)fn, (void)frame;
 }

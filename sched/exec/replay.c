@@ -103,11 +103,9 @@ run_as_thief(skua__worker *worker, skua_slot *slot, uint32_t base) {
 }
 
 skua_slot *
-skua__replay_spawn(skua__worker *worker, skua_slot *slot, skua_fn *fn, void *frame) {
+skua__replay_spawn(skua__worker *worker, skua_slot *slot) {
     skua__stack *stack = worker->stack;
     uint32_t top = (uint32_t)(slot - stack->slots) + 1;
-    slot->fn = fn;
-    slot->frame = frame;
     slot->origin = (void *)(uintptr_t)worker->frame;
     skua__a64_store(state_of(slot), 0, memory_order_relaxed); /* relaxed: one thread */
     while (skua__rand_below(&worker->rand, REPLAY_THIEF_ODDS) == 0) {
@@ -120,9 +118,9 @@ skua__replay_spawn(skua__worker *worker, skua_slot *slot, skua_fn *fn, void *fra
     return slot + 1;
 }
 
-skua_slot *
+skua_taken
 skua__replay_sync(skua__worker *worker, skua_slot *slot) {
     worker->stack->trap.top = slot;
     bool done = skua__a64_load(state_of(slot), memory_order_relaxed) != 0; /* relaxed: one thread */
-    return done ? slot : NULL;
+    return (skua_taken){.top = slot, .run = !done};
 }

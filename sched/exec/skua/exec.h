@@ -63,7 +63,7 @@ typedef struct skua_exec_options {
     int32_t workers;                 /* 0: as many as skua_topology_workers() says */
     int32_t spares; /* threads that may stand in for blocked workers; 0: 16; SKUA_NONE: none */
     int32_t
-        stack_slots; /* 0: SKUA_EXEC_SLOTS_MAX, which is also the most; deeper forks run inline */
+        stack_slots; /* 0: SKUA_EXEC_SLOTS_MAX, which is also the most; deeper forks run in their sync */
     int32_t
         queue_tasks; /* submitted tasks that may wait; 0: SKUA_UNLIMITED (they lie in your memory) */
     int32_t
@@ -196,18 +196,21 @@ SKUA_API void skua_exec_runner(skua_exec *exec, skua_runner *ret_runner);
  * One forked call. Only the functions below touch it. Its layout and that of the trap are part of the ABI, because
  * spawn and sync are compiled into the program.
  */
+#define SKUA_FRAME_BYTES 32
+
 typedef struct skua_slot {
     skua_fn *fn;
     void *frame;
-    uint64_t state; /* who took it, whether it is done: the executor's */
-    void *origin;   /* the executor's */
+    uint64_t state;                      /* who took it, whether it is done: the executor's */
+    void *origin;                        /* the executor's */
+    uint64_t room[SKUA_FRAME_BYTES / 8]; /* see SKUA_FRAME() */
 } skua_slot;
 
 /*
  * A worker's slots lie in one block aligned to its size, and the block begins with the trap: two addresses that the fast
  * paths compare with, and that any thread moves when it wants the worker's attention.
  */
-#define SKUA_STACK_BYTES ((size_t)1 << 19)
+#define SKUA_STACK_BYTES ((size_t)1 << 20)
 
 typedef struct skua_trap {
     skua_slot *spawn_below; /* a spawn at or above this slot takes the slow path */
@@ -215,24 +218,39 @@ typedef struct skua_trap {
     skua_slot *top;         /* the same as the newest skua_worker's, for the executor to know */
 } skua_trap;
 
+/* What a sync found: where the top is now, and whether the caller is to run the call. */
+typedef struct skua_taken {
+    skua_slot *top;
+    bool run;
+} skua_taken;
+
 static inline skua_trap *
 skua_worker_trap(skua_worker w) {
     return (skua_trap *)(void *)((char *)w.top - ((uintptr_t)w.top & (SKUA_STACK_BYTES - 1)));
 }
 
 /** The slow path of skua_spawn(). Returns: the new top. Threads: worker. Blocks: never. Since 0.1. */
-SKUA_API skua_slot *skua_spawn_slow(skua_slot *slot, skua_fn *fn, void *frame);
-/** The slow path of skua_take_back(). Returns: the new top, or NULL: run it. Threads: worker. Blocks: as sync. Since 0.1. */
-SKUA_API skua_slot *skua_sync_slow(skua_slot *slot);
+SKUA_API skua_slot *skua_spawn_slow(skua_slot *slot);
+/** The slow path of skua_take_back(). Returns: what it found. Threads: worker. Blocks: as sync. Since 0.1. */
+SKUA_API skua_taken skua_sync_slow(skua_slot *slot);
 /** Fails an assertion unless the newest fork is this call. Returns: nothing. Threads: worker. Blocks: never. Since 0.1. */
 SKUA_API void skua_sync_check(skua_worker w, skua_fn *fn, const void *frame);
+
+/*
+ * SKUA_FRAME(w, type): room for a small frame, of SKUA_FRAME_BYTES at most, in the slot that the next fork takes: so no
+ * local variable has its address taken, and a thief finds the arguments beside the function. It is for calls that are
+ * ended by skua_take_back(), because the arguments are gone as soon as the caller spawns or calls anything. After a
+ * skua_take_back() that answers false it leads to the frame of the call that ended, until the next spawn.
+ */
+#define SKUA_FRAME(w, type)                                                                        \
+    ((type *)((void)sizeof(char[sizeof(type) <= SKUA_FRAME_BYTES ? 1 : -1]), (void *)(w).top->room))
 
 /**
  * Forks the call fn(w, frame): any worker may run it from now on, until the matching skua_sync(). Forks nest: the last
  * one forked is the first to be synced, and all are before the function that forked them returns. When the
- * stack of slots is full, the call runs here and now.
+ * stack of slots is full, nobody else can take the call: its sync runs it.
  *
- * frame: borrowed until the sync has returned; a local variable is fine.
+ * frame: borrowed until the sync has returned; a local variable is fine, and so is SKUA_FRAME().
  * Returns: nothing; there are no errors.
  * Threads: worker (the one that w belongs to). Blocks: never. Since 0.1.
  */
@@ -240,15 +258,14 @@ static inline void
 skua_spawn(skua_worker *w, skua_fn *fn, void *frame) {
     skua_slot *slot = w->top;
     skua_trap *trap = skua_worker_trap(*w);
-    /* relaxed: a trap that is seen one spawn later is early enough. */
-    if (__builtin_expect(slot >= __atomic_load_n(&trap->spawn_below, __ATOMIC_RELAXED), 0)) {
-        w->top = skua_spawn_slow(slot, fn, frame);
-        return;
-    }
     slot->fn = fn;
     slot->frame = frame;
     trap->top = slot + 1;
     w->top = slot + 1;
+    /* relaxed: a trap that is seen one spawn later is early enough. */
+    if (__builtin_expect(slot >= __atomic_load_n(&trap->spawn_below, __ATOMIC_RELAXED), 0)) {
+        w->top = skua_spawn_slow(slot);
+    }
 }
 
 /**
@@ -268,17 +285,16 @@ skua_take_back(skua_worker *w) {
     if (__builtin_expect(slot >= __atomic_load_n(&trap->sync_from, __ATOMIC_RELAXED), 1)) {
         return true;
     }
-    slot = skua_sync_slow(slot);
-    if (slot) {
-        w->top = slot;
-    }
-    return !slot;
+    skua_taken taken = skua_sync_slow(slot);
+    w->top = taken.top;
+    return taken.run;
 }
 
 /**
  * Ends the newest forked call, which must be fn(w, frame): runs it here if nobody has taken it, else waits until it is
  * done, running only calls that it forked itself, directly or not.
  *
+ * frame: not one of SKUA_FRAME(): see there.
  * Returns: nothing; in debug builds an assertion fails when fn and frame are not those of the newest fork.
  * Threads: worker (the one that w belongs to). Blocks: until the call is done. Since 0.1.
  */

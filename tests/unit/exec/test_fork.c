@@ -100,7 +100,7 @@ test_fork_nqueens(void **state) {
 }
 
 static void
-test_fork_full_stack_runs_inline(void **state) {
+test_fork_full_stack(void **state) {
     (void)state;
     for (int32_t slots = 1; slots <= 4; slots++) {
         skua_exec *exec = open_exec(SKUA_EXEC_OPTIONS(.workers = 2, .stack_slots = slots));
@@ -140,6 +140,86 @@ test_fork_take_back_gives_each_call_to_one(void **state) {
         assert_int_equal(skua_exec_run(exec, run_fib_direct, &call, NULL), SKUA_OK);
         assert_int_equal(call.result, 6765);
     }
+    skua_exec_close(exec);
+}
+
+/* ---- Frames in the slots ---- */
+
+static void run_fib_slot(skua_worker w, void *frame);
+
+static long
+fib_slot(skua_worker w, int n) {
+    if (n < 2) {
+        return n;
+    }
+    fib_call *right = SKUA_FRAME(w, fib_call);
+    right->n = n - 2;
+    skua_spawn(&w, run_fib_slot, right);
+    long left = fib_slot(w, n - 1);
+    return left + (skua_take_back(&w) ? fib_slot(w, n - 2) : right->result);
+}
+
+static void
+run_fib_slot(skua_worker w, void *frame) {
+    fib_call *call = frame;
+    call->result = fib_slot(w, call->n);
+}
+
+static void
+test_fork_frames_in_slots(void **state) {
+    (void)state;
+    for (int32_t slots = 0; slots <= 4; slots++) {
+        skua_exec *exec = open_exec(SKUA_EXEC_OPTIONS(.workers = 3, .stack_slots = slots));
+        for (int i = 0; i < 10; i++) {
+            fib_call call = {.n = 20};
+            assert_int_equal(skua_exec_run(exec, run_fib_slot, &call, NULL), SKUA_OK);
+            assert_int_equal(call.result, 6765);
+        }
+        skua_exec_close(exec);
+    }
+}
+
+/* ---- A full stack: the sync runs what found no place, newest first ---- */
+
+enum { FULL_FORKS = 5, FULL_SLOTS = 2 };
+
+typedef struct full_stack {
+    int order[FULL_FORKS], runs;
+} full_stack;
+
+typedef struct full_call {
+    full_stack *all;
+    int number;
+} full_call;
+
+static void
+run_full_call(skua_worker w, void *frame) {
+    (void)w;
+    full_call *call = frame;
+    call->all->order[call->all->runs++] = call->number;
+}
+
+static void
+run_full_stack(skua_worker w, void *frame) {
+    full_call calls[FULL_FORKS];
+    for (int i = 0; i < FULL_FORKS; i++) {
+        calls[i] = (full_call){.all = frame, .number = i};
+        skua_spawn(&w, run_full_call, &calls[i]);
+        assert_int_equal(calls[i].all->runs, 0);
+    }
+    for (int i = FULL_FORKS; i-- > 0;) {
+        skua_sync(&w, run_full_call, &calls[i]);
+        assert_int_equal(calls[i].all->order[FULL_FORKS - 1 - i], i);
+    }
+}
+
+static void
+test_fork_full_stack_runs_in_sync(void **state) {
+    (void)state;
+    skua_exec *exec = open_exec(SKUA_EXEC_OPTIONS(.workers = 1, .stack_slots = FULL_SLOTS));
+    full_stack all = {.runs = 0};
+    assert_int_equal(skua_exec_run(exec, run_full_stack, &all, NULL), SKUA_OK);
+    assert_int_equal(all.runs, FULL_FORKS);
     skua_exec_close(exec);
 }
 
@@ -253,7 +333,9 @@ main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_fork_fib_with_1_to_8_workers),
         cmocka_unit_test(test_fork_nqueens),
-        cmocka_unit_test(test_fork_full_stack_runs_inline),
+        cmocka_unit_test(test_fork_full_stack),
+        cmocka_unit_test(test_fork_frames_in_slots),
+        cmocka_unit_test(test_fork_full_stack_runs_in_sync),
         cmocka_unit_test(test_fork_take_back_gives_each_call_to_one),
         cmocka_unit_test(test_fork_idle_worker_wakes_and_steals),
         cmocka_unit_test(test_fork_sync_runs_only_what_was_forked),

@@ -284,6 +284,14 @@ sync_another(skua_worker w, void *frame) {
     skua_sync(&w, leave_a_fork, frame);
 }
 
+static void
+sync_a_slot_frame(skua_worker w, void *frame) {
+    (void)frame;
+    int *number = SKUA_FRAME(w, int);
+    skua_spawn(&w, do_nothing, number);
+    skua_sync(&w, do_nothing, number);
+}
+
 static void *
 sync_elsewhere(void *arg) {
     skua_worker w = *(skua_worker *)arg;
@@ -345,6 +353,8 @@ test_misuse_broken_invariants_abort(void **state) {
     (void)state;
     expect_abort(leave_a_fork, "returned before the sync of a forked call");
     expect_abort(sync_too_often, "skua_sync: more syncs than spawns");
+    expect_abort(sync_a_slot_frame,
+                 "skua_sync: a frame of SKUA_FRAME() goes with skua_take_back()");
     expect_abort(sync_another, "skua_sync: this is not the newest fork");
     expect_abort(hand_out_the_worker, "skua_sync: called outside w's worker");
     expect_abort(close_ourselves, "skua_exec_close: called by a worker");
