@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: MPL-2.0
+// What the examples with kernels share: the cores and the devices of this machine behind one pool, and who did how much.
+#ifndef MACHINE_H
+#define MACHINE_H
+
+#include "must.h"
+#include <skua/device.h>
+#include <skua/exec.h>
+#include <skua/launch.h>
+#include <string.h>
+
+typedef struct machine {
+    skua_exec *exec;
+    skua_devices *devices;
+    skua_pool *pool;
+    int32_t on; /* where launches run: skua_launch.on */
+} machine;
+
+/*
+ * mode NULL: the cores and the real devices, whichever is predicted to be done first; "cpu": OpenCL's CPU devices count as
+ * devices too; "device": all on the first device, a CPU or not; "cores": all on the cores.
+ */
+static inline void
+machine_open(machine *self, const char *mode) {
+    skua_error err;
+    bool device = mode && strcmp(mode, "device") == 0;
+    bool cpu = device || (mode && strcmp(mode, "cpu") == 0);
+    self->on = device ? SKUA_ON_DEVICE : SKUA_ON_ANY;
+    if (mode && strcmp(mode, "cores") == 0) {
+        self->on = SKUA_ON_CORES;
+    }
+    must(skua_exec_open(&self->exec, NULL, &err), &err);
+    must(skua_devices_open(&self->devices, SKUA_DEVICES_OPTIONS(.cpu_devices = cpu), &err), &err);
+    must(skua_pool_open(&self->pool,
+                        SKUA_POOL_OPTIONS(.exec = self->exec, .devices = self->devices), &err),
+         &err);
+}
+
+/* Prints to file who ran a kernel. Returns how many work-items ran in all. */
+static inline uint64_t
+machine_tell_shares(const machine *self, const char *kernel, FILE *file) {
+    skua_kernel_share share = {.size = sizeof share};
+    uint64_t sum = 0;
+    for (size_t i = 0; skua_kernel_share_at(self->pool, kernel, i, &share, NULL) == SKUA_OK; i++) {
+        fprintf(file, "%-32s %12llu work-items in %llu launches\n", share.name,
+                (unsigned long long)share.work_items, (unsigned long long)share.launches);
+        sum += share.work_items;
+    }
+    return sum;
+}
+
+static inline void
+machine_close(machine *self) {
+    skua_pool_close(self->pool);
+    skua_devices_close(self->devices);
+    skua_exec_close(self->exec);
+}
+
+#endif
