@@ -21,6 +21,7 @@ struct skua_devices {
     /* Of a device that was added; NULL: OpenCL's. */
     const skua__device_driver *drivers[SKUA_DEVICES_MAX];
     void *driver_ctxs[SKUA_DEVICES_MAX];
+    skua__buffers *buffers;
 };
 
 void
@@ -74,6 +75,9 @@ skua_devices_open(skua_devices **ret_devices, const skua_devices_options *option
         status = devices->cache_dir ? SKUA_OK : SKUA_FAIL_MEMORY(err, "the name of a folder");
     }
     if (status == SKUA_OK) {
+        status = skua__buffers_new(devices->hook, devices, &devices->buffers, err);
+    }
+    if (status == SKUA_OK) {
         status = look(&devices->list, &read, err);
     }
     if (status) {
@@ -96,11 +100,17 @@ skua_devices_close(skua_devices *devices) {
         for (size_t i = 0; i < SKUA_DEVICES_MAX; i++) {
             skua__engine_close(devices->engines[i]);
         }
+        skua__buffers_close(devices->buffers);
         skua__mutex_fini(&devices->lock);
         skua__mem_free(devices->hook, devices->cache_dir);
         skua__mem_free(devices->hook, devices);
     }
     return NULL;
+}
+
+skua__buffers *
+skua__devices_buffers(const skua_devices *devices) {
+    return devices->buffers;
 }
 
 skua_status
@@ -145,6 +155,7 @@ skua__devices_engine(skua_devices *devices, size_t i, skua__engine **ret_engine,
         .driver_ctx = devices->driver_ctxs[i],
         .info = info,
         .ordinal = ordinal_of(devices, i),
+        .device = (uint32_t)i,
         .cache_dir = devices->cache_dir,
     };
     skua_status status = SKUA_OK;

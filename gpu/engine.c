@@ -2,7 +2,7 @@
 // The engine of a device: one thread that owns its queues, kernels and memory, takes launches from anybody, and hears
 // from the driver when their commands have ended. Nothing else touches the device: a kernel's arguments are state of its
 // object, and two threads that share one compute nonsense.
-#include "engine_priv.h"
+#include "buffer_priv.h"
 
 #include <skua-int/clock.h>
 #include <skua-int/fail.h>
@@ -53,35 +53,73 @@ skua__engine_put_back(skua__engine *engine, skua__launch *launch) {
     skua__mutex_unlock(&engine->lock);
 }
 
+/*
+ * Another launch that has room while the first has none: one that is queued behind it may hold the memory, in a buffer
+ * that stays on the device for it. NULL: none.
+ */
+static skua__launch *
+next_that_fits(skua__engine *engine, const skua__launch *first) {
+    for (int i = 0; i < ENGINE_PRIORITIES && !skua__list_empty(&engine->copies); i++) {
+        SKUA_LIST_EACH(node, &engine->queue[i]) {
+            skua__launch *launch = SKUA_CONTAINER_OF(node, skua__launch, link);
+            if (launch != first && launch->space &&
+                skua__run_make_room(engine, launch) == SKUA__ROOM_YES) {
+                return launch;
+            }
+        }
+    }
+    return NULL;
+}
+
 static void
 start_launches(skua__engine *engine) {
+    /* Also on a device that is to be closed as soon as it has given back what only it has. */
+    for (skua__list *node; engine->dev && !engine->abandon &&
+                           (node = skua__list_pop_front(&engine->transfers)) != NULL;) {
+        skua__run_start(engine, SKUA_CONTAINER_OF(node, skua__launch, link));
+    }
     for (skua__launch *launch;
          engine->dev && !engine->failed && (launch = next_launch(engine)) != NULL;) {
         skua__room room = skua__run_make_room(engine, launch);
         if (room == SKUA__ROOM_LATER) {
             return;
         }
-        take_from_queue(engine, launch);
-        note_passed(engine, launch->priority);
-        if (room == SKUA__ROOM_NEVER) {
-            skua__run_end(engine, launch, SKUA_E_DEVICE_MEMORY);
+        skua__launch *other = room == SKUA__ROOM_NEVER ? next_that_fits(engine, launch) : NULL;
+        if (room == SKUA__ROOM_NEVER && !other && launch->space && skua__copy_will_move(engine)) {
+            return;
+        }
+        take_from_queue(engine, other ? other : launch);
+        note_passed(engine, other ? other->priority : launch->priority);
+        if (other || room == SKUA__ROOM_YES) {
+            skua__run_start(engine, other ? other : launch);
         } else {
-            skua__run_start(engine, launch);
+            skua__run_end(engine, launch, SKUA_E_DEVICE_MEMORY);
         }
     }
 }
 
-void
-skua__engine_end_waiting(skua__engine *engine, skua_status status, const char *why) {
+static void
+end_launches(skua__engine *engine, skua_status status, const char *why) {
     for (int i = 0; i < ENGINE_PRIORITIES; i++) {
         while (!skua__list_empty(&engine->queue[i])) {
             skua__launch *launch = SKUA_CONTAINER_OF(engine->queue[i].next, skua__launch, link);
             take_from_queue(engine, launch);
             skua__run_end(engine, launch,
                           SKUA_FAIL(&launch->error, status,
-                                    "the launch of \"%s\" did not start: %s", launch->kernel->name,
-                                    why));
+                                    "the launch of \"%s\" did not start: %s",
+                                    skua__launch_name(launch), why));
         }
+    }
+}
+
+void
+skua__engine_end_waiting(skua__engine *engine, skua_status status, const char *why) {
+    end_launches(engine, status, why);
+    for (skua__list *node; (node = skua__list_pop_front(&engine->transfers)) != NULL;) {
+        skua__launch *transfer = SKUA_CONTAINER_OF(node, skua__launch, link);
+        skua__run_end(engine, transfer,
+                      SKUA_FAIL(&transfer->error, SKUA_E_DEVICE_FAILED,
+                                "a buffer cannot be brought back: %s", why));
     }
 }
 
@@ -97,15 +135,20 @@ flush_dirty(skua__engine *engine) {
 
 bool
 skua__engine_collect_locked(skua__engine *engine, skua__list *landed) {
-    bool any = !skua__list_empty(&engine->landed);
+    bool any = !skua__list_empty(&engine->landed) || engine->nudged;
     for (skua__list *node; (node = skua__list_pop_front(&engine->landed)) != NULL;) {
         skua__list_push_back(landed, node);
     }
     for (int i = 0; i < ENGINE_PRIORITIES; i++) {
         for (skua__list *node; (node = skua__list_pop_front(&engine->inbox[i])) != NULL;) {
             skua__list_push_back(&engine->queue[i], node);
+            SKUA_CONTAINER_OF(node, skua__launch, link)->queued = true;
             any = true;
         }
+    }
+    for (skua__list *node; (node = skua__list_pop_front(&engine->transfer_inbox)) != NULL;) {
+        skua__list_push_back(&engine->transfers, node);
+        any = true;
     }
     return any;
 }
@@ -120,6 +163,13 @@ skua__engine_land(skua__engine *engine, skua__list *landed) {
 
 /* ---- The thread ---- */
 
+/* Whether nothing more will come of a closing engine, but for what only its device has. */
+static bool
+is_over_locked(const skua__engine *engine) {
+    return engine->closing && engine->waiting == 0 && skua__list_empty(&engine->running) &&
+           skua__list_empty(&engine->transfers);
+}
+
 /* Waits for something to do, and takes it. Returns false when the engine is to end. */
 static bool
 wait_for_work(skua__engine *engine, skua__list *landed) {
@@ -128,22 +178,28 @@ wait_for_work(skua__engine *engine, skua__list *landed) {
     bool late = false;
     skua__mutex_lock(&engine->lock);
     bool any = skua__engine_collect_locked(engine, landed);
-    while (!any && !late && !(engine->closing && idle)) {
+    while (!any && !late && !is_over_locked(engine)) {
         late = !skua__cond_wait_until(&engine->wake, &engine->lock, deadline_ns);
         any = skua__engine_collect_locked(engine, landed);
     }
     bool closing = engine->closing;
+    bool over = !any && is_over_locked(engine);
+    bool nudged = engine->nudged;
+    engine->nudged = false;
     bool hangs = late && !any && !idle;
     engine->counters.hangs += hangs;
     skua__mutex_unlock(&engine->lock);
+    if (nudged) {
+        skua__copy_drop_ending(engine);
+    }
     if (hangs) {
         skua__health_event(engine, SKUA__WATCH_HUNG, (skua__watch_launch){0});
         engine->failed = engine->abandon = true; /* also one that was failing already */
     }
     if (closing) {
-        skua__engine_end_waiting(engine, SKUA_E_CANCELLED, "its device is being closed");
+        end_launches(engine, SKUA_E_CANCELLED, "its device is being closed");
     }
-    return !closing || any || hangs || !skua__list_empty(&engine->running);
+    return !over || (engine->dev && !engine->stuck && skua__copy_write_back(engine));
 }
 
 static void *
@@ -167,6 +223,11 @@ engine_main(void *arg) {
         flush_dirty(engine);
     }
     skua__health_close(engine, false);
+    /* Transfers that were asked for before the copies went; nobody can ask for one now. */
+    skua__mutex_lock(&engine->lock);
+    skua__engine_collect_locked(engine, &landed);
+    skua__mutex_unlock(&engine->lock);
+    skua__engine_end_waiting(engine, SKUA_E_CANCELLED, "its device is being closed");
     return NULL;
 }
 
@@ -193,6 +254,7 @@ engine_new(const skua__engine_options *options) {
     engine->driver_ctx = options->driver_ctx;
     engine->info = *options->info;
     engine->ordinal = options->ordinal;
+    engine->device = options->device;
     engine->depth = options->depth ? options->depth : ENGINE_DEPTH_DEFAULT;
     int64_t hang_ms = options->hang_ms ? options->hang_ms : ENGINE_HANG_MS_DEFAULT;
     engine->hang_ns = hang_ms < 0 ? SKUA_NEVER_NS : hang_ms * ms_ns;
@@ -209,6 +271,9 @@ engine_new(const skua__engine_options *options) {
     skua__list_init(&engine->landed);
     skua__list_init(&engine->running);
     skua__list_init(&engine->doomed);
+    skua__list_init(&engine->transfer_inbox);
+    skua__list_init(&engine->transfers);
+    skua__list_init(&engine->copies);
     for (int i = 0; i < ENGINE_PRIORITIES; i++) {
         skua__list_init(&engine->inbox[i]);
         skua__list_init(&engine->queue[i]);
@@ -286,13 +351,50 @@ skua__engine_submit(skua__engine *engine, skua__launch *launch, skua_error *err)
     } else {
         engine->waiting++;
         skua__a32_add(&engine->under_way, 1, memory_order_relaxed); /* relaxed: a figure */
-        skua__list_push_back(&engine->inbox[launch->priority], &launch->link);
-        skua__cond_signal(&engine->wake);
+        if (!launch->space) {
+            skua__list_push_back(&engine->inbox[launch->priority], &launch->link);
+            skua__cond_signal(&engine->wake);
+        }
     }
     skua__mutex_unlock(&engine->lock);
+    if (!status && launch->space) {
+        skua__buffers_enter(launch);
+    }
     return status ? SKUA_FAIL(err, status, "device \"%s\" does not take a launch of \"%s\"",
-                              engine->info.name, launch->kernel->name)
+                              engine->info.name, skua__launch_name(launch))
                   : SKUA_OK;
+}
+
+void
+skua__engine_post(skua__engine *engine, skua__launch *launch) {
+    skua__mutex_lock(&engine->lock);
+    skua__list_push_back(&engine->inbox[launch->priority], &launch->link);
+    skua__cond_signal(&engine->wake);
+    skua__mutex_unlock(&engine->lock);
+}
+
+void
+skua__engine_post_transfer(skua__engine *engine, skua__launch *transfer) {
+    transfer->engine = engine;
+    skua__mutex_lock(&engine->lock);
+    skua__list_push_back(&engine->transfer_inbox, &transfer->link);
+    skua__cond_signal(&engine->wake);
+    skua__mutex_unlock(&engine->lock);
+}
+
+void
+skua__engine_nudge(skua__engine *engine) {
+    skua__mutex_lock(&engine->lock);
+    engine->nudged = true;
+    skua__cond_signal(&engine->wake);
+    skua__mutex_unlock(&engine->lock);
+}
+
+bool
+skua__engine_shares(const skua__engine *engine, const void *host) {
+    /* Vector loads want it aligned as the device's own. */
+    uint64_t align = engine->info.align_bytes ? engine->info.align_bytes : 1;
+    return engine->info.unified && (uintptr_t)host % align == 0;
 }
 
 void

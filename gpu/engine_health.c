@@ -2,7 +2,7 @@
 // What an engine does when its device fails: watch.c decides, this closes the context, waits and makes a new one. Memory
 // that is short is first let go; a device that fails once more, is lost or hangs gets a quarantine, in which its engine
 // takes nothing, so that whoever has work gives it to another.
-#include "engine_priv.h"
+#include "buffer_priv.h"
 
 #include <skua-int/clock.h>
 #include <skua-int/fail.h>
@@ -36,6 +36,7 @@ skua__health_close(skua__engine *engine, bool abandon) {
     skua__engine_collect_locked(engine, &landed);
     skua__mutex_unlock(&engine->lock);
     skua__engine_land(engine, &landed);
+    skua__copy_drop_all(engine, abandon);
     skua__blocks_fini(&engine->blocks);
 }
 
@@ -70,9 +71,16 @@ rebuild(skua__engine *engine) {
 void
 skua__health_mend(skua__engine *engine) {
     if (engine->failed && (engine->abandon || skua__list_empty(&engine->running))) {
+        /* A device that is merely full gives back what only it has. */
+        if (!engine->abandon && !engine->stuck &&
+            (!skua__list_empty(&engine->transfers) || skua__copy_write_back(engine))) {
+            return;
+        }
         skua__health_close(engine, engine->abandon);
+        engine->failed = engine->abandon = engine->stuck = false;
+    }
+    if (!engine->dev) {
         skua__engine_end_waiting(engine, SKUA_E_DEVICE_FAILED, "the device failed");
-        engine->failed = engine->abandon = false;
     }
     const skua__watch_launch none = {0};
     if (skua__watch_step(&engine->watch, SKUA__WATCH_TICK, none, skua__clock_ns()) &

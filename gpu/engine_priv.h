@@ -93,6 +93,7 @@ struct skua__engine {
     void *driver_ctx;
     skua_device_info info;
     uint32_t ordinal;
+    uint32_t device;
     uint32_t depth;
     int64_t hang_ns; /* SKUA_NEVER_NS: none */
     char *cache_dir; /* NULL: none */
@@ -104,8 +105,12 @@ struct skua__engine {
     skua__cond wake;  /* the thread has something to do */
     skua__cond opened;
     skua__list inbox[ENGINE_PRIORITIES];
-    skua__list landed; /* steps */
-    uint32_t waiting;  /* launches in inbox and queue */
+    skua__list
+        transfer_inbox; /* launches without a kernel: they go first, since others wait for them */
+    skua__list landed;  /* steps */
+    uint32_t
+        waiting; /* launches that have not started; some wait for their buffers' turns elsewhere */
+    bool nudged; /* buffers are ending */
     bool closing, open_over;
     skua_status open_status;
     skua_error open_error;
@@ -119,6 +124,9 @@ struct skua__engine {
     skua__hash built;
     skua__list queue[ENGINE_PRIORITIES];
     uint32_t passed[ENGINE_PRIORITIES];
+    skua__list transfers;
+    skua__list copies;   /* skua__copy, the longest unused first; see buffer_priv.h */
+    bool stuck;          /* a copy could not be brought to the host */
     skua__list running;  /* launches that the device has */
     skua__list doomed;   /* launches that have failed, and end as soon as the device is closed */
     int64_t progress_ns; /* when it last ended a command, or was given one after a rest */
@@ -137,6 +145,12 @@ bool skua__engine_collect_locked(skua__engine *engine, skua__list *landed);
 void skua__engine_land(skua__engine *engine, skua__list *landed);
 /* Ends every launch that waits. */
 void skua__engine_end_waiting(skua__engine *engine, skua_status status, const char *why);
+/* Hands over a launch that was submitted and has its buffers' turns. Threads: any. */
+void skua__engine_post(skua__engine *engine, skua__launch *launch);
+/* Hands over a transfer; it goes before launches and is counted nowhere. Threads: any, while a copy of it is there. */
+void skua__engine_post_transfer(skua__engine *engine, skua__launch *transfer);
+/* Makes it look for buffers that are ending. Threads: as above. */
+void skua__engine_nudge(skua__engine *engine);
 /* Puts a launch back to where it is the next to start. */
 void skua__engine_put_back(skua__engine *engine, skua__launch *launch);
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MPL-2.0
 // One launch on a device: its memory, its commands in their order, and its end. What goes before what is known here
 // alone: a command is submitted when everything that it needs has ended, so that no queue ever waits for another.
-#include "engine_priv.h"
+#include "buffer_priv.h"
 
 #include <skua-int/clock.h>
 #include <skua-int/fail.h>
@@ -33,11 +33,9 @@ is_written(const skua__launch_arg *arg) {
     return arg->kind == SKUA_PARAM_OUT || arg->kind == SKUA_PARAM_INOUT;
 }
 
-/* Whether the device can use the caller's memory in place: vector loads want it aligned as the device's own. */
 static bool
 can_share(const skua__engine *engine, const skua__launch_arg *arg) {
-    uint64_t align = engine->info.align_bytes ? engine->info.align_bytes : 1;
-    return engine->info.unified && (uintptr_t)arg->host % align == 0;
+    return skua__engine_shares(engine, arg->host);
 }
 
 static uint64_t
@@ -45,11 +43,19 @@ copied_bytes(const skua__engine *engine, const skua__launch *launch) {
     uint64_t bytes = 0;
     for (uint32_t i = 0; i < launch->arg_count; i++) {
         const skua__launch_arg *arg = &launch->args[i];
-        if (is_memory(arg) && !can_share(engine, arg)) {
+        if (arg->buffer) {
+            bytes += skua__copy_missing(engine, arg);
+        } else if (is_memory(arg) && !can_share(engine, arg)) {
             bytes += arg->kind == SKUA_PARAM_INOUT ? 2 * arg->bytes : arg->bytes;
         }
     }
     return bytes;
+}
+
+/* Whether it is express; a transfer is a copy and nothing else. */
+static bool
+is_small(const skua__engine *engine, const skua__launch *launch) {
+    return launch->kernel && copied_bytes(engine, launch) <= ENGINE_EXPRESS_BYTES;
 }
 
 /* Whether as many run already as may at once. */
@@ -60,9 +66,8 @@ is_crowded(const skua__engine *engine, const skua__launch *launch) {
         return running >
                0; /* it failed for want of memory: now it has all. Or the device is on probation. */
     }
-    return copied_bytes(engine, launch) <= ENGINE_EXPRESS_BYTES
-               ? engine->express >= ENGINE_EXPRESS_MAX
-               : engine->staged >= engine->depth;
+    return is_small(engine, launch) ? engine->express >= ENGINE_EXPRESS_MAX
+                                    : engine->staged >= engine->depth;
 }
 
 static skua__need
@@ -70,11 +75,34 @@ memory_needed(const skua__engine *engine, const skua__launch *launch) {
     skua__need need = {0};
     for (uint32_t i = 0; i < launch->arg_count; i++) {
         const skua__launch_arg *arg = &launch->args[i];
-        if (is_memory(arg) && !can_share(engine, arg)) {
+        if (arg->buffer ? skua__copy_wants_block(engine, arg)
+                        : is_memory(arg) && !can_share(engine, arg)) {
             skua__blocks_want(&engine->blocks, arg->bytes, &need);
         }
     }
     return need;
+}
+
+/* What a launch takes goes beyond what is free and kept: whether copies of idle buffers can make way, now or soon. */
+static skua__admit
+press(skua__engine *engine, skua__need *need) {
+    uint64_t evict_bytes = 0;
+    skua__admit admit = SKUA__ADMIT_WAIT;
+    while (admit == SKUA__ADMIT_WAIT && skua__copy_evict(engine, need->bytes) > 0) {
+        admit = skua__blocks_ask(&engine->blocks, need, skua__clock_ns(), &evict_bytes);
+    }
+    if (admit == SKUA__ADMIT_EVICT) {
+        skua__blocks_evict(&engine->blocks, evict_bytes);
+    }
+    return admit;
+}
+
+/* All that lies on the device only in case it is needed again. */
+static void
+let_all_go(skua__engine *engine) {
+    while (skua__copy_evict(engine, UINT64_MAX) > 0) {
+    }
+    skua__blocks_evict(&engine->blocks, UINT64_MAX);
 }
 
 skua__room
@@ -84,7 +112,7 @@ skua__run_make_room(skua__engine *engine, skua__launch *launch) {
     }
     if (launch->evictions) {
         /* Not before now: others that ran beside it have left theirs behind meanwhile. */
-        skua__blocks_evict(&engine->blocks, UINT64_MAX);
+        let_all_go(engine);
         return SKUA__ROOM_YES;
     }
     skua__need need = memory_needed(engine, launch);
@@ -92,14 +120,20 @@ skua__run_make_room(skua__engine *engine, skua__launch *launch) {
     skua__admit admit = skua__blocks_ask(&engine->blocks, &need, skua__clock_ns(), &evict_bytes);
     if (admit == SKUA__ADMIT_EVICT) {
         skua__blocks_evict(&engine->blocks, evict_bytes);
-    } else if (admit == SKUA__ADMIT_WAIT && !skua__list_empty(&engine->running)) {
+    } else if (admit == SKUA__ADMIT_WAIT) {
+        admit = press(engine, &need);
+    }
+    if (admit == SKUA__ADMIT_WAIT && (!skua__list_empty(&engine->running) ||
+                                      (!engine->stuck && skua__copy_write_back(engine)))) {
         return SKUA__ROOM_LATER;
-    } else if (admit != SKUA__ADMIT_NOW) {
+    }
+    if (admit == SKUA__ADMIT_WAIT || admit == SKUA__ADMIT_ELSEWHERE) {
+        launch->error = (skua_error){0};
         (void)SKUA_FAIL(&launch->error, SKUA_E_DEVICE_MEMORY,
                         "the launch of \"%s\" needs %llu bytes of device \"%s\", which has %llu "
                         "for launches; run it elsewhere or cut it into several",
-                        launch->kernel->name, (unsigned long long)need.bytes, engine->info.name,
-                        (unsigned long long)engine->blocks.account.limit_bytes);
+                        skua__launch_name(launch), (unsigned long long)need.bytes,
+                        engine->info.name, (unsigned long long)engine->blocks.account.limit_bytes);
         return SKUA__ROOM_NEVER;
     }
     return SKUA__ROOM_YES;
@@ -117,6 +151,10 @@ detach_memory(skua__engine *engine, skua__launch *launch) {
         }
         arg->block = NULL;
         arg->shared = NULL;
+        if (arg->copy) {
+            arg->copy->busy--; /* it stays where it is */
+        }
+        arg->copy = NULL;
     }
 }
 
@@ -130,7 +168,10 @@ attach_memory(skua__engine *engine, skua__launch *launch) {
         if (!is_memory(arg)) {
             continue;
         }
-        if (can_share(engine, arg)) {
+        if (arg->buffer) {
+            status = skua__copy_attach(engine, launch, arg);
+            shared += status == SKUA_OK && arg->copy->shared;
+        } else if (can_share(engine, arg)) {
             status = engine->driver->mem_new(engine->dev, SKUA__DEV_MEM_SHARED, arg->bytes,
                                              arg->host, &arg->shared, &launch->error);
             shared++;
@@ -183,41 +224,77 @@ submitted(skua__engine *engine, skua__launch *launch, skua__dev_queue queue, sku
     return true;
 }
 
+/* The device's memory behind an argument. */
+static skua__dev_mem *
+memory_of(const skua__launch_arg *arg) {
+    if (arg->copy) {
+        return arg->copy->shared ? arg->copy->shared : arg->copy->block->mem;
+    }
+    return arg->shared ? arg->shared : arg->block->mem;
+}
+
+/* Whether the argument has something to do before the kernel. */
+static bool
+has_input(const skua__launch *launch, const skua__launch_arg *arg) {
+    if (!arg->copy) {
+        return is_memory(arg) && is_read(arg) && arg->block;
+    }
+    bool is_fetch = !launch->kernel && arg->kind == SKUA_PARAM_OUT;
+    return !is_fetch && (arg->copy->shared ? arg->copy->host_has_it : arg->copy_in);
+}
+
 static bool
 submit_inputs(skua__engine *engine, skua__launch *launch, skua__dev_queue queue) {
     for (uint32_t i = 0; i < launch->arg_count; i++) {
         skua__launch_arg *arg = &launch->args[i];
-        if (!is_memory(arg) || !is_read(arg) || !arg->block) {
+        if (!has_input(launch, arg)) {
             continue;
         }
+        bool gives = arg->copy && arg->copy->shared;
+        skua__dev_command *command = next_step(launch, SKUA__STEP_IN);
         skua_status status =
-            engine->driver->write(engine->dev, queue, arg->block->mem, 0, arg->host, arg->bytes,
-                                  next_step(launch, SKUA__STEP_IN), &launch->error);
+            gives ? engine->driver->release(engine->dev, queue, arg->copy->shared, command,
+                                            &launch->error)
+                  : engine->driver->write(engine->dev, queue, memory_of(arg), 0, arg->host,
+                                          arg->bytes, command, &launch->error);
         if (!submitted(engine, launch, queue, status)) {
             return false;
         }
-        launch->in_bytes += arg->bytes;
+        if (gives) {
+            skua__copy_given(arg->copy);
+        } else {
+            launch->in_bytes += arg->bytes;
+        }
     }
     return true;
+}
+
+/* Whether the argument has something to do after the kernel: what a buffer has stays where it is. */
+static bool
+has_output(const skua__launch *launch, const skua__launch_arg *arg) {
+    return is_memory(arg) && is_written(arg) && (!arg->copy || !launch->kernel);
 }
 
 static bool
 submit_outputs(skua__engine *engine, skua__launch *launch, skua__dev_queue queue) {
     for (uint32_t i = 0; i < launch->arg_count; i++) {
         skua__launch_arg *arg = &launch->args[i];
-        if (!is_memory(arg) || !is_written(arg)) {
+        if (!has_output(launch, arg)) {
             continue;
+        }
+        skua__dev_mem *shared = arg->copy ? arg->copy->shared : arg->shared;
+        if (arg->copy && arg->copy->host_has_it) {
+            continue; /* it was brought meanwhile */
         }
         skua__dev_command *command = next_step(launch, SKUA__STEP_OUT);
         skua_status status =
-            arg->shared
-                ? engine->driver->acquire(engine->dev, queue, arg->shared, command, &launch->error)
-                : engine->driver->read(engine->dev, queue, arg->block->mem, 0, arg->host,
-                                       arg->bytes, command, &launch->error);
+            shared ? engine->driver->acquire(engine->dev, queue, shared, command, &launch->error)
+                   : engine->driver->read(engine->dev, queue, memory_of(arg), 0, arg->host,
+                                          arg->bytes, command, &launch->error);
         if (!submitted(engine, launch, queue, status)) {
             return false;
         }
-        launch->out_bytes += arg->shared ? 0 : arg->bytes;
+        launch->out_bytes += shared ? 0 : arg->bytes;
         arg->written = true;
     }
     return true;
@@ -230,7 +307,7 @@ fill_args(const skua__launch *launch, skua__dev_arg *args) {
         args[i] = (skua__dev_arg){.value = arg->value, .bytes = (size_t)arg->bytes};
         if (is_memory(arg)) {
             args[i].kind = SKUA__DEV_ARG_MEM;
-            args[i].mem = arg->shared ? arg->shared : arg->block->mem;
+            args[i].mem = memory_of(arg);
         } else {
             args[i].kind =
                 arg->kind == SKUA_PARAM_VALUE ? SKUA__DEV_ARG_VALUE : SKUA__DEV_ARG_LOCAL;
@@ -275,7 +352,10 @@ enter_stage(skua__engine *engine, skua__launch *launch, skua__launch_stage stage
         submit_inputs(engine, launch, SKUA__DEV_IN);
         break;
     case SKUA__LAUNCH_COMPUTE:
-        submit_kernel(engine, launch);
+        skua__buffers_arrived(launch);
+        if (launch->kernel) {
+            submit_kernel(engine, launch);
+        }
         break;
     case SKUA__LAUNCH_OUT:
         if (!launch->express) {
@@ -300,7 +380,8 @@ static bool
 is_repeatable(const skua__launch *launch) {
     for (uint32_t i = 0; i < launch->arg_count; i++) {
         const skua__launch_arg *arg = &launch->args[i];
-        if (arg->kind == SKUA_PARAM_INOUT && (arg->shared ? launch->computed : arg->written)) {
+        bool in_place = arg->shared || arg->buffer;
+        if (arg->kind == SKUA_PARAM_INOUT && (in_place ? launch->computed : arg->written)) {
             return false;
         }
     }
@@ -350,7 +431,7 @@ advance(skua__engine *engine, skua__launch *launch) {
         /* It was half way when the device was closed: there is nobody to submit the rest to. */
         launch->status = SKUA_FAIL(&launch->error, SKUA_E_DEVICE_FAILED,
                                    "device \"%s\" failed before the launch of \"%s\" had ended",
-                                   engine->info.name, launch->kernel->name);
+                                   engine->info.name, skua__launch_name(launch));
     }
     while (launch->status == SKUA_OK && launch->stage < SKUA__LAUNCH_OUT) {
         if (enter_stage(engine, launch, launch->stage + 1)) {
@@ -365,13 +446,17 @@ advance(skua__engine *engine, skua__launch *launch) {
                                 skua__clock_ns());
     }
     leave_running(engine, launch);
-    if (status == SKUA_E_DEVICE_MEMORY || status == SKUA_E_DEVICE_FAILED) {
+    if (!launch->blameless && (status == SKUA_E_DEVICE_MEMORY || status == SKUA_E_DEVICE_FAILED)) {
         fail(engine, launch, watched);
         return;
     }
     if (status == SKUA_OK) {
-        skua__built_save(engine, launch->kernel);
-        skua__health_event(engine, SKUA__WATCH_ENDED, watched);
+        if (launch->kernel) {
+            skua__built_save(engine, launch->kernel);
+            skua__health_event(engine, SKUA__WATCH_ENDED, watched);
+        } else if (launch->args[0].kind == SKUA_PARAM_OUT) {
+            skua__buffer_fetched(launch);
+        }
     }
     skua__run_end(engine, launch, status);
 }
@@ -382,10 +467,10 @@ skua__run_start(skua__engine *engine, skua__launch *launch) {
         skua__run_end(engine, launch,
                       SKUA_FAIL(&launch->error, SKUA_E_CANCELLED,
                                 "the launch of \"%s\" was cancelled before it started",
-                                launch->kernel->name));
+                                skua__launch_name(launch)));
         return;
     }
-    launch->express = copied_bytes(engine, launch) <= ENGINE_EXPRESS_BYTES;
+    launch->express = is_small(engine, launch);
     if (launch->express) {
         engine->express++;
     } else {
@@ -396,9 +481,10 @@ skua__run_start(skua__engine *engine, skua__launch *launch) {
     }
     skua__list_push_back(&engine->running, &launch->link);
     /* Built first: a kernel that does not compile needs no memory, and building takes long. */
-    if (!skua__built_get(engine, launch->kernel, &launch->error)) {
+    if (!launch->status && launch->kernel &&
+        !skua__built_get(engine, launch->kernel, &launch->error)) {
         launch->status = launch->error.status;
-    } else {
+    } else if (!launch->status) {
         launch->status = attach_memory(engine, launch);
     }
     launch->stage = launch->express ? SKUA__LAUNCH_COMPUTE : SKUA__LAUNCH_QUEUED;
@@ -428,7 +514,7 @@ skua__run_landed(skua__engine *engine, skua__step *step) {
     if (step->status && launch->status == SKUA_OK) {
         launch->status = SKUA_FAIL(&launch->error, step->status,
                                    "a command of the launch of \"%s\" failed on device \"%s\"",
-                                   launch->kernel->name, engine->info.name);
+                                   skua__launch_name(launch), engine->info.name);
     }
     if (--launch->pending == 0) {
         advance(engine, launch);
@@ -437,13 +523,19 @@ skua__run_landed(skua__engine *engine, skua__step *step) {
 
 void
 skua__run_end(skua__engine *engine, skua__launch *launch, skua_status status) {
+    bool fetches = !launch->kernel && launch->args[0].kind == SKUA_PARAM_OUT;
+    bool tried = launch->stage == SKUA__LAUNCH_OUT;
     launch->stage = SKUA__LAUNCH_ENDED;
+    engine->stuck = engine->stuck || (fetches && status != SKUA_OK && tried);
+    skua__buffers_leave(launch, status == SKUA_OK);
     skua__mutex_lock(&engine->lock);
-    engine->counters.launches++;
+    engine->counters.launches += launch->kernel != NULL;
     engine->counters.failures += status != SKUA_OK;
     engine->counters.in_bytes += launch->in_bytes;
     engine->counters.out_bytes += launch->out_bytes;
     skua__mutex_unlock(&engine->lock);
-    skua__a32_sub(&engine->under_way, 1, memory_order_relaxed); /* relaxed: a figure */
+    if (!fetches) {
+        skua__a32_sub(&engine->under_way, 1, memory_order_relaxed); /* relaxed: a figure */
+    }
     launch->done(launch, status);
 }

@@ -4,6 +4,7 @@
 #include <skua-int/fail.h>
 #include <skua-int/launch.h>
 #include <skua-int/mem.h>
+#include <skua/buffer.h>
 #include <skua/parallel.h>
 #include <string.h>
 
@@ -19,6 +20,14 @@ is_memory(skua_param_kind kind) {
 static skua_status
 check_arg(const skua__kernel *kernel, uint32_t i, const skua_kernel_arg *arg, skua_error *err) {
     skua_param_kind kind = kernel->params[i];
+    if (is_memory(kind) && arg->buffer) {
+        return !arg->data && !arg->value && arg->bytes == skua_buffer_bytes(arg->buffer)
+                   ? SKUA_OK
+                   : SKUA_FAIL(err, SKUA_E_BAD_ARGUMENT,
+                               "argument %u of kernel \"%s\" is a buffer: give its bytes, %zu, and "
+                               "nothing else",
+                               i, kernel->name, skua_buffer_bytes(arg->buffer));
+    }
     if (is_memory(kind)) {
         return arg->data && arg->bytes && !arg->value
                    ? SKUA_OK
@@ -26,7 +35,7 @@ check_arg(const skua__kernel *kernel, uint32_t i, const skua_kernel_arg *arg, sk
                                "argument %u of kernel \"%s\" is memory: give data and bytes", i,
                                kernel->name);
     }
-    bool good = !arg->data && arg->bytes &&
+    bool good = !arg->data && !arg->buffer && arg->bytes &&
                 (kind == SKUA_PARAM_VALUE ? arg->value && arg->bytes <= SKUA_KERNEL_MAX_VALUE_BYTES
                                           : !arg->value);
     return good ? SKUA_OK
@@ -34,6 +43,33 @@ check_arg(const skua__kernel *kernel, uint32_t i, const skua_kernel_arg *arg, sk
                             kernel->name,
                             kind == SKUA_PARAM_VALUE ? "a value: give value, and bytes up to 128"
                                                      : "scratch memory: give bytes only");
+}
+
+/* A launch has one turn at each buffer that it writes, and one list of devices. */
+static skua_status
+check_buffers(const skua__kernel *kernel, const skua_launch *spec, skua_error *err) {
+    const struct skua_buffer *first = NULL;
+    for (uint32_t i = 0; i < spec->arg_count; i++) {
+        const struct skua_buffer *buffer = spec->args[i].buffer;
+        first = first ? first : buffer;
+        if (buffer && skua__buffers_of(buffer) != skua__buffers_of(first)) {
+            return SKUA_FAIL(err, SKUA_E_BAD_ARGUMENT,
+                             "the buffers of the launch of \"%s\" belong to different lists of "
+                             "devices",
+                             kernel->name);
+        }
+        for (uint32_t j = 0; j < i && buffer; j++) {
+            bool writes = kernel->params[i] != SKUA_PARAM_IN || kernel->params[j] != SKUA_PARAM_IN;
+            if (spec->args[j].buffer == buffer && writes) {
+                return SKUA_FAIL(
+                    err, SKUA_E_BAD_ARGUMENT,
+                    "arguments %u and %u of kernel \"%s\" are the same buffer, and one "
+                    "of them is written",
+                    j, i, kernel->name);
+            }
+        }
+    }
+    return SKUA_OK;
 }
 
 skua_status
@@ -63,6 +99,10 @@ skua__launch_check(const skua__kernel *kernel, const skua_launch *spec, skua_err
             return status;
         }
     }
+    skua_status status = check_buffers(kernel, spec, err);
+    if (status) {
+        return status;
+    }
     if (kernel->check && kernel->check(spec, kernel->fn_arg)) {
         return SKUA_FAIL(err, SKUA_E_BAD_ARGUMENT,
                          "the sizes of the launch of \"%s\" do not fit together", kernel->name);
@@ -77,13 +117,13 @@ value_room(size_t bytes) {
 
 /* The launch, its arguments, steps and values lie in one block, in this order. */
 static skua__launch *
-allocate(const skua_allocator *hook, const skua_launch *spec, uint32_t steps,
+allocate(const skua_allocator *hook, const skua_launch *spec, uint32_t arg_count, uint32_t steps,
          unsigned char **ret_values) {
     size_t values = 0;
     for (uint32_t i = 0; i < spec->arg_count; i++) {
         values += spec->args[i].value ? value_room(spec->args[i].bytes) : 0;
     }
-    size_t head = sizeof(skua__launch) + spec->arg_count * sizeof(skua__launch_arg);
+    size_t head = sizeof(skua__launch) + arg_count * sizeof(skua__launch_arg);
     head = value_room(head);
     size_t middle = value_room(steps * sizeof(skua__step));
     skua__launch *launch = skua__mem_new(hook, head + middle + values);
@@ -106,7 +146,7 @@ skua__launch_new(const skua_allocator *hook, const skua__kernel *kernel, const s
         return status;
     }
     unsigned char *values = NULL;
-    skua__launch *launch = allocate(hook, &spec, 2 * spec.arg_count + 1, &values);
+    skua__launch *launch = allocate(hook, &spec, spec.arg_count, 2 * spec.arg_count + 1, &values);
     if (!launch) {
         return SKUA_FAIL_MEMORY(err, "a launch");
     }
@@ -123,7 +163,10 @@ skua__launch_new(const skua_allocator *hook, const skua__kernel *kernel, const s
         const skua_kernel_arg *from = &spec.args[i];
         skua__launch_arg *arg = &launch->args[i];
         arg->kind = kernel->params[i];
-        arg->host = from->data;
+        arg->host = from->buffer ? skua__buffer_host(from->buffer) : from->data;
+        arg->buffer = from->buffer;
+        launch->space = from->buffer ? skua__buffers_of(from->buffer) : launch->space;
+        skua__list_init(&arg->use.link);
         arg->bytes = from->bytes;
         if (from->value) {
             memcpy(values, from->value, from->bytes);
@@ -141,6 +184,47 @@ skua__launch_free(skua__launch *launch) {
         skua__mem_free(launch->hook, launch);
     }
     return NULL;
+}
+
+skua__launch *
+skua__launch_bare(const skua_allocator *hook, uint32_t arg_count) {
+    const skua_launch spec = {.arg_count = 0};
+    unsigned char *unused = NULL;
+    skua__launch *launch = allocate(hook, &spec, arg_count, 2 * arg_count + 1, &unused);
+    if (launch) {
+        launch->hook = hook;
+        launch->arg_count = arg_count;
+        launch->dims = 1;
+        skua__list_init(&launch->link);
+        for (uint32_t i = 0; i < arg_count; i++) {
+            skua__list_init(&launch->args[i].use.link);
+        }
+    }
+    return launch;
+}
+
+const char *
+skua__launch_name(const skua__launch *launch) {
+    return launch->kernel ? launch->kernel->name : "a buffer's move";
+}
+
+uint64_t
+skua__launch_missing_bytes(const skua__kernel *kernel, const skua_launch *spec,
+                           const skua__engine *engine) {
+    uint64_t bytes = 0;
+    for (uint32_t i = 0; i < spec->arg_count; i++) {
+        const skua_kernel_arg *arg = &spec->args[i];
+        skua_param_kind kind = kernel->params[i];
+        if (!is_memory(kind)) {
+            continue;
+        }
+        if (arg->buffer) {
+            bytes += kind == SKUA_PARAM_OUT ? 0 : skua__buffer_missing_bytes(arg->buffer, engine);
+        } else if (engine && !skua__engine_shares(engine, arg->data)) {
+            bytes += kind == SKUA_PARAM_INOUT ? 2 * arg->bytes : arg->bytes;
+        }
+    }
+    return bytes;
 }
 
 /* ---- On cores ---- */
@@ -232,9 +316,15 @@ skua__launch_run_on_cores(skua__launch *launch, skua_exec *exec,
     }
     launch->is_unwanted = is_unwanted;
     launch->unwanted_arg = arg;
+    skua_status status = skua__buffers_begin_on_cores(launch, &launch->error);
+    if (status) {
+        return status;
+    }
     int64_t start_ns = skua__clock_ns();
-    skua_status status =
+    status =
         skua_parallel_for(exec, 0, launch->global[0], 0, call_function, launch, &launch->error);
     launch->run_ns = skua__clock_ns() - start_ns;
-    return outcome_of(launch, status);
+    status = outcome_of(launch, status);
+    skua__buffers_leave(launch, status == SKUA_OK);
+    return status;
 }

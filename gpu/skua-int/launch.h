@@ -57,12 +57,32 @@ typedef struct skua__step {
     skua_status status;
 } skua__step;
 
+/* The buffers of one list of devices (buffer.c). */
+typedef struct skua__buffers skua__buffers;
+
+/* A turn at a buffer, asked for or had; the buffers' lock guards it. */
+typedef struct skua__buffer_use {
+    skua__list link;            /* in the buffer's uses */
+    struct skua_buffer *buffer; /* NULL: none */
+    skua__engine *engine;       /* where it is used; NULL: on the host */
+    skua__launch *launch;       /* NULL: a call of the host's */
+    bool reads, writes;
+    bool granted;       /* it has its turn */
+    bool moves;         /* it brings the contents along, so that nobody reads meanwhile */
+    bool fetching;      /* a transfer to the host is under way for it */
+    skua_status status; /* why that failed */
+} skua__buffer_use;
+
 /* One argument under way. */
 typedef struct skua__launch_arg {
     skua_param_kind kind;
-    void *host;        /* memory: the caller's */
-    uint64_t bytes;    /* of memory, value or scratch */
-    const void *value; /* VALUE: our copy */
+    struct skua_buffer *buffer; /* NULL: plain memory */
+    skua__buffer_use use;
+    struct skua__copy *copy; /* of the buffer on the engine's device */
+    bool copy_in;            /* which has to be filled from the host */
+    void *host;              /* memory: the caller's */
+    uint64_t bytes;          /* of memory, value or scratch */
+    const void *value;       /* VALUE: our copy */
     /* the engine's */
     bool written;              /* copying it back to the caller has begun */
     struct skua__block *block; /* device memory that it lies in meanwhile */
@@ -81,7 +101,8 @@ typedef enum skua__launch_stage {
 struct skua__launch {
     skua__list link; /* the engine's */
     const skua_allocator *hook;
-    const skua__kernel *kernel;
+    const skua__kernel *kernel; /* NULL: a transfer, which moves its one buffer */
+    skua__buffers *space;       /* its buffers' turns are to be waited for; NULL: it needs none */
     uint32_t dims, arg_count;
     uint64_t global[3]; /* those above dims are 1 */
     int32_t priority;   /* skua_priority */
@@ -106,8 +127,11 @@ struct skua__launch {
     skua__engine *engine;
     skua__a32 cancelled; /* relaxed throughout: a cancel that comes too late changes nothing */
     skua__launch_stage stage;
-    skua_status status;                  /* the first failure of a step */
-    uint32_t evictions;                  /* made because there was no memory for it */
+    skua_status status; /* the first failure of a step */
+    bool blameless;     /* its device did not fail it: what it reads was lost before */
+    bool queued;        /* its engine has it */
+    bool dispatched;    /* it has its buffers' turns */
+    uint32_t evictions; /* made because there was no memory for it */
     uint64_t wanted_bytes, device_bytes; /* of device memory; of these, taken for it alone */
     bool computed;                       /* its kernel was handed to the device */
     bool express;                        /* all of its commands are in one queue */
@@ -130,6 +154,16 @@ skua_status skua__launch_check(const skua__kernel *kernel, const skua_launch *sp
 skua_status skua__launch_new(const skua_allocator *hook, const skua__kernel *kernel,
                              const skua_launch *spec, skua__launch **ret_launch, skua_error *err);
 skua__launch *skua__launch_free(skua__launch *launch);
+/* A launch of nothing, with room for so many arguments and their steps. NULL: no memory. */
+skua__launch *skua__launch_bare(const skua_allocator *hook, uint32_t arg_count);
+/* For messages. */
+const char *skua__launch_name(const skua__launch *launch);
+/*
+ * Bytes that would have to be moved for a launch, which was checked, to run on an engine's device, or with NULL on the
+ * cores: a buffer's only where it is not current; none where the device uses the host's memory.
+ */
+uint64_t skua__launch_missing_bytes(const skua__kernel *kernel, const skua_launch *spec,
+                                    const skua__engine *engine);
 
 /*
  * Runs a launch's C function on an executor, cut along its first dimension, and returns when it has ended; done() is not
@@ -151,6 +185,24 @@ skua_status skua__launch_run_on_cores(skua__launch *launch, skua_exec *exec,
 void skua__range_fit(uint32_t dims, const uint64_t global[3], const uint64_t wanted[3],
                      uint64_t max_group, bool padded, skua__dev_range *ret_range);
 
+/* ---- buffer.c ---- */
+
+skua_status skua__buffers_new(const skua_allocator *hook, skua_devices *devices,
+                              skua__buffers **ret_space, skua_error *err);
+/* The devices close; buffers that are left live on without them. Takes NULL. */
+skua__buffers *skua__buffers_close(skua__buffers *space);
+skua__buffers *skua__buffers_of(const struct skua_buffer *buffer);
+/* As skua__launch_missing_bytes(), of one buffer that is read. */
+uint64_t skua__buffer_missing_bytes(struct skua_buffer *buffer, const skua__engine *engine);
+/* As skua_buffer_prefetch(). */
+skua_status skua__buffer_prefetch_to(struct skua_buffer *buffer, skua__engine *engine,
+                                     skua_error *err);
+void *skua__buffer_host(const struct skua_buffer *buffer);
+/* Waits for the turns of a launch that runs on the cores. Afterwards, if it returns 0: skua__buffers_leave(). */
+skua_status skua__buffers_begin_on_cores(skua__launch *launch, skua_error *err);
+/* Gives a launch's turns back; with success, what it wrote is current where it ran alone. */
+void skua__buffers_leave(skua__launch *launch, bool success);
+
 /* ---- engine.c: one device and its thread ---- */
 
 typedef struct skua__engine_options {
@@ -159,6 +211,7 @@ typedef struct skua__engine_options {
     void *driver_ctx;
     const skua_device_info *info; /* copied */
     uint32_t ordinal;             /* among devices with equal descriptions */
+    uint32_t device;              /* its number in the list of devices */
     uint32_t depth;               /* launches whose copies may be under way at a time; 0: 3 */
     const char *cache_dir;        /* for binaries; copied; NULL: none are kept */
     int64_t hang_ms; /* a kernel that runs so long hangs; 0: 10,000; SKUA_UNLIMITED: none does */
@@ -190,6 +243,8 @@ skua__engine *skua__engine_close(skua__engine *engine);
 skua_status skua__engine_submit(skua__engine *engine, skua__launch *launch, skua_error *err);
 /* Asks that a launch that has not started end SKUA_E_CANCELLED. Not after its done(). Threads: any. */
 void skua__engine_cancel(skua__engine *engine, skua__launch *launch);
+/* Whether its device uses host memory at this address in place. */
+bool skua__engine_shares(const skua__engine *engine, const void *host);
 /* Launches that were submitted and have not ended. */
 uint32_t skua__engine_under_way(const skua__engine *engine);
 void skua__engine_counters_get(skua__engine *engine, skua__engine_counters *ret);
@@ -202,6 +257,8 @@ void skua__engine_counters_get(skua__engine *engine, skua__engine_counters *ret)
  */
 skua_status skua__devices_engine(skua_devices *devices, size_t i, skua__engine **ret_engine,
                                  skua_error *err);
+/* What the list's buffers share. */
+skua__buffers *skua__devices_buffers(const skua_devices *devices);
 /* One more device, with a driver of its own: the tests' fake one. Before anybody else uses devices. */
 skua_status skua__devices_add(skua_devices *devices, const skua__device_driver *driver,
                               void *driver_ctx, const skua_device_info *info);

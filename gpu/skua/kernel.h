@@ -37,8 +37,13 @@ typedef struct skua_kernel_arg {
     void *data;
     /* VALUE: copied by the launch. */
     const void *value;
-    /* Of data or value; of the scratch memory for LOCAL. */
+    /* Of data, value or buffer (all of it); of the scratch memory for LOCAL. */
     size_t bytes;
+    /*
+     * IN, OUT, INOUT: a buffer (skua/buffer.h) in place of data, which stays on the device until somebody wants it
+     * elsewhere. It is borrowed until the launch has ended. One that the launch writes to stands in it only once.
+     */
+    struct skua_buffer *buffer;
 } skua_kernel_arg;
 
 /* What the C function is given: its part of the work, and the arguments as the kernel would have them. */
