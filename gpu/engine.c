@@ -179,7 +179,9 @@ wait_for_work(skua__engine *engine, skua__list *landed) {
     skua__mutex_lock(&engine->lock);
     bool any = skua__engine_collect_locked(engine, landed);
     while (!any && !late && !is_over_locked(engine)) {
+        engine->asleep = true;
         late = !skua__cond_wait_until(&engine->wake, &engine->lock, deadline_ns);
+        engine->asleep = false;
         any = skua__engine_collect_locked(engine, landed);
     }
     bool closing = engine->closing;
@@ -406,6 +408,18 @@ skua__engine_cancel(skua__engine *engine, skua__launch *launch) {
 uint32_t
 skua__engine_under_way(const skua__engine *engine) {
     return skua__a32_load(&engine->under_way, memory_order_relaxed); /* relaxed: a figure */
+}
+
+bool
+skua__engine_is_settled(skua__engine *engine) {
+    skua__mutex_lock(&engine->lock);
+    bool settled = engine->asleep && skua__list_empty(&engine->landed) &&
+                   skua__list_empty(&engine->transfer_inbox) && !engine->nudged;
+    for (int i = 0; i < ENGINE_PRIORITIES; i++) {
+        settled = settled && skua__list_empty(&engine->inbox[i]);
+    }
+    skua__mutex_unlock(&engine->lock);
+    return settled;
 }
 
 void

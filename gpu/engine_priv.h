@@ -110,6 +110,7 @@ struct skua__engine {
     skua__list landed;  /* steps */
     uint32_t
         waiting; /* launches that have not started; some wait for their buffers' turns elsewhere */
+    bool asleep; /* the thread waits, and has looked through all of this */
     bool nudged; /* buffers are ending */
     bool closing, open_over;
     skua_status open_status;

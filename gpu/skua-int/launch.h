@@ -247,6 +247,8 @@ void skua__engine_cancel(skua__engine *engine, skua__launch *launch);
 bool skua__engine_shares(const skua__engine *engine, const void *host);
 /* Launches that were submitted and have not ended. */
 uint32_t skua__engine_under_way(const skua__engine *engine);
+/* Whether its thread sleeps, with nothing to do until a command ends or somebody calls. For tests on a virtual clock. */
+bool skua__engine_is_settled(skua__engine *engine);
 void skua__engine_counters_get(skua__engine *engine, skua__engine_counters *ret);
 
 /* ---- devices.c ---- */

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MPL-2.0
-// The engine on a fake device: launches of many threads, memory that runs out, devices that hang and are lost, launches
+// The engine on a fake device: memory that runs out, devices that hang and are lost, launches
 // that are cancelled or never start, and constructors without memory.
 #include "engine_fixture.h"
 
@@ -18,55 +18,6 @@ test_engine_sizes_small_and_large(void **state) {
     skua__engine_counters_get(engine, &counters);
     assert_int_equal(counters.builds, 1);
     assert_int_equal(counters.failures, 0);
-    close_both(engine, fake);
-    skua__kernel_free(kernel);
-}
-
-enum { THREADS = 4, LAUNCHES = 5000 };
-
-typedef struct sharer {
-    skua__engine *engine;
-    const skua__kernel *kernel;
-    float factor;
-    int wrong;
-} sharer;
-
-static void *
-share_kernel(void *arg) {
-    sharer *self = arg;
-    for (int round = 0; round < LAUNCHES; round++) {
-        float y[3] = {(float)round, 1, 2}, x[3] = {1, 2, 3};
-        if (saxpy_run(self->engine, NULL, self->kernel, y, x, self->factor, 3, NULL)) {
-            self->wrong++;
-        }
-        for (int i = 0; i < 3; i++) {
-            self->wrong += y[i] != self->factor * x[i] + (i ? (float)i : (float)round);
-        }
-    }
-    return NULL;
-}
-
-static void
-test_engine_one_kernel_from_many_threads(void **state) {
-    (void)state;
-    skua__kernel *kernel = saxpy_kernel();
-    skua__fake *fake = make_fake(SKUA__FAKE_INLINE, 0);
-    skua__engine *engine = open_engine(fake, 1u << 30, SKUA_UNLIMITED);
-    pthread_t threads[THREADS];
-    sharer sharers[THREADS];
-    for (int i = 0; i < THREADS; i++) {
-        sharers[i] = (sharer){.engine = engine, .kernel = kernel, .factor = (float)(i + 1)};
-        assert_int_equal(skua__thread_start(&threads[i], "sharer", share_kernel, &sharers[i], NULL),
-                         SKUA_OK);
-    }
-    for (int i = 0; i < THREADS; i++) {
-        skua__thread_join(threads[i]);
-        assert_int_equal(sharers[i].wrong, 0);
-    }
-    skua__engine_counters counters;
-    skua__engine_counters_get(engine, &counters);
-    assert_int_equal(counters.launches, THREADS * LAUNCHES);
-    assert_int_equal(skua__engine_under_way(engine), 0);
     close_both(engine, fake);
     skua__kernel_free(kernel);
 }
@@ -271,7 +222,6 @@ int
 main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_engine_sizes_small_and_large),
-        cmocka_unit_test(test_engine_one_kernel_from_many_threads),
         cmocka_unit_test(test_engine_a_launch_without_memory_goes_once_more),
         cmocka_unit_test(test_engine_a_lost_device_is_opened_again),
         cmocka_unit_test(test_engine_a_launch_that_hangs_ends_and_so_do_those_behind_it),
