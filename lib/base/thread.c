@@ -108,6 +108,17 @@ skua__thread_join(pthread_t thread) {
     pthread_join(thread, NULL);
 }
 
+size_t
+skua__thread_stack_bytes(void) {
+    pthread_attr_t attr;
+    size_t bytes = 0;
+    if (pthread_getattr_default_np(&attr) == 0) {
+        pthread_attr_getstacksize(&attr, &bytes);
+        pthread_attr_destroy(&attr);
+    }
+    return bytes;
+}
+
 /* The one piece of process-wide state: fork() itself is process-wide. */
 static _Atomic uint32_t fork_count;
 static pthread_once_t fork_once = PTHREAD_ONCE_INIT;

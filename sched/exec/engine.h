@@ -130,6 +130,8 @@ typedef struct skua__worker {
     skua__rand rand;
     pthread_t thread;
     bool started;
+    uintptr_t c_stack; /* where its thread's own stack began, about; 0: it has no thread */
+    size_t c_stack_bytes;
     skua__aptr running; /* the function of the job that runs, for people */
     /* Sleeping: linked while the worker is in exec->sleepers, or a spare in exec->retired. */
     skua__list sleeper;
@@ -372,6 +374,8 @@ skua_slot *skua__replay_spawn(skua__worker *worker, skua_slot *slot);
 skua_taken skua__replay_sync(skua__worker *worker, skua_slot *slot);
 
 /* fork.c */
+/* Notes where the calling thread's own stack is, before it runs anything. */
+void skua__c_stack_begin(skua__worker *worker);
 /* Makes trouble for the worker's next spawn or sync, once per request. */
 void skua__request(skua__stack *stack, uint32_t request);
 /* Takes the oldest public slot at or above min_tail, as long as until (may be NULL) is not done; or NULL. */

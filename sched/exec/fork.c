@@ -18,6 +18,8 @@
 
 enum {
     FORK_SPINS = 64, /* looks at a stolen call between two readings of the clock */
+    FORK_DEEP_SHARE =
+        2, /* one of so many parts of a thread's stack is for what is run while it waits */
 };
 
 /* The public structs hold plain words, so that any language can read them; here they are atomics. */
@@ -231,6 +233,24 @@ skua__worker_run_stolen(skua__worker *worker, skua_slot *slot, uint32_t base) {
     }
 }
 
+/* ---- The thread's own stack ---- */
+
+void
+skua__c_stack_begin(skua__worker *worker) {
+    worker->c_stack = (uintptr_t)__builtin_frame_address(0);
+    worker->c_stack_bytes = skua__thread_stack_bytes();
+}
+
+/*
+ * Whether so much of the thread's own stack is in use that nothing is to be run on top of it which its program has not
+ * called there: a stolen call may recurse as deep again as the one that waits for it.
+ */
+static bool
+is_deep(const skua__worker *worker) {
+    uintptr_t used = worker->c_stack - (uintptr_t)__builtin_frame_address(0);
+    return worker->c_stack && used > worker->c_stack_bytes / FORK_DEEP_SHARE;
+}
+
 /* ---- Waiting ---- */
 
 static bool
@@ -287,15 +307,16 @@ park_for(skua__worker *worker, skua_slot *slot, skua__worker *thief, uint32_t ba
     }
 }
 
-/* Waits for a stolen slot, running only what the stolen call forked. */
+/* Waits for a stolen slot, running only what the stolen call forked; nothing where the thread's own stack is deep. */
 static void
 wait_stolen(skua__worker *worker, skua_slot *slot) {
     skua_exec *exec = worker->exec;
     uint32_t base = index_of(worker->stack, slot) + 1;
+    bool helps = !is_deep(worker);
     int64_t spin_until_ns = 0;
     for (uint32_t spins = 0; !is_done(slot); spins++) {
         uint32_t thief_base = 0;
-        skua__worker *thief = thief_of(exec, slot, &thief_base);
+        skua__worker *thief = helps ? thief_of(exec, slot, &thief_base) : NULL;
         skua_slot *taken = thief ? skua__steal(thief->stack, thief_base, slot) : NULL;
         if (taken) {
             skua__stat_add(worker, EXEC_STAT_LEAPS, 1);

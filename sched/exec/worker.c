@@ -426,6 +426,7 @@ worker_main(void *arg) {
     skua__worker *worker = arg;
     skua_exec *exec = worker->exec;
     worker_here = worker;
+    skua__c_stack_begin(worker);
     skua__bind_here(worker);
     while (!skua__is_over(exec)) {
         if (skua__lease_moved(&exec->lease)) {

@@ -35,6 +35,8 @@ bool skua__cond_wait_until(skua__cond *cond, skua__mutex *mutex, int64_t deadlin
 skua_status skua__thread_start(pthread_t *ret_thread, const char *name, void *(*fn)(void *),
                                void *arg, skua_error *err);
 void skua__thread_join(pthread_t thread);
+/* How many bytes of stack a thread of skua__thread_start() has. */
+size_t skua__thread_stack_bytes(void);
 
 /*
  * Counts the forks of this process: a handle keeps the value it was opened at, and one with another value was

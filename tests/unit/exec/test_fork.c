@@ -2,6 +2,7 @@
 // Fork and join: what its users write, and what happens when the stack of slots is short or workers are few.
 #include "test.h"
 
+#include <skua-int/thread.h>
 #include <skua/exec.h>
 #include <stdatomic.h>
 #include <string.h>
@@ -272,6 +273,81 @@ test_fork_idle_worker_wakes_and_steals(void **state) {
     skua_exec_close(exec);
 }
 
+/* ---- A thread deep in its own stack takes nothing while it waits ---- */
+
+enum { DEEP_TRIES = 20000, DEEP_STEP_BYTES = 16384 };
+
+typedef struct deep {
+    meeting stolen, inner;
+    bool is_deep;
+    uint32_t stolen_by, inner_by;
+} deep;
+
+static void
+run_inner(skua_worker w, void *frame) {
+    deep *d = frame;
+    d->inner_by = skua_worker_index(w);
+    atomic_store(&d->inner.taken, true);
+}
+
+/* Runs on the thief: offers a call for long, to the forker, who waits in its sync. */
+static void
+run_stolen(skua_worker w, void *frame) {
+    deep *d = frame;
+    d->stolen_by = skua_worker_index(w);
+    atomic_store(&d->stolen.taken, true);
+    skua_spawn(&w, run_inner, d);
+    for (int i = 0; d->is_deep ? i < DEEP_TRIES : !atomic_load(&d->inner.taken); i++) {
+        skua_spawn(&w, run_ignored, NULL);
+        skua_sync(&w, run_ignored, NULL);
+    }
+    skua_sync(&w, run_inner, d);
+}
+
+static void
+wait_for_stolen(skua_worker w, deep *d) {
+    skua_spawn(&w, run_stolen, d);
+    while (!atomic_load(&d->stolen.taken)) {
+        skua_spawn(&w, run_ignored, NULL);
+        skua_sync(&w, run_ignored, NULL);
+    }
+    skua_sync(&w, run_stolen, d);
+}
+
+static int
+go_deep(skua_worker w, deep *d, size_t bytes) {
+    volatile char used[DEEP_STEP_BYTES];
+    used[0] = 1;
+    if (bytes < sizeof used) {
+        wait_for_stolen(w, d);
+        return used[0];
+    }
+    int below = go_deep(w, d, bytes - sizeof used);
+    return below + used[0]; /* looked at after the call, so that it is no loop */
+}
+
+static void
+run_deep(skua_worker w, void *frame) {
+    deep *d = frame;
+    go_deep(w, d, d->is_deep ? skua__thread_stack_bytes() * 5 / 8 : 0);
+}
+
+static void
+test_fork_a_deep_thread_takes_nothing_while_it_waits(void **state) {
+    (void)state;
+    skua_exec *exec = open_exec(SKUA_EXEC_OPTIONS(.workers = 2));
+    deep shallow = {.is_deep = false}, d = {.is_deep = true};
+    skua_exec_stats before = {.size = sizeof before}, after = {.size = sizeof after};
+    assert_int_equal(skua_exec_run(exec, run_deep, &shallow, NULL), SKUA_OK);
+    assert_int_not_equal(shallow.inner_by, shallow.stolen_by); /* the forker took it */
+    assert_int_equal(skua_exec_stats_get(exec, &before), SKUA_OK);
+    assert_int_equal(skua_exec_run(exec, run_deep, &d, NULL), SKUA_OK);
+    assert_int_equal(skua_exec_stats_get(exec, &after), SKUA_OK);
+    assert_int_equal(d.inner_by, d.stolen_by);
+    assert_int_equal(after.leaps, before.leaps);
+    skua_exec_close(exec);
+}
+
 /* ---- sync never runs what it did not fork ---- */
 
 typedef struct stranger {
@@ -338,6 +414,7 @@ main(void) {
         cmocka_unit_test(test_fork_full_stack_runs_in_sync),
         cmocka_unit_test(test_fork_take_back_gives_each_call_to_one),
         cmocka_unit_test(test_fork_idle_worker_wakes_and_steals),
+        cmocka_unit_test(test_fork_a_deep_thread_takes_nothing_while_it_waits),
         cmocka_unit_test(test_fork_sync_runs_only_what_was_forked),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
