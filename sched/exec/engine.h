@@ -126,7 +126,8 @@ typedef struct skua__worker {
     uint32_t split;    /* the owner's copy */
     uint32_t overflow; /* forks that found the stack full, and are not synced yet */
     uint32_t block_depth;
-    uint32_t turns; /* jobs looked for */
+    uint32_t keep_off; /* pauses after a stolen call that was not worth it */
+    uint32_t turns;    /* jobs looked for */
     skua__rand rand;
     pthread_t thread;
     bool started;

@@ -18,6 +18,9 @@
 
 enum {
     FORK_SPINS = 64, /* looks at a stolen call between two readings of the clock */
+    FORK_TINY_NS =
+        150, /* a stolen call that took less was not worth the two cache lines that it moved */
+    FORK_OFF_MAX = 63, /* pauses: some 2 us */
     FORK_DEEP_SHARE =
         2, /* one of so many parts of a thread's stack is for what is run while it waits */
 };
@@ -201,6 +204,20 @@ skua__steal(skua__stack *victim, uint32_t min_tail, const skua_slot *until) {
     }
 }
 
+/*
+ * A thief whose calls are over at once does more harm than good: each costs its owner a cache line or two, and the owner
+ * would be done with it before they have crossed. So it keeps off for twice as long after each, up to a bound, until one
+ * was worth it.
+ */
+static void
+keep_off(skua__worker *worker, bool tiny) {
+    uint32_t longer = worker->keep_off < FORK_OFF_MAX ? 2 * worker->keep_off + 1 : FORK_OFF_MAX;
+    worker->keep_off = tiny ? longer : 0;
+    for (uint32_t i = 0; i < worker->keep_off; i++) {
+        skua__atomic_pause();
+    }
+}
+
 void
 skua__worker_run_stolen(skua__worker *worker, skua_slot *slot, uint32_t base) {
     skua__stack *stack = worker->stack;
@@ -215,7 +232,9 @@ skua__worker_run_stolen(skua__worker *worker, skua_slot *slot, uint32_t base) {
     /* release S2: our stack is at base now; pairs with acquire S2 in wait_stolen() */
     skua__a64_add(state_of(slot), skua__state_of(worker->index, base), memory_order_release);
     skua__trace(worker, EXEC_TRACE_STEAL, skua__stack_of(slot)->worker->index);
+    int64_t from_ns = skua__clock_ns();
     fn((skua_worker){stack->trap.top}, frame);
+    bool tiny = skua__clock_ns() - from_ns < FORK_TINY_NS;
     skua__trace(worker, EXEC_TRACE_END, 0);
     assert(stack->trap.top == &stack->slots[base] && "a forked call returned before its sync");
     assert(worker->split == base);
@@ -231,6 +250,7 @@ skua__worker_run_stolen(skua__worker *worker, skua_slot *slot, uint32_t base) {
     if (state & EXEC_STATE_WAITED) {
         skua__unpark(&owner->parker);
     }
+    keep_off(worker, tiny);
 }
 
 /* ---- The thread's own stack ---- */
