@@ -230,8 +230,6 @@ open_contexts(skua_node *node, uint32_t io_threads, skua_error *err) {
     node->zap_running = status == SKUA_OK;
     status = status ? status
                     : skua__zap_self_test(node->control_ctx, node->credentials.curve.secret, err);
-    status =
-        status ? status : skua__zap_self_test(node->data_ctx, node->credentials.curve.secret, err);
     if (!status &&
         skua__zap_admit(&node->zap, &node->credentials.certificate, &node->self_admission)) {
         status = SKUA_FAIL_MEMORY(err, "the table of certificates");
@@ -316,6 +314,7 @@ static void
 init_empty(skua_node *node) {
     skua__metrics_init(&node->metrics, SKUA_METRIC_NODE);
     skua__mutex_init(&node->lock);
+    skua__mutex_init(&node->proof_lock);
     skua__cond_init(&node->changed);
     skua__hash_init(&node->peers, node->hook);
     skua__hash_init(&node->routes, node->hook);
@@ -369,6 +368,7 @@ node_free(skua_node *node) {
     skua__mem_free(node->hook, node->scratch);
     skua__mem_free(node->hook, node->record_scratch);
     skua__cond_fini(&node->changed);
+    skua__mutex_fini(&node->proof_lock);
     skua__mutex_fini(&node->lock);
     return skua__mem_free(node->hook, node);
 }
@@ -510,9 +510,29 @@ skua__node_source_new(skua_node *node, int fd, void (*fn)(void *arg), void *arg,
     return skua__host_source_new(&node->host, fd, fn, arg, ret_source, err);
 }
 
+/*
+ * Before the first server in the data context: an unknown key is refused there too. A node that offers nothing, and so
+ * has no door there that a stranger could come in by, spares the handshake.
+ */
+static skua_status
+prove_data_context(skua_node *node, skua_error *err) {
+    skua__mutex_lock(&node->proof_lock);
+    skua_status status =
+        node->data_proven
+            ? SKUA_OK
+            : skua__zap_self_test(node->data_ctx, node->credentials.curve.secret, err);
+    node->data_proven = status == SKUA_OK;
+    skua__mutex_unlock(&node->proof_lock);
+    return status;
+}
+
 skua_status
 skua__node_socket(skua_node *node, int zmq_type, const uint8_t *server_key, void **ret_socket,
                   skua_error *err) {
+    skua_status status = server_key ? SKUA_OK : prove_data_context(node, err);
+    if (status) {
+        return status;
+    }
     return skua__socket_new(node->data_ctx, zmq_type, &node->data_config, &node->credentials.curve,
                             server_key, ret_socket, err);
 }

@@ -173,6 +173,9 @@ struct skua_node {
     skua__host host;
     skua__zap zap;
     bool zap_running;
+    skua__mutex
+        proof_lock; /* guards data_proven; held while the proof runs, and nothing is locked under it */
+    bool data_proven; /* an unknown key was refused in the data context */
     _Atomic uint64_t counters[SKUA__COUNTERS];
     skua_metrics metrics; /* the registry's sums of them */
     _Atomic bool closed;

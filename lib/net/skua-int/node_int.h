@@ -81,7 +81,8 @@ void skua__node_unlisten(skua_node *node, skua__node_listener *listener);
 /*
  * Makes a raw ZeroMQ socket. server_key NULL: a CURVE server (bind it with skua__node_bind()); else a CURVE client
  * of that key. Linger, handshake interval, maximum message size, high-water marks and ZMTP heartbeats are set. The
- * caller owns it: zmq_close(). Returns 0 or SKUA_E_DESCRIPTORS, SKUA_E_SYSTEM.
+ * caller owns it: zmq_close(). The first server proves before that an unknown key is refused in this context. Returns 0
+ * or SKUA_E_DESCRIPTORS, SKUA_E_SYSTEM, SKUA_E_NOT_SECURE.
  */
 skua_status skua__node_socket(skua_node *node, int zmq_type, const uint8_t *server_key,
                               void **ret_socket, skua_error *err);

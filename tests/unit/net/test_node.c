@@ -244,6 +244,44 @@ test_node_self_test_sees_a_missing_handler(void **state) {
 }
 
 static void
+test_node_proves_the_data_context_before_its_first_server(void **state) {
+    (void)state;
+    uint8_t key[SKUA_KEY_BYTES] = {1};
+    skua_node *node = test_node_open("proof");
+    _Atomic uint64_t *refused = &node->zap.counters.refused_unknown;
+    assert_int_equal(atomic_load(refused),
+                     1); /* in the control context, before the node announced */
+    void *client = NULL, *server = NULL, *second = NULL;
+    skua_error err;
+    assert_int_equal(skua__node_socket(node, ZMQ_DEALER, key, &client, &err), 0);
+    assert_int_equal(atomic_load(refused), 1); /* nobody comes in by a client */
+    assert_int_equal(skua__node_socket(node, ZMQ_ROUTER, NULL, &server, &err), 0);
+    assert_int_equal(atomic_load(refused), 2);
+    assert_int_equal(skua__node_socket(node, ZMQ_ROUTER, NULL, &second, &err), 0);
+    assert_int_equal(atomic_load(refused), 2);
+    zmq_close(client);
+    zmq_close(server);
+    zmq_close(second);
+    skua_node_close(node);
+}
+
+static void
+test_node_without_a_handler_opens_no_server(void **state) {
+    (void)state;
+    skua_node *node = test_node_open("unproven");
+    skua_error err;
+    void *socket = NULL;
+    /* As if its handler had died: a CURVE server would now take anybody. */
+    skua__zap_stop(&node->zap);
+    node->zap_running = false;
+    node->self_admission = NULL;
+    assert_int_equal(skua__node_socket(node, ZMQ_ROUTER, NULL, &socket, &err), SKUA_E_NOT_SECURE);
+    assert_null(socket);
+    assert_int_equal(skua__node_socket(node, ZMQ_ROUTER, NULL, &socket, &err), SKUA_E_NOT_SECURE);
+    skua_node_close(node);
+}
+
+static void
 test_node_bounds_capabilities(void **state) {
     (void)state;
     skua_node *node = test_node_open("able");
@@ -365,6 +403,8 @@ main(void) {
         cmocka_unit_test(test_node_threads_take_no_signal),
         cmocka_unit_test(test_node_open_at_exit_harms_nobody),
         cmocka_unit_test(test_node_self_test_sees_a_missing_handler),
+        cmocka_unit_test(test_node_proves_the_data_context_before_its_first_server),
+        cmocka_unit_test(test_node_without_a_handler_opens_no_server),
         cmocka_unit_test(test_node_few_descriptors_are_an_error),
         cmocka_unit_test(test_node_bounds_capabilities),
         cmocka_unit_test(test_node_waits_for_peers_with_a_reason),
