@@ -290,7 +290,7 @@ run_mandel(void *peer) {
                           .combine = add_counts};
     uint64_t sum = 0;
     skua_error err;
-    if (skua_parallel_reduce(peer, 0, EXEC_MANDEL_SIDE, 4, &reduce, &sum, &err)) {
+    if (skua_parallel_reduce(peer, 0, EXEC_MANDEL_SIDE, 0, &reduce, &sum, &err)) {
         fprintf(stderr, "%s %s\n", err.code, err.message);
         exit(1);
     }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MPL-2.0
-// Loops: a range is halved until its pieces are small, the right halves are forked, the left ones are run at once.
+// Reductions: a range is halved until its pieces are small, the right halves are forked, the left ones are run at once. Where the
+// cuts fall depends on range and grain alone, so that a sum of floating-point numbers is the same on every machine.
 #include <skua/parallel.h>
 
 #include <skua-int/fail.h>
@@ -9,65 +10,21 @@
 #include <string.h>
 
 enum {
-    PIECES_PER_WORKER =
-        32,            /* how fine an automatic grain cuts: enough for uneven pieces to even out */
-    HALVINGS_MAX = 64, /* of a 64-bit range */
+    REDUCE_PIECES = 1024,    /* of a large range, about: enough for uneven pieces to even out */
+    REDUCE_FEW_PIECES = 256, /* of a range whose pieces would be smaller than that: */
+    REDUCE_SMALL_INDICES = 64,
 };
 
+/* An automatic grain follows from the range alone. */
 static uint64_t
-grain_of(skua_exec *exec, uint64_t count, uint64_t grain) {
+grain_of(uint64_t count, uint64_t grain) {
     if (grain == 0) {
-        grain = count / ((uint64_t)skua_exec_workers(exec) * PIECES_PER_WORKER);
+        uint64_t few = count / REDUCE_FEW_PIECES;
+        few = few < REDUCE_SMALL_INDICES ? few : REDUCE_SMALL_INDICES;
+        grain = count / REDUCE_PIECES > few ? count / REDUCE_PIECES : few;
     }
     return grain ? grain : 1;
 }
-
-/* ---- for ---- */
-
-typedef struct loop {
-    uint64_t grain;
-    skua_for_fn *fn;
-    void *arg;
-} loop;
-
-typedef struct piece {
-    const loop *loop;
-    uint64_t first, end;
-} piece;
-
-static void
-run_piece(skua_worker w, void *frame) {
-    const piece *whole = frame;
-    uint64_t first = whole->first, end = whole->end;
-    piece halves[HALVINGS_MAX];
-    uint32_t forked = 0;
-    while (end - first > whole->loop->grain) {
-        uint64_t middle = first + (end - first) / 2;
-        halves[forked] = (piece){.loop = whole->loop, .first = middle, .end = end};
-        skua_spawn(&w, run_piece, &halves[forked++]);
-        end = middle;
-    }
-    whole->loop->fn(w, first, end, whole->loop->arg);
-    while (forked > 0) {
-        skua_sync(&w, run_piece, &halves[--forked]);
-    }
-}
-
-skua_status
-skua_parallel_for(skua_exec *exec, uint64_t first, uint64_t end, uint64_t grain, skua_for_fn *fn,
-                  void *arg, skua_error *err) {
-    if (!exec || !fn || end < first) {
-        return SKUA_FAIL(err, SKUA_E_BAD_ARGUMENT, "exec or fn is NULL, or end is before first");
-    }
-    if (first == end) {
-        return SKUA_OK;
-    }
-    loop all = {.grain = grain_of(exec, end - first, grain), .fn = fn, .arg = arg};
-    piece whole = {.loop = &all, .first = first, .end = end};
-    return skua_exec_run(exec, run_piece, &whole, err);
-}
-
-/* ---- reduce ---- */
 
 typedef struct folding {
     uint64_t grain;
@@ -120,7 +77,7 @@ skua_parallel_reduce(skua_exec *exec, uint64_t first, uint64_t end, uint64_t gra
         memcpy(ret_value, reduce.identity, reduce.value_bytes);
         return SKUA_OK;
     }
-    folding all = {.grain = grain_of(exec, end - first, grain), .reduce = &reduce};
+    folding all = {.grain = grain_of(end - first, grain), .reduce = &reduce};
     part whole;
     whole.all = &all;
     whole.first = first;

@@ -15,7 +15,8 @@ typedef void skua_for_fn(skua_worker w, uint64_t first, uint64_t end, void *arg)
 /**
  * Calls fn for pieces that together cover first to end - 1 once each, in no order, on any workers, and waits.
  *
- * grain: the most indices in one call; 0: chosen from the range and the workers. arg: borrowed for the call.
+ * grain: the most indices in one call; 0 fits all but rare cases: then a worker goes through the range in steps of a few
+ * microseconds, and gives half of what it has left away when another worker has nothing to do. arg: borrowed for the call.
  * Returns: 0; SKUA_E_CLOSED, SKUA_E_FORKED, SKUA_E_BAD_ARGUMENT, and then fn was not called.
  * Threads: any, workers too. Blocks: until all is done. Since 0.1.
  */
@@ -39,9 +40,10 @@ typedef struct skua_reduce {
 
 /**
  * Reduces first to end - 1 to one value. The pieces are combined in the order of their indices, so combine need not be
- * commutative; where the cuts fall depends on grain, the range and the number of workers only.
+ * commutative; where the cuts fall depends on grain and range only: a sum of floating-point numbers is the same in each run and
+ * with any number of workers.
  *
- * grain: as in skua_parallel_for(). reduce and ret_value: borrowed for the call.
+ * grain: the most indices in one fold; 0: chosen from the range. reduce and ret_value: borrowed for the call.
  * Returns: 0 and *ret_value; SKUA_E_BAD_ARGUMENT, SKUA_E_CLOSED, SKUA_E_FORKED.
  * Threads: any, workers too. Blocks: until all is done. Since 0.1.
  */
@@ -74,7 +76,7 @@ typedef struct skua_scan {
 /**
  * Scans first to end - 1. scan is called for pieces that together cover the range once each, with the right value before
  * each; as in skua_parallel_reduce(), combine need not be commutative, and the cuts depend on nothing but range, grain and
- * workers. With one worker it is one call of scan.
+ * the number of workers at its start. With one worker it is one call of scan.
  *
  * grain: the fewest indices in a piece; 0: 1. scan: borrowed for the call. ret_value: that of the whole; may be NULL.
  * Returns: 0 and *ret_value; SKUA_E_BAD_ARGUMENT, SKUA_E_NO_MEMORY, SKUA_E_CLOSED, SKUA_E_FORKED, and then scan was not

@@ -2,12 +2,14 @@
 // Loops and reductions: each index once, results in order, whatever the grain and the workers.
 #include "test.h"
 
+#include <sched.h>
 #include <skua-int/backend.h>
+#include <skua-int/clock.h>
 #include <skua/parallel.h>
 #include <stdatomic.h>
 #include <string.h>
 
-enum { COUNT = 10000 };
+enum { COUNT = 10000, DEADLINE_S = 20 };
 
 static skua_exec *
 open_exec(int32_t workers) {
@@ -117,6 +119,84 @@ test_parallel_reduce_combines_neighbours_in_order(void **state) {
     }
 }
 
+/* ---- Cuts ---- */
+
+static void
+note_cut(skua_worker w, uint64_t first, uint64_t end, void *value, void *arg) {
+    (void)w;
+    ((unsigned char *)arg)[end]++;
+    *(uint64_t *)value += first;
+}
+
+static void
+add_u64(void *left, const void *right, void *arg) {
+    (void)arg;
+    *(uint64_t *)left += *(const uint64_t *)right;
+}
+
+/* Where it is cut does not depend on the workers, so that a sum of floating-point numbers does not either. */
+static void
+test_parallel_reduce_is_cut_alike_by_any_number_of_workers(void **state) {
+    (void)state;
+    static unsigned char cuts[5][COUNT + 1];
+    const uint64_t zero = 0;
+    for (int32_t workers = 1; workers <= 4; workers++) {
+        skua_exec *exec = open_exec(workers);
+        skua_reduce reduce = {.size = sizeof reduce,
+                              .value_bytes = sizeof zero,
+                              .identity = &zero,
+                              .fold = note_cut,
+                              .combine = add_u64,
+                              .arg = cuts[workers]};
+        uint64_t sum;
+        assert_int_equal(skua_parallel_reduce(exec, 0, COUNT, 0, &reduce, &sum, NULL), SKUA_OK);
+        assert_memory_equal(cuts[workers], cuts[1], COUNT + 1);
+        skua_exec_close(exec);
+    }
+}
+
+typedef struct helped {
+    atomic_uint by[2]; /* steps, per worker */
+    int64_t step_ns;   /* that each takes */
+} helped;
+
+static void
+take_a_while(skua_worker w, uint64_t first, uint64_t end, void *arg) {
+    (void)first, (void)end;
+    helped *self = arg;
+    int64_t until_ns = self->step_ns ? skua__clock_ns() + self->step_ns : 0;
+    atomic_fetch_add(&self->by[skua_worker_index(w)], 1);
+    while (until_ns && skua__clock_ns() < until_ns) {
+        sched_yield();
+    }
+}
+
+/* A worker that sleeps, or looks around, gets half of a loop that another one has begun, and without any grain. */
+static void
+test_parallel_for_gives_half_to_who_is_hungry(void **state) {
+    (void)state;
+    skua_exec *exec = open_exec(2);
+    int64_t until_ns = skua__clock_ns() + DEADLINE_S * SKUA_NS_PER_S;
+    for (int shared = 0; shared < 20;) {
+        helped self = {.step_ns = 20 * SKUA_NS_PER_US};
+        assert_true(skua__clock_ns() < until_ns);
+        assert_int_equal(skua_parallel_for(exec, 0, 64, 0, take_a_while, &self, NULL), SKUA_OK);
+        shared += atomic_load(&self.by[0]) > 0 && atomic_load(&self.by[1]) > 0;
+    }
+    skua_exec_close(exec);
+}
+
+/* And where nobody is, the loop is not cut: its steps grow. */
+static void
+test_parallel_for_takes_long_steps_when_alone(void **state) {
+    (void)state;
+    skua_exec *exec = open_exec(1);
+    helped self = {.step_ns = 0};
+    assert_int_equal(skua_parallel_for(exec, 0, 1u << 30, 0, take_a_while, &self, NULL), SKUA_OK);
+    assert_in_range(atomic_load(&self.by[0]), 2, 1u << 16);
+    skua_exec_close(exec);
+}
+
 /* ---- A sum, as a user writes it ---- */
 
 static void
@@ -221,6 +301,9 @@ main(void) {
         cmocka_unit_test(test_parallel_for_touches_each_index_once),
         cmocka_unit_test(test_parallel_for_keeps_to_the_grain_and_the_ends),
         cmocka_unit_test(test_parallel_reduce_combines_neighbours_in_order),
+        cmocka_unit_test(test_parallel_reduce_is_cut_alike_by_any_number_of_workers),
+        cmocka_unit_test(test_parallel_for_gives_half_to_who_is_hungry),
+        cmocka_unit_test(test_parallel_for_takes_long_steps_when_alone),
         cmocka_unit_test(test_parallel_reduce_sums),
         cmocka_unit_test(test_backend_cores_runs_estimates_and_cancels),
     };
