@@ -30,7 +30,7 @@ skua_devices_options_init(skua_devices_options *options, size_t size) {
     memcpy(options, &size, sizeof size);
 }
 
-/* Fills list from the disk or from the drivers. Only an answer is kept: a driver that hung may do better next time. */
+/* Fills list from the disk or from the drivers. Only devices are kept: a driver that hung or had none may do better next time. */
 static skua_status
 look(skua__device_list *list, const skua_devices_options *options, skua_error *err) {
     skua__device_sources sources = skua__device_sources_of_machine();
@@ -48,7 +48,7 @@ look(skua__device_list *list, const skua_devices_options *options, skua_error *e
     int64_t timeout_ms =
         options->probe_timeout_ms > 0 ? options->probe_timeout_ms : DEFAULT_PROBE_TIMEOUT_MS;
     skua_status status = skua__device_probe(list, skua__cl_describe, timeout_ms, &answered, err);
-    if (status == SKUA_OK && answered && keeps) {
+    if (status == SKUA_OK && answered && keeps && list->count) {
         skua__device_cache_save(dir, fingerprint, list);
     }
     return status;

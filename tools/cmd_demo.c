@@ -175,6 +175,17 @@ answer_json(demo *self, const demo_word *const *sorted) {
         skua__json_object_end(json);
     }
     skua__json_array_end(json);
+    skua__json_key(json, "device");
+    skua__json_object(json);
+    skua__json_put_text(json, "name", self->device.skipped[0] ? NULL : self->device.name);
+    skua__json_put_text(json, "skipped", self->device.skipped[0] ? self->device.skipped : NULL);
+    skua__json_key(json, "words_by_length");
+    skua__json_array(json);
+    for (size_t i = 0; i < DEMO_LENGTHS; i++) {
+        skua__json_u64(json, self->device.histogram[i]);
+    }
+    skua__json_array_end(json);
+    skua__json_object_end(json);
     skua__json_key(json, "topics");
     skua__json_object(json);
     skua__json_put_u64(json, "subscribers", DEMO_SUBSCRIBERS);
@@ -287,6 +298,9 @@ run_demo(cli *self) {
         status = show(&run);
     }
     if (!status) {
+        status = demo_device(&run);
+    }
+    if (!status) {
         status = demo_topics(&run);
     }
     skua_status stopped = demo_nodes_stop(&run);
@@ -319,7 +333,8 @@ const cli_command cli_cmd_demo = {
                "PATHs on them (by default /usr/share/common-licenses, /usr/share/doc and the "
                "project's own files). A node that\n"
                "holds work is killed in the middle; the counts are exact all the same. It fails "
-               "when they would not be.",
+               "when they would not be.\n"
+               "Where there is an OpenCL device, it counts the lengths of the words once more.",
     .examples = "skua demo\nskua demo ~/texts --megabytes 0 --counts counts.txt",
     .flags = demo_flags,
     .args_max = 1000,

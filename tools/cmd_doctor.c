@@ -3,17 +3,22 @@
 #include "cli.h"
 
 #include <arpa/inet.h>
+#include <dlfcn.h>
+#include <errno.h>
 #include <ifaddrs.h>
 #include <inttypes.h>
 #include <net/if.h>
 #include <skua-int/clock.h>
+#include <skua/device.h>
 #include <skua/fleet.h>
 #include <skua/lease.h>
 #include <skua/topology.h>
 #include <skua/version.h>
 #include <stdarg.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 enum { MEET_MS = 5000, FEW_DESCRIPTORS = 1024, TOO_FEW_DESCRIPTORS = 64 };
 
@@ -170,6 +175,76 @@ look_at_lease(struct doctor *self) {
     }
 }
 
+/* Whether PoCL could keep what it compiles; where it cannot, it has no device and says nothing. */
+static bool
+pocl_cache_is_bad(char *ret_path, size_t size) {
+    const char *given = getenv("POCL_CACHE_DIR"), *cache = getenv("XDG_CACHE_HOME");
+    const char *home = getenv("HOME");
+    snprintf(ret_path, size, "%s%s",
+             given   ? given
+             : cache ? cache
+             : home  ? home
+                     : "/tmp",
+             given ? "/" : "");
+    /* The folder itself is made by PoCL: the nearest one that is there must be writable. */
+    for (char *slash; access(ret_path, F_OK) != 0 && (slash = strrchr(ret_path, '/')) != NULL;) {
+        if (errno == ENOTDIR) {
+            return true;
+        }
+        *slash = 0;
+    }
+    return access(*ret_path ? ret_path : "/", W_OK) != 0;
+}
+
+/* A driver's library that is here, though the loader may not know of it. NULL: none of those that we know. */
+static const char *
+driver_here(void) {
+    static const char *const drivers[] = {"libnvidia-opencl.so.1", "libamdocl64.so", "libigdrcl.so",
+                                          "libpocl.so.2"};
+    for (size_t i = 0; i < sizeof drivers / sizeof drivers[0]; i++) {
+        void *library = dlopen(drivers[i], RTLD_LAZY | RTLD_LOCAL);
+        if (library) {
+            dlclose(library);
+            return drivers[i];
+        }
+    }
+    return NULL;
+}
+
+/* No device at all is no fault of the machine, but a driver that has none wants a word. */
+static void
+look_at_devices(struct doctor *self) {
+    skua_devices *devices = NULL;
+    skua_error err;
+    if (skua_devices_open(&devices, SKUA_DEVICES_OPTIONS(.cpu_devices = 1), &err)) {
+        tell(self, WARNING, "devices", NULL, "%s %s", err.code, err.message);
+        return;
+    }
+    const char *reason = skua_devices_reason(devices);
+    skua_device_info first = {.size = sizeof first};
+    char folder[4096], advice[256] = "Install the driver's ICD file below /etc/OpenCL/vendors.";
+    const char *driver = skua_devices_count(devices) ? NULL : driver_here();
+    if (driver) {
+        snprintf(advice, sizeof advice,
+                 "%s is here: set OCL_ICD_VENDORS=%s, or install its ICD file below "
+                 "/etc/OpenCL/vendors.",
+                 driver, driver);
+    }
+    if (skua_devices_at(devices, 0, &first, NULL) == SKUA_OK) {
+        tell(self, GOOD, "devices", NULL, "%s; the first is %s (%s, %s)", reason, first.name,
+             skua_device_kind_text(first.kind), first.platform);
+    } else if (!driver && (strstr(reason, "not installed") || strstr(reason, "no OpenCL driver"))) {
+        tell(self, GOOD, "devices", NULL, "%s: kernels run on the cores", reason);
+    } else if (pocl_cache_is_bad(folder, sizeof folder)) {
+        tell(self, WARNING, "devices",
+             "Set POCL_CACHE_DIR to a folder that can be written, if the driver is PoCL.",
+             "%s; \"%s\" cannot be written", reason, folder);
+    } else {
+        tell(self, WARNING, "devices", advice, "%s", reason);
+    }
+    skua_devices_close(devices);
+}
+
 static skua_status
 await_meeting(cli *tool, skua_node *node, int64_t deadline_ns) {
     for (;;) {
@@ -226,6 +301,7 @@ run_doctor(cli *self) {
         skua__json_array(doctor.json);
     }
     look_at_cores(&doctor);
+    look_at_devices(&doctor);
     look_at_lease(&doctor);
     look_at_limits(&doctor);
     look_at_interfaces(&doctor);
@@ -251,7 +327,8 @@ const cli_command cli_cmd_doctor = {
     .name = "doctor",
     .form = "",
     .summary = "Look for what would keep nodes apart, and say what to do",
-    .details = "It looks at cores and quotas, limits, interfaces and the fleet, and lets two nodes "
+    .details = "It looks at cores and quotas, OpenCL devices, limits, interfaces and the fleet, "
+               "and lets two nodes "
                "meet in this process.",
     .examples = "skua doctor\nskua doctor --fleet ./fleet/nodes/worker-1 --interface eth0 --json",
     .run = run_doctor,

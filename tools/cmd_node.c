@@ -113,7 +113,8 @@ run_node(cli *self) {
         status = open_node(self, &node);
     }
     if (!status && cli_flag_value(self, "--serve")) {
-        status = serve_open(&serving, node, (int32_t)workers, &self->err);
+        status = serve_open(&serving, node, (int32_t)workers,
+                            cli_flag_value(self, "--cpu-devices") != NULL, &self->err);
     }
     if (!status) {
         put_event(self, "ready", skua_node_name(node), skua_node_id(node), skua_node_endpoint(node),
@@ -130,6 +131,7 @@ run_node(cli *self) {
 static const cli_flag node_flags[] = {
     {"--serve", NULL, "run tasks for peers, on all cores that this process may use"},
     {"--workers", "N", "with --serve: on so many threads"},
+    {"--cpu-devices", NULL, "with --serve: offer OpenCL's CPU devices too"},
     {"--ports", "FIRST-LAST", "bind only TCP ports of this range"},
     {"--heartbeat", "TIME", "how often peers are asked whether they live (1s)"},
     {"--record", "FILE", "write the flight recorder to FILE at the end"},

@@ -5,6 +5,7 @@
 
 #include "cli.h"
 #include "demo_input.h"
+#include "demo_lengths.h"
 #include "demo_words.h"
 #include <skua/pattern_stats.h>
 #include <skua/pool.h>
@@ -57,6 +58,14 @@ typedef struct demo {
     const demo_child *victim; /* who was killed; NULL: nobody yet */
     uint32_t victim_chunks;   /* unacknowledged when it was killed */
     uint64_t retries;
+
+    /* the histogram of the word lengths */
+    struct {
+        char skipped[400]; /* why there is none; "" when there is one */
+        char name[96];     /* of the device */
+        uint64_t histogram[DEMO_LENGTHS];
+        uint64_t words;
+    } device;
 } demo;
 
 /* ---- Its nodes (demo_nodes.c) ---- */
@@ -76,6 +85,10 @@ void demo_child_reap(demo_child *child);
 skua_status demo_count(demo *self);
 /* Reads the figures of a child's backend; false when the pool does not know it. */
 bool demo_backend_of(demo *self, const char *name, skua_pool_backend *ret_backend);
+
+/* ---- The device (demo_device.c) ---- */
+/* Returns 0 also where there is no device that works; it says so then. */
+skua_status demo_device(demo *self);
 
 /* ---- The topics (demo_topics.c) ---- */
 skua_status demo_topics(demo *self);

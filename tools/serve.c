@@ -4,12 +4,14 @@
 
 #include "demo_words.h"
 #include <skua-int/fail.h>
+#include <skua/device.h>
 #include <skua/exec.h>
 #include <skua/pool.h>
 #include <stdlib.h>
 
 struct serve {
     skua_exec *exec;
+    skua_devices *devices;
     skua_pool *pool;
 };
 
@@ -112,15 +114,20 @@ run_wordcount(skua_task_call *call, void *arg) {
 }
 
 skua_status
-serve_open(serve **ret_serve, skua_node *node, int32_t workers, skua_error *err) {
+serve_open(serve **ret_serve, skua_node *node, int32_t workers, bool cpu_devices, skua_error *err) {
     serve *self = calloc(1, sizeof *self);
     if (!self) {
         return SKUA_FAIL_MEMORY(err, "the tasks");
     }
     skua_status status = skua_exec_open(&self->exec, SKUA_EXEC_OPTIONS(.workers = workers), err);
     if (!status) {
-        status =
-            skua_pool_open(&self->pool, SKUA_POOL_OPTIONS(.node = node, .exec = self->exec), err);
+        status = skua_devices_open(&self->devices, SKUA_DEVICES_OPTIONS(.cpu_devices = cpu_devices),
+                                   err);
+    }
+    if (!status) {
+        status = skua_pool_open(
+            &self->pool,
+            SKUA_POOL_OPTIONS(.node = node, .exec = self->exec, .devices = self->devices), err);
     }
     if (!status) {
         status = skua_pool_register(self->pool, "echo", SERVE_VERSION, run_echo, NULL, err);
@@ -158,6 +165,7 @@ void
 serve_close(serve *self) {
     if (self) {
         skua_pool_close(self->pool);
+        skua_devices_close(self->devices);
         skua_exec_close(self->exec);
         free(self);
     }

@@ -15,8 +15,12 @@ enum {
 
 typedef struct serve serve;
 
-/* Offers the tasks on an executor of its own with so many workers (0: all cores). Returns 0 or what the library returns. */
-skua_status serve_open(serve **ret_serve, skua_node *node, int32_t workers, skua_error *err);
+/*
+ * Offers the tasks on an executor of its own with so many workers (0: all cores), and tells peers of the OpenCL devices, CPU devices
+ * only when they are asked for. Returns 0 or what the library returns.
+ */
+skua_status serve_open(serve **ret_serve, skua_node *node, int32_t workers, bool cpu_devices,
+                       skua_error *err);
 /* Hands back what waits, and finishes what runs. Takes NULL, as the two below do. */
 void serve_drain(serve *self);
 /* How many tasks ran for peers, and for how long; untouched where nothing is known. */
