@@ -96,6 +96,8 @@ extern const exec_peer exec_peer_skua, exec_peer_serial;
 extern const exec_peer exec_peer_floor;
 /* The same, but it shares its cores with other processes: fib alone. */
 extern const exec_peer exec_peer_skua_lease;
+/* The same, but it sorts by skua_parallel_sort(), with a comparison per call: sort alone. */
+extern const exec_peer exec_peer_skua_sort;
 
 #ifdef __cplusplus
 }

@@ -328,6 +328,23 @@ run_sort(void *peer, int32_t *items, int32_t *scratch, uint64_t count) {
     enter(peer, sort, &frame);
 }
 
+static int
+compare_numbers(const void *a, const void *b, void *arg) {
+    (void)arg;
+    int32_t x = *(const int32_t *)a, y = *(const int32_t *)b;
+    return x < y ? -1 : x > y;
+}
+
+static void
+run_sort_call(void *peer, int32_t *items, int32_t *scratch, uint64_t count) {
+    skua_error err;
+    if (skua_parallel_sort(peer, items, count, sizeof *items, compare_numbers, NULL, scratch,
+                           &err)) {
+        fprintf(stderr, "%s %s\n", err.code, err.message);
+        exit(1);
+    }
+}
+
 /* ---- From outside ---- */
 
 typedef struct outside {
@@ -439,3 +456,6 @@ const exec_peer exec_peer_skua = {.name = "skua",
 
 const exec_peer exec_peer_skua_lease = {
     .name = "skua-lease", .open = open_sharing, .close = close_skua, .fib = run_fib};
+
+const exec_peer exec_peer_skua_sort = {
+    .name = "skua-sort", .open = open_skua, .close = close_skua, .sort = run_sort_call};

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MPL-2.0
-// Loops over index ranges on an executor, cut into pieces by themselves as workers ask for more: for, reduce, scan.
+// Loops over index ranges on an executor, cut into pieces by themselves as workers ask for more: for, reduce, scan; and a sort.
 #ifndef SKUA_PARALLEL_H
 #define SKUA_PARALLEL_H
 
@@ -87,6 +87,23 @@ SKUA_API SKUA_MUST_CHECK skua_status skua_parallel_scan(skua_exec *exec, uint64_
                                                         uint64_t end, uint64_t grain,
                                                         const skua_scan *scan, void *ret_value,
                                                         skua_error *err);
+
+/* Below 0, 0 or above 0, as *a stands before *b, is its equal, or stands behind it. */
+typedef int skua_compare_fn(const void *a, const void *b, void *arg);
+
+/**
+ * Sorts count items of item_bytes bytes each. Equal items keep their order (it is stable), so the result is the same with any
+ * number of workers. In the worst case it compares count * log2(count) times, about.
+ *
+ * items: sorted where they lie. compare is called on any workers, several at once; arg: handed to it, borrowed for the call.
+ * scratch: room for as many items, borrowed for the call; NULL: it comes from the executor's allocator.
+ * Returns: 0; SKUA_E_CANCELLED when the group of the task that calls this was cancelled meanwhile: then the items are all there, in
+ * any order; SKUA_E_NO_MEMORY, SKUA_E_BAD_ARGUMENT, SKUA_E_CLOSED, SKUA_E_FORKED, and then they are as they were.
+ * Threads: any, workers too. Blocks: until all is done. Since 0.1.
+ */
+SKUA_API SKUA_MUST_CHECK skua_status skua_parallel_sort(skua_exec *exec, void *items, size_t count,
+                                                        size_t item_bytes, skua_compare_fn *compare,
+                                                        void *arg, void *scratch, skua_error *err);
 
 #ifdef __cplusplus
 }
