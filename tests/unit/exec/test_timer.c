@@ -6,6 +6,7 @@
 #include <dirent.h>
 #include <pthread.h>
 #include <sched.h>
+#include <signal.h>
 #include <skua-int/clock.h>
 #include <skua/latch.h>
 #include <skua/timer.h>
@@ -303,6 +304,57 @@ test_timer_every_never_overlaps(void **state) {
     skua_exec_close(exec);
 }
 
+/* Stops the process for so long, as a debugger or a suspended laptop does. */
+static void
+stop_for(int64_t ms) {
+    pid_t self = getpid(), waker = fork();
+    if (waker == 0) {
+        int64_t until_ns = skua__clock_ns() + ms * SKUA_NS_PER_MS;
+        while (skua__clock_ns() < until_ns) {
+            sched_yield();
+        }
+        kill(self, SIGCONT);
+        _exit(0);
+    }
+    raise(SIGSTOP);
+    assert_int_equal(waitpid(waker, NULL, 0), waker);
+}
+
+static uint64_t
+beats_so_far(beat *self) {
+    return (uint64_t)atomic_load(&self->calls) + skua_timer_missed(&self->timer);
+}
+
+/* Beats do not drift by what each comes late, and those that nobody could call are counted. */
+static void
+test_timer_every_keeps_to_its_beat(void **state) {
+    (void)state;
+    enum { BEATS = 100, STOPPED_MS = 30, LAG = 2 };
+    skua_exec *exec = open_exec(1);
+    skua_latch latch;
+    beat self = {.latch = &latch};
+    skua_latch_init(&latch, exec, 5);
+    skua_timer_init(&self.timer, run_beat);
+    int64_t begun_ns = skua__clock_ns();
+    assert_int_equal(skua_exec_every(exec, &self.timer, 1, NULL), SKUA_OK);
+    while (beats_so_far(&self) < BEATS) {
+        sched_yield();
+    }
+    stop_for(STOPPED_MS);
+    /* A moment must come at which it is abreast of the clock again. */
+    int64_t behind, until_ns = skua__clock_ns() + 10 * SKUA_NS_PER_S;
+    do {
+        int64_t due = (skua__clock_ns() - begun_ns) / SKUA_NS_PER_MS;
+        behind = due - (int64_t)beats_so_far(&self);
+        sched_yield();
+    } while (behind > LAG && skua__clock_ns() < until_ns);
+    assert_in_range(behind + LAG, 0, 2 * LAG); /* nor ahead */
+    skua_timer_cancel(&self.timer);
+    skua_timer_fini(&self.timer);
+    skua_latch_fini(&latch);
+    skua_exec_close(exec);
+}
+
 /* ---- A busy executor ---- */
 
 typedef struct blocker {
@@ -477,6 +529,7 @@ main(void) {
         cmocka_unit_test(test_timer_order_of_many),
         cmocka_unit_test(test_timer_every_goes_on_until_cancelled),
         cmocka_unit_test(test_timer_every_cancelled_by_its_own_call),
+        cmocka_unit_test(test_timer_every_keeps_to_its_beat),
         cmocka_unit_test(test_timer_every_never_overlaps),
         cmocka_unit_test(test_timer_cancel_drops_a_call_that_is_queued),
         cmocka_unit_test(test_timer_tries_again_when_the_queue_is_full),
