@@ -34,13 +34,15 @@ typedef struct door {
 typedef struct guest {
     skua_job job;
     door *door;
+    uint32_t worker; /* who let him in; guarded by the door's lock */
 } guest;
 
 static void
 run_guest(skua_worker w, skua_job *job) {
-    (void)w;
-    door *at = ((guest *)(void *)job)->door;
+    guest *self = (guest *)(void *)job;
+    door *at = self->door;
     pthread_mutex_lock(&at->lock);
+    self->worker = skua_worker_index(w);
     at->inside++;
     pthread_cond_broadcast(&at->changed);
     while (!at->open) {
@@ -91,8 +93,8 @@ test_resize_up_runs_more_at_once_and_down_fewer(void **state) {
     (void)state;
     skua_exec *exec = open_exec(SKUA_EXEC_OPTIONS(.workers = 1, .workers_max = 5));
     /* Each for one use: a guest touches his door once more after it was opened. */
-    door doors[3];
-    guest guests[3][5];
+    door doors[4];
+    guest guests[4][5];
     assert_int_equal(skua_exec_workers(exec), 1);
     assert_int_equal(skua_exec_resize(exec, 5, NULL), SKUA_OK);
     assert_int_equal(skua_exec_workers(exec), 5);
@@ -114,6 +116,16 @@ test_resize_up_runs_more_at_once_and_down_fewer(void **state) {
     door_open(&doors[2]);
     assert_int_equal(skua__a32_load(&exec->places, memory_order_relaxed),
                      places); /* relaxed: same */
+    /* Workers are numbered from 0 without a gap: of three that rest the lowest comes back. */
+    assert_int_equal(skua_exec_resize(exec, 2, NULL), SKUA_OK);
+    await_active(exec, 2);
+    assert_int_equal(skua_exec_resize(exec, 3, NULL), SKUA_OK);
+    send_in(exec, &doors[3], guests[3], 3);
+    door_wait(&doors[3], 3);
+    for (int i = 0; i < 3; i++) {
+        assert_in_range(guests[3][i].worker, 0, 2);
+    }
+    door_open(&doors[3]);
     skua_exec_stats stats = {.size = sizeof stats};
     assert_int_equal(skua_exec_stats_get(exec, &stats), SKUA_OK);
     assert_int_equal(stats.spares, 0);
@@ -342,6 +354,9 @@ test_resize_follows_the_quota(void **state) {
     skua__mutex_unlock(&exec->sleep_lock);
     put_file(root, "/cg/box/cpu.max", "50000 100000\n");
     await_workers(exec, 1);
+    /* Of a quota of one and a half the half counts too. */
+    put_file(root, "/cg/box/cpu.max", "150000 100000\n");
+    await_workers(exec, all < 2 ? all : 2);
     put_file(root, "/cg/box/cpu.max", "max 100000\n");
     await_workers(exec, all);
     /* A number of one's own is not touched, until it is given up. */

@@ -129,11 +129,77 @@ test_regret_refuses_traces_that_make_no_sense(void **state) {
     fclose(empty);
 }
 
+/* How often a choice between two was explored, of so many, the other being a third slower for good. */
+static uint64_t
+explored_of(int decisions, int32_t cost_permille, uint64_t seed, int64_t *ret_wasted_ns) {
+    enum { BEST_NS = 1000000, OTHER_NS = 1300000 };
+    skua_selector *selector = NULL;
+    skua_select_place places[2] = {{.backend = 0}, {.backend = 1}};
+    uint32_t kernel, backend;
+    assert_int_equal(
+        skua_selector_open(&selector,
+                           SKUA_SELECTOR_OPTIONS(.seed = seed, .explore_permille = 50,
+                                                 .explore_cost_permille = cost_permille),
+                           NULL),
+        0);
+    for (int i = 0; i < 2; i++) {
+        const char *name = i ? "other" : "best";
+        int32_t kind = i ? SKUA_SELECT_SIMD : SKUA_SELECT_SCALAR;
+        assert_int_equal(skua_selector_add_backend(selector,
+                                                   SKUA_SELECT_BACKEND(.name = name, .kind = kind),
+                                                   &backend, NULL),
+                         0);
+    }
+    assert_int_equal(skua_selector_kernel(selector, "k", &kernel, NULL), 0);
+    skua_select_work work = {
+        .size = sizeof work, .kernel = kernel, .units = 1000, .places = places, .place_count = 2};
+    uint64_t explored = 0;
+    *ret_wasted_ns = 0;
+    for (int i = -20; i < decisions; i++) {
+        skua_select_decision decision = {.size = sizeof decision};
+        int64_t run_ns = i % 2 ? OTHER_NS : BEST_NS;
+        backend = i % 2 ? 1 : 0;
+        if (i >= 0) { /* the first are only learned */
+            assert_int_equal(skua_select(selector, &work, &decision, NULL), 0);
+            backend = decision.backend;
+            run_ns = backend ? OTHER_NS : BEST_NS;
+            explored += decision.reason == SKUA_SELECT_EXPLORED;
+            *ret_wasted_ns += run_ns - BEST_NS;
+            assert_true(explored * 20 <= (uint64_t)i + 1); /* at every moment */
+        }
+        assert_int_equal(
+            skua_selector_learn(selector,
+                                SKUA_SELECT_OUTCOME(.kernel = kernel, .backend = backend,
+                                                    .units = 1000, .run_ns = run_ns),
+                                NULL),
+            0);
+    }
+    skua_selector_close(selector);
+    return explored;
+}
+
+/* The two bounds of exploring: how often, and at what cost. Each is seen where the other one does not bind. */
+static void
+test_regret_of_exploring_keeps_to_its_bounds(void **state) {
+    (void)state;
+    enum { DECISIONS = 20000, MOST = DECISIONS / 20 };
+    uint64_t seed = test_seed(5);
+    int64_t wasted_ns;
+    uint64_t often = explored_of(DECISIONS, 1000, seed, &wasted_ns);
+    assert_in_range(often, MOST * 8 / 10, MOST);
+    uint64_t cheap = explored_of(DECISIONS, 5, seed, &wasted_ns);
+    assert_true(cheap > 0);
+    assert_true(cheap < often / 2);
+    assert_true(wasted_ns <=
+                DECISIONS * INT64_C(1000000) / 1000 * 6); /* 5 permille, and a little */
+}
+
 int
 main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_regret_is_small_and_below_each_fixed_policy),
         cmocka_unit_test(test_regret_stays_small_when_measurements_are_bad),
+        cmocka_unit_test(test_regret_of_exploring_keeps_to_its_bounds),
         cmocka_unit_test(test_regret_is_the_same_for_the_same_seed),
         cmocka_unit_test(test_regret_of_a_recorded_trace_is_replayed),
         cmocka_unit_test(test_regret_refuses_traces_that_make_no_sense),
