@@ -14,34 +14,33 @@ skua__options_init(void *options, size_t size) {
     memcpy(options, &size, sizeof size);
 }
 
-bool
-skua__call_deadline(int64_t timeout_ms, int64_t fallback_ms, int64_t *ret_deadline_ns) {
-    if (timeout_ms == 0) {
-        timeout_ms = fallback_ms;
+skua_status
+skua__call_deadline(int64_t timeout_ms, int64_t fallback_ms, int64_t *ret_deadline_ns,
+                    skua_error *err) {
+    timeout_ms = timeout_ms ? timeout_ms : fallback_ms;
+    if (timeout_ms < 0 && timeout_ms != SKUA_NONE && timeout_ms != SKUA_UNLIMITED) {
+        return SKUA_FAIL(err, SKUA_E_BAD_ARGUMENT,
+                         "timeout_ms is %lld; it is a number of ms, 0 for the default, SKUA_NONE "
+                         "or SKUA_UNLIMITED",
+                         (long long)timeout_ms);
     }
-    if (timeout_ms == SKUA_NONE) {
-        *ret_deadline_ns = 0;
-        return true;
-    }
-    if (timeout_ms < 0 && timeout_ms != SKUA_UNLIMITED) {
-        return false;
-    }
-    *ret_deadline_ns = skua__deadline_ns(timeout_ms);
-    return true;
+    *ret_deadline_ns = timeout_ms == SKUA_NONE ? 0 : skua__deadline_ns(timeout_ms);
+    return SKUA_OK;
 }
 
 int64_t
 skua__linger_deadline(int64_t linger_ms, int64_t fallback_ms) {
-    int64_t deadline_ns;
-    return skua__call_deadline(linger_ms, fallback_ms, &deadline_ns) ? deadline_ns : 0;
+    int64_t deadline_ns = 0;
+    skua_status status = skua__call_deadline(linger_ms, fallback_ms, &deadline_ns, NULL);
+    (void)status; /* a linger that makes no sense is none */
+    return deadline_ns;
 }
 
 skua_status
-skua__bad_timeout(int64_t timeout_ms, skua_error *err) {
-    return SKUA_FAIL(err, SKUA_E_BAD_ARGUMENT,
-                     "timeout_ms is %lld; it is a number of ms, 0 for the default, SKUA_NONE or "
-                     "SKUA_UNLIMITED",
-                     (long long)timeout_ms);
+skua__call_begin(skua__handle *handle, int64_t timeout_ms, int64_t fallback_ms,
+                 int64_t *ret_deadline_ns, skua_error *err) {
+    skua_status status = skua__call_deadline(timeout_ms, fallback_ms, ret_deadline_ns, err);
+    return status == SKUA_OK ? skua__handle_enter(handle, err) : status;
 }
 
 skua_status
@@ -61,6 +60,51 @@ skua__wait_failed(skua__handle *handle, skua_status status, const char *what, sk
     default:
         return SKUA_FAIL(err, status, "the %s handle \"%s\" is closed", pattern, handle->name);
     }
+}
+
+/* ---- Sending ---- */
+
+skua_status
+skua__await_room(skua__handle *handle, bool (*has_room)(void *arg), void *arg, int64_t deadline_ns,
+                 const char *what, skua_error *err) {
+    while (!has_room(arg)) {
+        (void)skua__handle_pump_locked(handle);
+        if (has_room(arg)) {
+            break;
+        }
+        if (deadline_ns == 0) {
+            return skua__wait_failed(handle, SKUA_E_AGAIN, what, err);
+        }
+        if (skua__clock_ns() >= deadline_ns) {
+            return skua__wait_failed(handle, SKUA_E_TIMEOUT, what, err);
+        }
+        skua_status status = skua__handle_wait_locked(handle, deadline_ns);
+        if (status == SKUA_E_CLOSED) {
+            return skua__wait_failed(handle, status, "", err);
+        }
+    }
+    return SKUA_OK;
+}
+
+skua_status
+skua__sent(skua_status status, const skua_msg *msg, skua_error *err) {
+    if (status == SKUA_OK) {
+        return SKUA_OK;
+    }
+    return status == SKUA_E_TOO_BIG
+               ? SKUA_FAIL(err, status, "a message of %zu bytes is more than one frame holds",
+                           skua_msg_total_size(msg))
+               : SKUA_FAIL_MEMORY(err, "a message");
+}
+
+skua_status
+skua__send_end(skua__handle *handle, skua_status status, skua_msg **msg, uint64_t *accepted) {
+    if (status == SKUA_OK) {
+        ++*accepted;
+        *msg = skua_msg_free(*msg);
+    }
+    skua__handle_leave(handle);
+    return status;
 }
 
 /* ---- Counters ---- */

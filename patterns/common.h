@@ -12,17 +12,31 @@ void skua__options_init(void *options, size_t size);
 
 /*
  * The deadline of a call: timeout_ms 0 is fallback_ms. 0 for SKUA_NONE ("do not wait"), SKUA_NEVER_NS for
- * SKUA_UNLIMITED. Returns false for any other negative number.
+ * SKUA_UNLIMITED. Returns 0, or SKUA_E_BAD_ARGUMENT for any other negative number.
  */
-bool skua__call_deadline(int64_t timeout_ms, int64_t fallback_ms, int64_t *ret_deadline_ns);
+skua_status skua__call_deadline(int64_t timeout_ms, int64_t fallback_ms, int64_t *ret_deadline_ns,
+                                skua_error *err);
+/* The same, and enters the handle: the first line of a call that may wait. */
+skua_status skua__call_begin(skua__handle *handle, int64_t timeout_ms, int64_t fallback_ms,
+                             int64_t *ret_deadline_ns, skua_error *err);
 /* The same for a linger: the moment until which closing waits. */
 int64_t skua__linger_deadline(int64_t linger_ms, int64_t fallback_ms);
 
-/* Fails for a bad timeout. */
-skua_status skua__bad_timeout(int64_t timeout_ms, skua_error *err);
 /* Turns what waiting gave into the caller's error: SKUA_E_AGAIN, _TIMEOUT, _CLOSED, _NO_MEMORY. `what`: "a message". */
 skua_status skua__wait_failed(skua__handle *handle, skua_status status, const char *what,
                               skua_error *err);
+
+/*
+ * Waits until has_room(arg), `what` being what for. Entered by the caller. Returns 0, SKUA_E_AGAIN (deadline_ns 0),
+ * SKUA_E_TIMEOUT, SKUA_E_CLOSED.
+ */
+skua_status skua__await_room(skua__handle *handle, bool (*has_room)(void *arg), void *arg,
+                             int64_t deadline_ns, const char *what, skua_error *err);
+/* The words for what handing msg over gave. */
+skua_status skua__sent(skua_status status, const skua_msg *msg, skua_error *err);
+/* Ends a send with its status: on success *msg is taken and counted. Leaves. Returns status. */
+skua_status skua__send_end(skua__handle *handle, skua_status status, skua_msg **msg,
+                           uint64_t *accepted);
 
 /* The bodies of the *_stats() and *_links() functions; they enter and leave. waiting and accepted: see the struct. */
 skua_status skua__pattern_stats(skua__handle *handle, const uint64_t *accepted,

@@ -249,29 +249,17 @@ skua_pub_close(skua_pub *pub) {
 
 /* ---- Publishing ---- */
 
-/* Waits until no queue is full. Entered by the caller. */
-static skua_status
-await_room(skua_pub *pub, const char *topic, int64_t deadline_ns, skua_error *err) {
-    skua__handle *handle = &pub->handle;
-    size_t topic_size = strlen(topic);
-    while (!has_room(pub, topic, topic_size)) {
-        (void)skua__handle_pump_locked(handle);
-        if (has_room(pub, topic, topic_size)) {
-            break;
-        }
-        const char *what = "room in every subscriber's queue";
-        if (deadline_ns == 0) {
-            return skua__wait_failed(handle, SKUA_E_AGAIN, what, err);
-        }
-        if (skua__clock_ns() >= deadline_ns) {
-            return skua__wait_failed(handle, SKUA_E_TIMEOUT, what, err);
-        }
-        skua_status status = skua__handle_wait_locked(handle, deadline_ns);
-        if (status == SKUA_E_CLOSED) {
-            return skua__wait_failed(handle, status, "", err);
-        }
-    }
-    return SKUA_OK;
+typedef struct audience {
+    skua_pub *pub;
+    const char *topic;
+    size_t topic_size;
+} audience;
+
+/* No queue of those who would get it is full. */
+static bool
+all_have_room(void *arg) {
+    const audience *to = arg;
+    return has_room(to->pub, to->topic, to->topic_size);
 }
 
 /* Subscribers whose queue is over its bounds lose their oldest. */
@@ -320,10 +308,6 @@ skua_pub_send(skua_pub *pub, const char *topic, skua_msg **msg, int64_t timeout_
     if (!pub || !topic || !msg || !*msg) {
         return SKUA_FAIL(err, SKUA_E_BAD_ARGUMENT, "pub, topic or the message is NULL");
     }
-    int64_t deadline_ns;
-    if (!skua__call_deadline(timeout_ms, pub->timeout_ms, &deadline_ns)) {
-        return skua__bad_timeout(timeout_ms, err);
-    }
     skua_status status = skua__msg_set_topic(*msg, topic, strlen(topic));
     if (status != SKUA_OK) {
         return status == SKUA_E_TOO_BIG
@@ -331,26 +315,18 @@ skua_pub_send(skua_pub *pub, const char *topic, skua_msg **msg, int64_t timeout_
                                SKUA__TOPIC_MAX_BYTES)
                    : SKUA_FAIL_MEMORY(err, "a topic");
     }
-    status = skua__handle_enter(&pub->handle, err);
+    int64_t deadline_ns;
+    status = skua__call_begin(&pub->handle, timeout_ms, pub->timeout_ms, &deadline_ns, err);
     if (status != SKUA_OK) {
         return status;
     }
-    status = await_room(pub, topic, deadline_ns, err);
+    audience to = {.pub = pub, .topic = topic, .topic_size = strlen(topic)};
+    status = skua__await_room(&pub->handle, all_have_room, &to, deadline_ns,
+                              "room in every subscriber's queue", err);
     if (status == SKUA_OK) {
-        status = publish(pub, topic, *msg);
-        if (status == SKUA_E_TOO_BIG) {
-            status = SKUA_FAIL(err, status, "a message of %zu bytes is more than one frame holds",
-                               skua_msg_total_size(*msg));
-        } else if (status != SKUA_OK) {
-            status = SKUA_FAIL_MEMORY(err, "a message");
-        }
+        status = skua__sent(publish(pub, topic, *msg), *msg, err);
     }
-    if (status == SKUA_OK) {
-        pub->accepted++;
-        *msg = skua_msg_free(*msg);
-    }
-    skua__handle_leave(&pub->handle);
-    return status;
+    return skua__send_end(&pub->handle, status, msg, &pub->accepted);
 }
 
 skua_status
@@ -403,11 +379,8 @@ skua_pub_await_subs(skua_pub *pub, const char *topic, size_t count, int64_t time
         return SKUA_FAIL(err, SKUA_E_BAD_ARGUMENT, "pub or topic is NULL");
     }
     int64_t deadline_ns;
-    if (!skua__call_deadline(timeout_ms, pub->timeout_ms, &deadline_ns)) {
-        return skua__bad_timeout(timeout_ms, err);
-    }
     skua__handle *handle = &pub->handle;
-    skua_status status = skua__handle_enter(handle, err);
+    skua_status status = skua__call_begin(handle, timeout_ms, pub->timeout_ms, &deadline_ns, err);
     if (status != SKUA_OK) {
         return status;
     }
@@ -440,10 +413,8 @@ skua_pub_drain(skua_pub *pub, int64_t timeout_ms, skua_error *err) {
     if (!pub) {
         return SKUA_FAIL(err, SKUA_E_BAD_ARGUMENT, "pub is NULL");
     }
-    if (!skua__call_deadline(timeout_ms, pub->timeout_ms, &deadline_ns)) {
-        return skua__bad_timeout(timeout_ms, err);
-    }
-    return skua__pattern_drain(&pub->handle, NULL, deadline_ns, err);
+    skua_status status = skua__call_deadline(timeout_ms, pub->timeout_ms, &deadline_ns, err);
+    return status == SKUA_OK ? skua__pattern_drain(&pub->handle, NULL, deadline_ns, err) : status;
 }
 
 uint16_t

@@ -157,10 +157,8 @@ skua_pull_recv(skua_pull *pull, skua_msg **ret_msg, int64_t timeout_ms, skua_err
                          "pull or ret_msg is NULL, or the handle has a handler that receives");
     }
     int64_t deadline_ns;
-    if (!skua__call_deadline(timeout_ms, pull->timeout_ms, &deadline_ns)) {
-        return skua__bad_timeout(timeout_ms, err);
-    }
-    skua_status status = skua__handle_enter(&pull->handle, err);
+    skua_status status =
+        skua__call_begin(&pull->handle, timeout_ms, pull->timeout_ms, &deadline_ns, err);
     if (status != SKUA_OK) {
         return status;
     }

@@ -180,33 +180,21 @@ skua_push_close(skua_push *push) {
     return NULL;
 }
 
-/* Waits for a worker with room. Entered by the caller. Returns 0 with the link, or why there is none. */
-static skua_status
-find_room(skua_push *push, int64_t deadline_ns, skua__link **ret_link, skua_error *err) {
-    skua__handle *handle = &push->handle;
-    for (;;) { /* ends with room, at the deadline, or when the handle closes */
-        skua__link *link = push->redo_first ? NULL : least_busy(handle);
-        if (!link) {
-            (void)skua__handle_pump_locked(handle);
-            link = push->redo_first ? NULL : least_busy(handle);
-        }
-        if (link || (!push->redo_first && plain_has_room(handle))) {
-            *ret_link = link; /* NULL: the plain worker */
-            return SKUA_OK;
-        }
-        if (deadline_ns == 0) {
-            return skua__wait_failed(handle, SKUA_E_AGAIN, "room at any worker", err);
-        }
-        if (skua__clock_ns() >= deadline_ns) {
-            return skua__handle_link_count_locked(handle)
-                       ? skua__wait_failed(handle, SKUA_E_TIMEOUT, "room at any worker", err)
-                       : skua__handle_no_provider_locked(handle, err);
-        }
-        skua_status status = skua__handle_wait_locked(handle, deadline_ns);
-        if (status == SKUA_E_CLOSED) {
-            return skua__wait_failed(handle, status, "", err);
-        }
+typedef struct choice {
+    skua_push *push;
+    skua__link *link; /* NULL: the plain worker */
+} choice;
+
+/* A worker with room, while nobody's messages that were taken back wait for one. */
+static bool
+choose(void *arg) {
+    choice *self = arg;
+    skua__handle *handle = &self->push->handle;
+    if (self->push->redo_first) {
+        return false;
     }
+    self->link = least_busy(handle);
+    return self->link || plain_has_room(handle);
 }
 
 skua_status
@@ -215,30 +203,20 @@ skua_push_send(skua_push *push, skua_msg **msg, int64_t timeout_ms, skua_error *
         return SKUA_FAIL(err, SKUA_E_BAD_ARGUMENT, "push or the message is NULL");
     }
     int64_t deadline_ns;
-    if (!skua__call_deadline(timeout_ms, push->timeout_ms, &deadline_ns)) {
-        return skua__bad_timeout(timeout_ms, err);
-    }
-    skua_status status = skua__handle_enter(&push->handle, err);
+    skua_status status =
+        skua__call_begin(&push->handle, timeout_ms, push->timeout_ms, &deadline_ns, err);
     if (status != SKUA_OK) {
         return status;
     }
-    skua__link *link = NULL;
-    status = find_room(push, deadline_ns, &link, err);
+    skua__handle *handle = &push->handle;
+    choice to = {.push = push};
+    status = skua__await_room(handle, choose, &to, deadline_ns, "room at any worker", err);
     if (status == SKUA_OK) {
-        status = give(&push->handle, link, *msg, false);
-        if (status == SKUA_E_TOO_BIG) {
-            status = SKUA_FAIL(err, status, "a message of %zu bytes is more than one frame holds",
-                               skua_msg_total_size(*msg));
-        } else if (status != SKUA_OK) {
-            status = SKUA_FAIL_MEMORY(err, "a message");
-        }
+        status = skua__sent(give(handle, to.link, *msg, false), *msg, err);
+    } else if (status == SKUA_E_TIMEOUT && !skua__handle_link_count_locked(handle)) {
+        status = skua__handle_no_provider_locked(handle, err);
     }
-    if (status == SKUA_OK) {
-        push->accepted++;
-        *msg = skua_msg_free(*msg);
-    }
-    skua__handle_leave(&push->handle);
-    return status;
+    return skua__send_end(handle, status, msg, &push->accepted);
 }
 
 skua_status
@@ -259,10 +237,8 @@ skua_push_await_workers(skua_push *push, size_t count, int64_t timeout_ms, skua_
     if (!push) {
         return SKUA_FAIL(err, SKUA_E_BAD_ARGUMENT, "push is NULL");
     }
-    if (!skua__call_deadline(timeout_ms, push->timeout_ms, &deadline_ns)) {
-        return skua__bad_timeout(timeout_ms, err);
-    }
-    return skua__pattern_await(&push->handle, count, deadline_ns, err);
+    skua_status status = skua__call_deadline(timeout_ms, push->timeout_ms, &deadline_ns, err);
+    return status == SKUA_OK ? skua__pattern_await(&push->handle, count, deadline_ns, err) : status;
 }
 
 skua_status
@@ -271,10 +247,10 @@ skua_push_drain(skua_push *push, int64_t timeout_ms, skua_error *err) {
     if (!push) {
         return SKUA_FAIL(err, SKUA_E_BAD_ARGUMENT, "push is NULL");
     }
-    if (!skua__call_deadline(timeout_ms, push->timeout_ms, &deadline_ns)) {
-        return skua__bad_timeout(timeout_ms, err);
-    }
-    return skua__pattern_drain(&push->handle, &push->redo_count, deadline_ns, err);
+    skua_status status = skua__call_deadline(timeout_ms, push->timeout_ms, &deadline_ns, err);
+    return status == SKUA_OK
+               ? skua__pattern_drain(&push->handle, &push->redo_count, deadline_ns, err)
+               : status;
 }
 
 int

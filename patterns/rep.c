@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MPL-2.0
 // REP, as its users call it: open, take requests or serve them, answer, close.
+#include "common.h"
 #include "rep_priv.h"
 #include "reqrep_stats.h"
 #include "reqrep_wire.h"
@@ -104,7 +105,7 @@ skua_rep_recv(skua_rep *rep, skua_request **ret_request, int64_t timeout_ms, sku
         return SKUA_FAIL(err, SKUA_E_BAD_ARGUMENT, "rep and ret_request must be given");
     }
     int64_t deadline_ns;
-    skua_status status = skua__reqrep_deadline(timeout_ms, SKUA_UNLIMITED, &deadline_ns, err);
+    skua_status status = skua__call_deadline(timeout_ms, SKUA_UNLIMITED, &deadline_ns, err);
     if (status == SKUA_OK) {
         status = skua__handle_enter(&rep->handle, err);
     }

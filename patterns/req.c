@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MPL-2.0
 // REQ, as its users call it: open, ask, wait for the end, close. What happens to a request is in req_flow.c.
+#include "common.h"
 #include "req_priv.h"
 #include "reqrep_stats.h"
 
@@ -278,7 +279,7 @@ skua_req_recv(skua_req *req, skua_req_result *ret_result, int64_t timeout_ms, sk
                          "req must be given, and ret_result->size set to the size of the struct");
     }
     int64_t deadline_ns;
-    skua_status status = skua__reqrep_deadline(timeout_ms, SKUA_UNLIMITED, &deadline_ns, err);
+    skua_status status = skua__call_deadline(timeout_ms, SKUA_UNLIMITED, &deadline_ns, err);
     if (status == SKUA_OK) {
         status = skua__handle_enter(&req->handle, err);
     }
@@ -332,7 +333,7 @@ skua_req_await_provider(skua_req *req, int64_t timeout_ms, skua_error *err) {
     }
     int64_t deadline_ns;
     skua_status status =
-        skua__reqrep_deadline(timeout_ms, req->options.timeout_ms, &deadline_ns, err);
+        skua__call_deadline(timeout_ms, req->options.timeout_ms, &deadline_ns, err);
     if (status == SKUA_OK) {
         status = skua__handle_enter(&req->handle, err);
     }

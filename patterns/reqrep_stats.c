@@ -36,17 +36,3 @@ skua__reqrep_give_stats(skua_reqrep_stats *stats, skua_reqrep_stats *ret_stats) 
     stats->size = size;
     memcpy(ret_stats, stats, size < sizeof *stats ? size : sizeof *stats);
 }
-
-skua_status
-skua__reqrep_deadline(int64_t timeout_ms, int64_t fallback_ms, int64_t *ret_deadline_ns,
-                      skua_error *err) {
-    timeout_ms = timeout_ms ? timeout_ms : fallback_ms;
-    if (timeout_ms < 0 && timeout_ms != SKUA_NONE && timeout_ms != SKUA_UNLIMITED) {
-        return SKUA_FAIL(err, SKUA_E_BAD_ARGUMENT,
-                         "timeout_ms is %lld; it is a number of ms, 0 for the default, SKUA_NONE "
-                         "or SKUA_UNLIMITED",
-                         (long long)timeout_ms);
-    }
-    *ret_deadline_ns = timeout_ms == SKUA_NONE ? 0 : skua__deadline_ns(timeout_ms);
-    return SKUA_OK;
-}

@@ -248,10 +248,8 @@ skua_sub_recv(skua_sub *sub, skua_msg **ret_msg, int64_t timeout_ms, skua_error 
                          "sub or ret_msg is NULL, or the handle has a handler that receives");
     }
     int64_t deadline_ns;
-    if (!skua__call_deadline(timeout_ms, sub->timeout_ms, &deadline_ns)) {
-        return skua__bad_timeout(timeout_ms, err);
-    }
-    skua_status status = skua__handle_enter(&sub->handle, err);
+    skua_status status =
+        skua__call_begin(&sub->handle, timeout_ms, sub->timeout_ms, &deadline_ns, err);
     if (status != SKUA_OK) {
         return status;
     }
@@ -273,10 +271,8 @@ skua_sub_await_pubs(skua_sub *sub, size_t count, int64_t timeout_ms, skua_error 
     if (!sub) {
         return SKUA_FAIL(err, SKUA_E_BAD_ARGUMENT, "sub is NULL");
     }
-    if (!skua__call_deadline(timeout_ms, AWAIT_DEFAULT_MS, &deadline_ns)) {
-        return skua__bad_timeout(timeout_ms, err);
-    }
-    return skua__pattern_await(&sub->handle, count, deadline_ns, err);
+    skua_status status = skua__call_deadline(timeout_ms, AWAIT_DEFAULT_MS, &deadline_ns, err);
+    return status == SKUA_OK ? skua__pattern_await(&sub->handle, count, deadline_ns, err) : status;
 }
 
 int
