@@ -266,19 +266,22 @@ skua__link_ack(skua__link *link) {
         return; /* it stays in the list, for the next time */
     }
     uint8_t *body = (uint8_t *)(ack + 1);
-    bool more = true;
-    while (more) { /* each turn tells 512 ranges */
+    bool more = true, left = true;
+    while (more && left) { /* each turn tells 512 ranges */
         ack->session = link->peer_session;
         ack->window_bytes = link->grant.window_bytes;
         ack->window_msgs = link->grant.window_msgs;
         more = skua__rx_make_ack(&link->rx, ack);
         size_t size = skua__ack_write(ack, body);
-        if (!skua__link_control(link, SKUA__FRAME_ACK, 0, ack->confirmed, ack->received, body,
-                                size)) {
-            break;
-        }
+        left =
+            skua__link_control(link, SKUA__FRAME_ACK, 0, ack->confirmed, ack->received, body, size);
     }
     skua__mem_free(link->handle->hook, ack);
+    if (!left) {
+        /* The peer does not read, and its pipe is full. It may stand still for this very ACK, so it stays in the list. */
+        skua__rx_ack_lost(&link->rx);
+        return;
+    }
     forget_news(link);
     link->done_msgs_new = link->done_bytes_new = 0;
 }
@@ -302,8 +305,11 @@ skua__link_done(skua__link *link, uint64_t seq) {
 /* Whether the sender may soon stand still for want of an acknowledgement. */
 static bool
 ack_presses(const skua__link *link) {
+    /* A batch may go over the window by far; until less than a window is held the sender can send nothing. */
+    uint64_t held_msgs = link->rx.received_msgs - link->rx.confirmed_msgs;
     return link->units_new >= SKUA__ACK_UNITS || link->bytes_new >= link->grant.window_bytes / 4 ||
-           (link->done_msgs_new && link->done_msgs_new >= link->grant.window_msgs / 4) ||
+           (link->done_msgs_new && held_msgs < link->grant.window_msgs &&
+            link->done_msgs_new >= link->grant.window_msgs / 4) ||
            (link->done_bytes_new && link->done_bytes_new >= link->grant.window_bytes / 4);
 }
 

@@ -402,14 +402,18 @@ skua__rx_fini(skua__rx *rx) {
 }
 
 void
-skua__rx_disconnect(skua__rx *rx) {
-    rx->resumed = false;
-    /* An ACK may have been lost with the connection: tell everything again. */
+skua__rx_ack_lost(skua__rx *rx) {
     rx->acked = rx->told = 0;
     if (rx->done_count) {
         rx->news_low = rx->confirmed;
         rx->news_high = rx->expected;
     }
+}
+
+void
+skua__rx_disconnect(skua__rx *rx) {
+    rx->resumed = false;
+    skua__rx_ack_lost(rx); /* one may have been, with the connection */
 }
 
 static bool

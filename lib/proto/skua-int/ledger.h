@@ -166,6 +166,8 @@ skua__rx_verdict skua__rx_on_gap(skua__rx *rx, uint64_t first, uint64_t count);
 uint64_t skua__rx_take_gap(skua__rx *rx);
 /* Message `seq` is done with. Returns 0, SKUA_E_NOT_FOUND (not received, or done before), SKUA_E_NO_MEMORY. */
 skua_status skua__rx_done(skua__rx *rx, uint64_t seq);
+/* What the last ACK said may not have left: the next one tells everything again. */
+void skua__rx_ack_lost(skua__rx *rx);
 /* Fills confirmed, received and the ranges; all of them after a reconnection. Returns true when more ranges wait. */
 bool skua__rx_make_ack(skua__rx *rx, skua__ack *ret_ack);
 /* A message of ours carried `confirmed` along. */

@@ -385,6 +385,35 @@ test_ledger_without_memory(void **state) {
     skua__rx_fini(&rx);
 }
 
+/* An ACK that the socket did not take: the next one says all of it again. */
+static void
+test_ledger_a_lost_ack_is_told_again(void **state) {
+    (void)state;
+    skua__rx rx;
+    skua__ack ack;
+    uint32_t skip;
+    skua__rx_init(&rx, NULL);
+    skua__rx_on_resume(&rx, 1);
+    assert_int_equal(skua__rx_on_data(&rx, 1, 8, &skip), SKUA__RX_DELIVER);
+    assert_int_equal(skua__rx_done(&rx, 1), SKUA_OK);
+    assert_int_equal(skua__rx_done(&rx, 4), SKUA_OK);
+    assert_int_equal(skua__rx_done(&rx, 5), SKUA_OK);
+    for (int i = 0; i < 2; i++) {
+        assert_false(skua__rx_make_ack(&rx, &ack));
+        assert_int_equal(ack.confirmed, 2);
+        assert_int_equal(ack.received, 9);
+        assert_int_equal(ack.range_count, 1);
+        assert_int_equal(ack.ranges[0].first, 4);
+        assert_int_equal(ack.ranges[0].count, 2);
+        skua__rx_ack_lost(&rx);
+    }
+    assert_true(rx.resumed);
+    assert_false(skua__rx_make_ack(&rx, &ack)); /* and that one left */
+    assert_false(skua__rx_make_ack(&rx, &ack));
+    assert_int_equal(ack.range_count, 0);
+    skua__rx_fini(&rx);
+}
+
 int
 main(void) {
     const struct CMUnitTest tests[] = {
@@ -394,6 +423,7 @@ main(void) {
         cmocka_unit_test(test_ledger_receiver_verdicts),
         cmocka_unit_test(test_ledger_numbers_do_not_wrap),
         cmocka_unit_test(test_ledger_a_stalled_queue_stays_small),
+        cmocka_unit_test(test_ledger_a_lost_ack_is_told_again),
         cmocka_unit_test(test_ledger_without_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
