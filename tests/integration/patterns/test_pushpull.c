@@ -104,6 +104,34 @@ test_pushpull_a_full_worker_makes_pushing_wait(void **state) {
     skua_pull_close(pull);
 }
 
+/* Nobody is done with anything, so each message goes to the one of two that has less. */
+static void
+test_pushpull_the_less_busy_of_two_gets_it(void **state) {
+    enum { EACH = 5 };
+    struct world *world = *state;
+    skua_push *push = NULL;
+    skua_pull *pulls[2] = {NULL};
+    for (int i = 0; i < 2; i++) {
+        MUST(skua_pull_open(&pulls[i], world->b, "even",
+                            SKUA_PULL_OPTIONS(.manual_done = 1, .prefetch_msgs = 3 * EACH), err));
+    }
+    MUST(skua_push_open(&push, world->a, "even", NULL, err));
+    MUST(skua_push_await_workers(push, 2, 10000, err));
+    for (uint64_t i = 0; i < 2 * EACH; i++) {
+        skua_msg *msg = msg_of_number(i);
+        MUST(skua_push_send(push, &msg, 10000, err));
+    }
+    for (int i = 0; i < 2 * EACH; i++) { /* as many from each: it would wait for ever with fewer */
+        skua_msg *msg;
+        MUST(skua_pull_recv(pulls[i % 2], &msg, 10000, err));
+        MUST(skua_pull_done(pulls[i % 2], &msg, err));
+    }
+    MUST(skua_push_drain(push, 10000, err));
+    skua_push_close(push);
+    skua_pull_close(pulls[0]);
+    skua_pull_close(pulls[1]);
+}
+
 static void
 test_pushpull_what_a_closed_worker_leaves_goes_to_another(void **state) {
     struct world *world = *state;
@@ -398,6 +426,7 @@ main(int argc, char **argv) {
         cmocka_unit_test(test_pushpull_either_end_first),
         cmocka_unit_test(test_pushpull_nobody_there),
         cmocka_unit_test(test_pushpull_a_full_worker_makes_pushing_wait),
+        cmocka_unit_test(test_pushpull_the_less_busy_of_two_gets_it),
         cmocka_unit_test(test_pushpull_what_a_closed_worker_leaves_goes_to_another),
         cmocka_unit_test(test_pushpull_a_killed_worker_loses_nothing),
         cmocka_unit_test(test_pushpull_work_goes_to_who_is_free),
