@@ -307,10 +307,11 @@ guess_unknown(skua_select_decision *decision) {
 /* A candidate that nothing is known of and that was not tried often enough, or -1. */
 static int
 untried(const skua_selector *selector, const skua__select_kernel *kernel,
-        const skua_select_decision *decision) {
+        const skua_select_work *work, const skua_select_decision *decision) {
     for (uint32_t i = 0; i < decision->count && selector->options.explore_permille; i++) {
         const skua_select_term *term = &decision->terms[i];
-        if (!term->known && kernel->tries[term->backend] < SKUA__SELECT_TRIES) {
+        if (!term->known && !work->places[i].full &&
+            kernel->tries[term->backend] < SKUA__SELECT_TRIES) {
             return (int)i;
         }
     }
@@ -322,7 +323,8 @@ untried(const skua_selector *selector, const skua__select_kernel *kernel,
  * taken, if what that wastes stays within the share of all predicted time that exploring may cost.
  */
 static int
-explored(skua_selector *selector, const skua_select_decision *decision) {
+explored(skua_selector *selector, const skua_select_work *work,
+         const skua_select_decision *decision) {
     const skua_selector_options *options = &selector->options;
     if (decision->count < 2 ||
         skua__rand_below(&selector->rand, MAX_PERMILLE) >= (uint32_t)options->explore_permille ||
@@ -335,7 +337,7 @@ explored(skua_selector *selector, const skua_select_decision *decision) {
     uint32_t from = skua__rand_below(&selector->rand, decision->count); /* ties fall anywhere */
     for (uint32_t k = 0; k < decision->count; k++) {
         uint32_t i = (from + k) % decision->count;
-        if (i != decision->best &&
+        if (i != decision->best && !work->places[i].full &&
             decision->terms[i].total_ns / SKUA__SELECT_EXPLORE_TIMES <= best_ns &&
             (least < 0 || decision->terms[i].samples < decision->terms[least].samples)) {
             least = (int)i;
@@ -370,14 +372,14 @@ kept(const skua_selector *selector, uint32_t last, const skua_select_decision *d
 
 static void
 choose_learned(skua_selector *selector, skua__select_kernel *kernel, uint32_t node,
-               skua_select_decision *decision) {
-    int pick = untried(selector, kernel, decision);
+               const skua_select_work *work, skua_select_decision *decision) {
+    int pick = untried(selector, kernel, work, decision);
     decision->place = decision->best;
     decision->reason = decision->count == 1 ? SKUA_SELECT_ONLY : SKUA_SELECT_BEST;
     if (pick >= 0) {
         kernel->tries[decision->terms[pick].backend]++;
     } else {
-        pick = explored(selector, decision);
+        pick = explored(selector, work, decision);
     }
     if (pick >= 0 && decision->count > 1) {
         decision->place = (uint32_t)pick;
@@ -386,6 +388,11 @@ choose_learned(skua_selector *selector, skua__select_kernel *kernel, uint32_t no
         return;
     }
     uint32_t stays = kept(selector, kernel->last[node], decision);
+    if (work->places[stays].full) {
+        decision->place = stays;
+        decision->reason = SKUA_SELECT_WAIT;
+        return;
+    }
     if (stays != decision->best) {
         decision->place = stays;
         decision->reason = SKUA_SELECT_KEPT;
@@ -421,14 +428,16 @@ skua_select(skua_selector *selector, const skua_select_work *work,
         }
     }
     if (work->policy == SKUA_SELECT_LEARNED) {
-        choose_learned(selector, kernel, skua__curve_nearest(at), decision);
+        choose_learned(selector, kernel, skua__curve_nearest(at), work, decision);
     } else {
         decision->place = skua__select_fixed(selector, work);
         decision->reason = SKUA_SELECT_RULE;
     }
     decision->backend = decision->terms[decision->place].backend;
-    selector->spent_ns += (double)decision->terms[decision->place].total_ns;
-    selector->count.decisions++;
+    if (decision->reason != SKUA_SELECT_WAIT) {
+        selector->spent_ns += (double)decision->terms[decision->place].total_ns;
+        selector->count.decisions++;
+    }
     return SKUA_OK;
 }
 

@@ -211,6 +211,8 @@ reason_text(int32_t reason) {
         return "it was chosen last, and another one is not better by enough";
     case SKUA_SELECT_EXPLORED:
         return "to learn how it does at this size";
+    case SKUA_SELECT_WAIT:
+        return "it is done first although it is full: it is waited for";
     default:
         return "a fixed policy says so";
     }

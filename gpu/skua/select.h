@@ -143,7 +143,8 @@ SKUA_API SKUA_MUST_CHECK skua_status skua_selector_kernel(skua_selector *selecto
 /* A backend as it stands for one piece of work. */
 typedef struct skua_select_place {
     uint32_t backend; /* its number */
-    uint32_t reserved;
+    uint32_t
+        full; /* 1: it takes nothing now. It is chosen only when it is worth waiting for (SKUA_SELECT_WAIT) */
     int64_t wait_ns;        /* until it would start there */
     uint64_t missing_bytes; /* that have to get there first, and the results back */
 } skua_select_place;
@@ -171,6 +172,8 @@ typedef enum skua_select_reason {
     SKUA_SELECT_KEPT = 3,     /* another one is better, but not by enough to leave the last one */
     SKUA_SELECT_EXPLORED = 4, /* to learn how it does at this size */
     SKUA_SELECT_RULE = 5,     /* a fixed policy says so */
+    SKUA_SELECT_WAIT =
+        6, /* it is full, and yet done first: ask again when it has room. Nothing is counted */
 } skua_select_reason;
 
 /* One candidate's sum: total = wait + launch + move + run. */
