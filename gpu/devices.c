@@ -127,6 +127,11 @@ skua__devices_add(skua_devices *devices, const skua__device_driver *driver, void
     return SKUA_OK;
 }
 
+const char *
+skua__devices_cache_dir(const skua_devices *devices) {
+    return devices ? devices->cache_dir : NULL;
+}
+
 /* Which of the devices that nothing tells apart this one is. */
 static uint32_t
 ordinal_of(const skua_devices *devices, size_t i) {

@@ -133,9 +133,27 @@ flush_dirty(skua__engine *engine) {
     }
 }
 
+/* Ends those that wait and that nobody wants any more. */
+static void
+end_cancelled(skua__engine *engine) {
+    for (int i = 0; i < ENGINE_PRIORITIES; i++) {
+        SKUA_LIST_EACH(node, &engine->queue[i]) {
+            skua__launch *launch = SKUA_CONTAINER_OF(node, skua__launch, link);
+            if (skua__a32_load(&launch->cancelled,
+                               memory_order_relaxed)) { /* relaxed: its comment */
+                take_from_queue(engine, launch);
+                skua__run_end(engine, launch,
+                              SKUA_FAIL(&launch->error, SKUA_E_CANCELLED,
+                                        "the launch of \"%s\" was cancelled before it started",
+                                        launch->kernel->name));
+            }
+        }
+    }
+}
+
 bool
 skua__engine_collect_locked(skua__engine *engine, skua__list *landed) {
-    bool any = !skua__list_empty(&engine->landed) || engine->nudged;
+    bool any = !skua__list_empty(&engine->landed) || engine->nudged || engine->sweep;
     for (skua__list *node; (node = skua__list_pop_front(&engine->landed)) != NULL;) {
         skua__list_push_back(landed, node);
     }
@@ -184,11 +202,12 @@ wait_for_work(skua__engine *engine, skua__list *landed) {
         engine->asleep = false;
         any = skua__engine_collect_locked(engine, landed);
     }
-    bool closing = engine->closing;
+    bool closing = engine->closing, sweep = engine->sweep;
     bool over = !any && is_over_locked(engine);
     bool nudged = engine->nudged;
     engine->nudged = false;
     bool hangs = late && !any && !idle;
+    engine->sweep = false;
     engine->counters.hangs += hangs;
     skua__mutex_unlock(&engine->lock);
     if (nudged) {
@@ -197,6 +216,9 @@ wait_for_work(skua__engine *engine, skua__list *landed) {
     if (hangs) {
         skua__health_event(engine, SKUA__WATCH_HUNG, (skua__watch_launch){0});
         engine->failed = engine->abandon = true; /* also one that was failing already */
+    }
+    if (sweep) {
+        end_cancelled(engine);
     }
     if (closing) {
         end_launches(engine, SKUA_E_CANCELLED, "its device is being closed");
@@ -401,8 +423,19 @@ skua__engine_shares(const skua__engine *engine, const void *host) {
 
 void
 skua__engine_cancel(skua__engine *engine, skua__launch *launch) {
-    (void)engine;
     skua__a32_store(&launch->cancelled, 1, memory_order_relaxed); /* relaxed: see its comment */
+    skua__mutex_lock(&engine->lock);
+    engine->sweep = true;
+    skua__cond_signal(&engine->wake);
+    skua__mutex_unlock(&engine->lock);
+}
+
+int64_t
+skua__engine_rests_until_ns(skua__engine *engine) {
+    skua__mutex_lock(&engine->lock);
+    int64_t until_ns = engine->resting ? engine->rests_until_ns : 0;
+    skua__mutex_unlock(&engine->lock);
+    return until_ns;
 }
 
 uint32_t

@@ -48,6 +48,7 @@ skua__health_event(skua__engine *engine, skua__watch_event event, skua__watch_la
         engine->abandon = (actions & SKUA__WATCH_ABANDON) != 0;
         skua__mutex_lock(&engine->lock);
         engine->resting = true;
+        engine->rests_until_ns = skua__watch_next_ns(&engine->watch);
         engine->counters.quarantines++;
         skua__mutex_unlock(&engine->lock);
     }
@@ -61,11 +62,10 @@ rebuild(skua__engine *engine) {
     bool opened = skua__health_open(engine, &error) == SKUA_OK;
     skua__watch_step(&engine->watch, opened ? SKUA__WATCH_REBUILT : SKUA__WATCH_REBUILD_FAILED,
                      (skua__watch_launch){0}, skua__clock_ns());
-    if (opened) {
-        skua__mutex_lock(&engine->lock);
-        engine->resting = false;
-        skua__mutex_unlock(&engine->lock);
-    }
+    skua__mutex_lock(&engine->lock);
+    engine->resting = !opened;
+    engine->rests_until_ns = skua__watch_next_ns(&engine->watch);
+    skua__mutex_unlock(&engine->lock);
 }
 
 void

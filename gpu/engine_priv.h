@@ -113,9 +113,11 @@ struct skua__engine {
     bool asleep; /* the thread waits, and has looked through all of this */
     bool nudged; /* buffers are ending */
     bool closing, open_over;
+    bool sweep; /* a launch that waits may have been cancelled */
     skua_status open_status;
     skua_error open_error;
-    bool resting; /* nothing is taken: the device is in quarantine */
+    bool resting;           /* nothing is taken: the device is in quarantine, */
+    int64_t rests_until_ns; /* at least until then */
     skua__engine_counters counters;
     skua__a32 under_way; /* relaxed: a figure */
 

@@ -241,10 +241,15 @@ skua__engine *skua__engine_close(skua__engine *engine);
  * SKUA_E_AGAIN (too many wait), SKUA_E_DEVICE_FAILED (in quarantine). Threads: any. Blocks: never.
  */
 skua_status skua__engine_submit(skua__engine *engine, skua__launch *launch, skua_error *err);
-/* Asks that a launch that has not started end SKUA_E_CANCELLED. Not after its done(). Threads: any. */
+/*
+ * Asks that a launch that has not started end SKUA_E_CANCELLED: the engine's thread is woken for it. Not after its done() has
+ * returned. Threads: any. Blocks: never.
+ */
 void skua__engine_cancel(skua__engine *engine, skua__launch *launch);
 /* Whether its device uses host memory at this address in place. */
 bool skua__engine_shares(const skua__engine *engine, const void *host);
+/* Until when, at least, a device that failed takes nothing; 0: it takes what comes. Threads: any. Blocks: never. */
+int64_t skua__engine_rests_until_ns(skua__engine *engine);
 /* Launches that were submitted and have not ended. */
 uint32_t skua__engine_under_way(const skua__engine *engine);
 /* Whether its thread sleeps, with nothing to do until a command ends or somebody calls. For tests on a virtual clock. */
@@ -261,6 +266,8 @@ skua_status skua__devices_engine(skua_devices *devices, size_t i, skua__engine *
                                  skua_error *err);
 /* What the list's buffers share. */
 skua__buffers *skua__devices_buffers(const skua_devices *devices);
+/* The folder where the devices' descriptions are kept; NULL: nowhere. Lives as long as devices. */
+const char *skua__devices_cache_dir(const skua_devices *devices);
 /* One more device, with a driver of its own: the tests' fake one. Before anybody else uses devices. */
 skua_status skua__devices_add(skua_devices *devices, const skua__device_driver *driver,
                               void *driver_ctx, const skua_device_info *info);
