@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MPL-2.0
 // Dispatch: which waiting task goes next, and to which site.
-#include <skua-int/pool_int.h>
+#include <skua-int/kernels.h>
 
 #include <stdio.h>
 #include <string.h>
@@ -45,6 +45,7 @@ record_verdict(skua_pool_future *task, const skua__place *places, size_t count, 
     skua__verdict *verdict = &task->verdict;
     verdict->of = (uint8_t)(count > UINT8_MAX ? UINT8_MAX : count);
     verdict->count = 0;
+    verdict->reason = task->launch ? task->launch->reason : 0;
     for (size_t i = 0; i < count && verdict->count < SKUA__POOL_VERDICT_SITES; i++) {
         if (i != chosen && verdict->count == SKUA__POOL_VERDICT_SITES - 1 && i < chosen) {
             continue; /* the last place is kept for the chosen one */
@@ -81,8 +82,9 @@ choose_site(skua_pool *pool, skua_pool_future *task, int64_t now_ns, int64_t *re
     for (uint32_t i = 0; i < sites && count < SKUA__PLACE_CANDIDATES; i++) {
         uint32_t at = from + i < sites ? from + i : from + i - sites;
         skua__site *site = pool->sites[at];
-        if (!kind->offers[at].offered || !skua__lane_allows(task->lane, site)) {
-            continue;
+        if (!kind->offers[at].offered || !skua__lane_allows(task->lane, site) ||
+            (site->backend == SKUA_BACKEND_DEVICE && !task->launch)) {
+            continue; /* a launch that somebody submitted as mere bytes runs on the cores */
         }
         if (skua__quarantine_holds(&site->quarantine, now_ns)) {
             skua__dispatch_again_locked(pool, site->quarantine.until_ns);
@@ -90,13 +92,21 @@ choose_site(skua_pool *pool, skua_pool_future *task, int64_t now_ns, int64_t *re
             skua__site_place_locked(pool, kind, site, task, now_ns, &places[count++]);
         }
     }
-    int chosen = count ? skua__place_choose(places, count) : -1;
+    int chosen = count == 0     ? -1
+                 : task->launch ? skua__launch_choose_locked(pool, task, places, count, now_ns)
+                                : skua__place_choose(places, count);
     if (chosen < 0) {
         return NULL;
     }
     record_verdict(task, places, count, (size_t)chosen);
+    skua__site *site = pool->sites[places[chosen].site];
     *ret_predicted_ns = places[chosen].run_ns;
-    return pool->sites[places[chosen].site];
+    if (site->backend == SKUA_BACKEND_DEVICE) {
+        *ret_predicted_ns += places[chosen].move_ns + places[chosen].round_ns;
+    } else if (task->launch) {
+        *ret_predicted_ns *= site->workers; /* it has all of the cores */
+    }
+    return site;
 }
 
 /* The site did not take it after all: it waits, and for a moment the site gets nothing. */
@@ -129,7 +139,7 @@ grant(skua_pool *pool, skua_pool_future *task, skua__site *site, int64_t predict
     pool->count.retries += task->lease.attempts > 1;
     skua__metric_add(&pool->metrics, SKUA_M_POOL_RETRIES, task->lease.attempts > 1);
     skua__metric_add(&pool->metrics, SKUA_M_POOL_REMOTE, site->backend == SKUA_BACKEND_REMOTE);
-    memcpy(task->node, site->name, sizeof task->node);
+    memcpy(task->node, site->node, sizeof task->node);
     task->lane->kind->last_site = site->index;
     if (site->backend == SKUA_BACKEND_LOCAL) {
         skua__list_push_back(&site->held, &task->link);
@@ -141,7 +151,11 @@ grant(skua_pool *pool, skua_pool_future *task, skua__site *site, int64_t predict
     }
     skua__list_push_back(&site->outbox, &task->link);
     site->outbox_bytes += task->input_bytes;
-    pool->dirty_outboxes = true;
+    if (site->backend == SKUA_BACKEND_DEVICE) {
+        pool->dirty_devices = true;
+    } else {
+        pool->dirty_outboxes = true;
+    }
 }
 
 /* The lane of a priority whose oldest task came first, of those that need not wait in this round. */

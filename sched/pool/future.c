@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MPL-2.0
 // Submission and futures: the calls by which a program hands a task in and hears how it ended.
-#include <skua-int/pool_int.h>
+#include <skua-int/kernels.h>
 
 #include <stdio.h>
 #include <string.h>
@@ -139,6 +139,11 @@ refuse(skua_pool *pool, skua_pool_future *future, const skua_task *task, int64_t
     if (task->node && task->node_only) {
         used += snprintf(text + used, sizeof text - (size_t)used, " on \"%s\"", task->node);
     }
+    if (future->launch && future->launch->coded.on != SKUA_ON_ANY) {
+        used += snprintf(text + used, sizeof text - (size_t)used,
+                         " there: there is no such device, or the kernel lacks %s",
+                         future->launch->coded.on == SKUA_ON_CORES ? "a function" : "a source");
+    }
     snprintf(text + used, sizeof text - (size_t)used, " (%s)", offered);
     future->message = skua__mem_strdup(pool->hook, text);
     skua__task_event_locked(pool, future, &(skua__lease_event){.kind = SKUA__LEASE_ORPHAN}, now_ns);
@@ -146,14 +151,15 @@ refuse(skua_pool *pool, skua_pool_future *future, const skua_task *task, int64_t
 
 /* The lane of a new task: NULL with *ret_status 0 when nobody serves it. */
 static skua__lane *
-find_lane(skua_pool *pool, const skua_task *task, int64_t now_ns, skua_status *ret_status) {
+find_lane(skua_pool *pool, const skua_task *task, int32_t on, int64_t now_ns,
+          skua_status *ret_status) {
     *ret_status = SKUA_OK;
     skua__kind *kind = skua__kind_find_locked(pool, task->name, task->version);
     if (!kind) {
         return NULL;
     }
     skua__lane *lane = skua__lane_get_locked(pool, kind, task->node ? task->node : "",
-                                             task->node && task->node_only);
+                                             task->node && task->node_only, on);
     if (!lane) {
         *ret_status = SKUA_E_NO_MEMORY;
         return NULL;
@@ -174,7 +180,8 @@ insert(skua_pool *pool, skua_pool_future *future, const skua_task *task) {
     if (!status && limited) {
         status = skua__timer_reserve_locked(pool);
     }
-    skua__lane *lane = status ? NULL : find_lane(pool, task, now_ns, &status);
+    int32_t on = future->launch ? future->launch->coded.on : SKUA_ON_ANY;
+    skua__lane *lane = status ? NULL : find_lane(pool, task, on, now_ns, &status);
     if (status) {
         return status;
     }
@@ -184,6 +191,10 @@ insert(skua_pool *pool, skua_pool_future *future, const skua_task *task) {
     pool->slots[future->slot] = future;
     pool->window_tasks++;
     pool->window_bytes += future->input_bytes;
+    if (future->launch && future->launch->forwarded) {
+        pool->forwarded_tasks++;
+        pool->forwarded_bytes += future->input_bytes;
+    }
     pool->count.submitted++;
     skua__metric_add(&pool->metrics, SKUA_M_POOL_SUBMITTED, 1);
     skua__metric_add(&pool->metrics, SKUA_M_POOL_IN_FLIGHT, 1);
@@ -200,14 +211,20 @@ insert(skua_pool *pool, skua_pool_future *future, const skua_task *task) {
 }
 
 static bool
-window_has_room(const skua_pool *pool, size_t input_bytes) {
-    return pool->window_tasks < pool->options.window_tasks &&
-           (pool->window_bytes + input_bytes <= pool->options.window_bytes ||
-            pool->window_tasks == 0);
+window_has_room(const skua_pool *pool, size_t input_bytes, const skua__launch_task *launch) {
+    if (launch && launch->forwarded) {
+        return true; /* the server bounds what it takes */
+    }
+    uint32_t tasks = pool->window_tasks - pool->forwarded_tasks;
+    return tasks < pool->options.window_tasks &&
+           (pool->window_bytes - pool->forwarded_bytes + input_bytes <=
+                pool->options.window_bytes ||
+            tasks == 0);
 }
 
-static skua_status
-submit(skua_pool *pool, const skua_task *given, skua_pool_future **ret_future, skua_error *err) {
+skua_status
+skua__pool_submit_launch(skua_pool *pool, const skua_task *given, skua__launch_task *launch,
+                         bool settle, skua_pool_future **ret_future, skua_error *err) {
     skua_task task;
     if (!given || !SKUA_READ_OPTIONS(&task, given)) {
         return SKUA_FAIL(err, SKUA_E_BAD_ARGUMENT,
@@ -223,7 +240,7 @@ submit(skua_pool *pool, const skua_task *given, skua_pool_future **ret_future, s
     if (status) {
         return status;
     }
-    bool room = window_has_room(pool, task.input_bytes);
+    bool room = window_has_room(pool, task.input_bytes, launch);
     pool->count.submit_again += !room;
     skua__mutex_unlock(&pool->lock);
     skua_pool_future *future = room ? new_future(pool, &task, ret_future != NULL) : NULL;
@@ -232,9 +249,14 @@ submit(skua_pool *pool, const skua_task *given, skua_pool_future **ret_future, s
     }
     if (room) {
         skua__mutex_lock(&pool->lock);
-        room = window_has_room(pool, task.input_bytes);
+        room = window_has_room(pool, task.input_bytes, launch);
+        future->launch = launch;
         status = !room ? SKUA_OK : pool->closing ? SKUA_E_CLOSED : insert(pool, future, &task);
-        skua__pool_leave(pool);
+        if (settle) {
+            skua__pool_leave(pool);
+        } else {
+            skua__pool_leave_noting(pool);
+        }
     }
     if (room && !status) {
         if (ret_future) {
@@ -243,6 +265,7 @@ submit(skua_pool *pool, const skua_task *given, skua_pool_future **ret_future, s
         return SKUA_OK;
     }
     if (future) {
+        future->launch = NULL;
         future->free_fn = NULL; /* the input is the caller's again */
         future->keep_input |= task.free_fn != NULL;
         atomic_init(&future->refs, 1);
@@ -261,12 +284,12 @@ submit(skua_pool *pool, const skua_task *given, skua_pool_future **ret_future, s
 skua_status
 skua_pool_submit(skua_pool *pool, const skua_task *task, skua_pool_future **ret_future,
                  skua_error *err) {
-    return submit(pool, task, ret_future, err);
+    return skua__pool_submit_launch(pool, task, NULL, true, ret_future, err);
 }
 
 static bool
 window_ready(skua_pool *pool, void *arg) {
-    return pool->closing || window_has_room(pool, *(size_t *)arg);
+    return pool->closing || window_has_room(pool, *(size_t *)arg, NULL);
 }
 
 skua_status
@@ -274,7 +297,7 @@ skua_pool_submit_wait(skua_pool *pool, const skua_task *task, int64_t timeout_ms
                       skua_pool_future **ret_future, skua_error *err) {
     int64_t deadline_ns = skua__deadline_ns(timeout_ms ? timeout_ms : SKUA_UNLIMITED);
     for (;;) {
-        skua_status status = submit(pool, task, ret_future, err);
+        skua_status status = skua_pool_submit(pool, task, ret_future, err);
         if (status != SKUA_E_AGAIN) {
             return status;
         }
@@ -341,17 +364,34 @@ skua_pool_result(skua_pool_future *future, skua_task_result *ret_result, skua_er
     return SKUA_OK;
 }
 
-void
-skua_pool_cancel(skua_pool_future *future) {
+/* Returns the pool, locked; NULL: it has ended already. */
+static skua_pool *
+cancel(skua_pool_future *future) {
     if (has_ended(future)) {
-        return;
+        return NULL;
     }
     skua_pool *pool = future->pool;
     skua__mutex_lock(&pool->lock);
     int64_t now_ns = skua__clock_ns();
     skua__task_event_locked(pool, future, &(skua__lease_event){.kind = SKUA__LEASE_CANCEL}, now_ns);
     skua__dispatch_locked(pool, now_ns);
-    skua__pool_leave(pool);
+    return pool;
+}
+
+void
+skua_pool_cancel(skua_pool_future *future) {
+    skua_pool *pool = cancel(future);
+    if (pool) {
+        skua__pool_leave(pool);
+    }
+}
+
+void
+skua__pool_cancel_noting(skua_pool_future *future) {
+    skua_pool *pool = cancel(future);
+    if (pool) {
+        skua__pool_leave_noting(pool);
+    }
 }
 
 static size_t
@@ -364,11 +404,12 @@ explain_place(const skua_pool *pool, const skua_pool_future *future, size_t i, c
     double sum = ((double)wait + (double)move + (double)round + (double)run) / 1e3;
     int used;
     if (i == verdict->chosen) {
-        used =
-            snprintf(ret, ret_size,
-                     "%s: wait %.3f ms + move %.3f ms + round trip %.3f ms + run %.3f ms = %.3f ms",
-                     site->name, (double)wait / 1e3, (double)move / 1e3, (double)round / 1e3,
-                     (double)run / 1e3, sum);
+        used = snprintf(ret, ret_size,
+                        "%s: wait %.3f ms + move %.3f ms + %s %.3f ms + run %.3f ms = %.3f ms%s",
+                        site->name, (double)wait / 1e3, (double)move / 1e3,
+                        site->backend == SKUA_BACKEND_DEVICE ? "launch" : "round trip",
+                        (double)round / 1e3, (double)run / 1e3, sum,
+                        verdict->reason == SKUA_SELECT_EXPLORED ? " (tried, to learn)" : "");
     } else {
         used = snprintf(ret, ret_size, "; %s: %.3f ms", site->name, sum);
     }

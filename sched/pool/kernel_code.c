@@ -165,3 +165,39 @@ skua__launch_decode(const skua__kernel *kernel, const void *bytes, size_t size,
     }
     return place_all(kernel, ret) && ret->input_bytes == size;
 }
+
+skua_status
+skua__launch_decoded(const skua_allocator *hook, const skua__kernel *kernel,
+                     const skua__coded_launch *coded, const uint8_t *input, uint8_t *output,
+                     skua__launch **ret_launch, skua_error *err) {
+    skua_kernel_arg args[SKUA_KERNEL_MAX_PARAMS] = {0};
+    for (uint32_t i = 0; i < kernel->param_count; i++) {
+        const skua__coded_arg *arg = &coded->args[i];
+        args[i].bytes = (size_t)arg->bytes;
+        switch (kernel->params[i]) {
+        case SKUA_PARAM_IN:
+            args[i].data = (void *)(uintptr_t)(input + arg->in_at);
+            break;
+        case SKUA_PARAM_INOUT:
+            memcpy(output + arg->out_at, input + arg->in_at, (size_t)arg->bytes);
+            args[i].data = output + arg->out_at;
+            break;
+        case SKUA_PARAM_OUT:
+            args[i].data = output + arg->out_at;
+            break;
+        case SKUA_PARAM_VALUE:
+            args[i].value = input + arg->in_at;
+            break;
+        case SKUA_PARAM_LOCAL:
+            break;
+        }
+    }
+    skua_launch spec = {.size = sizeof spec,
+                        .kernel = kernel->name,
+                        .dims = coded->dims,
+                        .arg_count = kernel->param_count,
+                        .args = args,
+                        .priority = coded->priority};
+    memcpy(spec.global, coded->global, sizeof spec.global);
+    return skua__launch_new(hook, kernel, &spec, ret_launch, err);
+}

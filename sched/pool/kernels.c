@@ -1,22 +1,24 @@
 // SPDX-License-Identifier: MPL-2.0
-// Kernels of a pool: registering them, submitting launches as tasks, and collecting results.
+// Kernels of a pool: their registry, and the sites and places that our cores and devices are for their launches.
 #include <skua-int/kernels.h>
+#include <skua-int/node_int.h>
 #include <stdio.h>
 #include <string.h>
 
-/* ---- The registry ---- */
+/* ---- Places ---- */
+
+int32_t
+skua__place_device(const skua__site *site) {
+    const skua__kernels *kernels = site->pool->kernels;
+    return kernels && site->place ? kernels->places[site->place - 1].device : SKUA_SHARE_PEER;
+}
 
 static skua_status
-add_place(skua__kernels *kernels, skua__engine *engine, int32_t device, const char *name,
-          bool unified, skua_error *err) {
+add_place(skua__kernels *kernels, const skua__kernel_place *given, const skua_device_info *info,
+          skua_error *err) {
     skua__kernel_place *place = &kernels->places[kernels->place_count];
-    *place = (skua__kernel_place){.engine = engine, .device = device};
-    skua_status status = skua_selector_add_backend(
-        kernels->selector,
-        SKUA_SELECT_BACKEND(.name = name, .kind = engine ? SKUA_SELECT_DEVICE : SKUA_SELECT_SIMD,
-                            .launch_ns = engine ? 20 * 1000 : 2 * 1000,
-                            .bytes_per_s = engine && !unified ? UINT64_C(10000000000) : 0),
-        &place->selector_number, err);
+    *place = *given;
+    skua_status status = skua__selector_place_add(kernels, place, info, err);
     kernels->place_count += status == SKUA_OK;
     return status;
 }
@@ -26,43 +28,46 @@ static void
 add_devices(skua__kernels *kernels) {
     skua_devices *devices = kernels->pool->options.devices;
     for (size_t i = 0;
-         i < skua_devices_count(devices) && kernels->place_count < SKUA__KERNEL_BACKENDS_MAX; i++) {
+         i < skua_devices_count(devices) && kernels->place_count < SKUA__KERNEL_PLACES_MAX; i++) {
         skua_device_info info = {.size = sizeof info};
-        skua__engine *engine = NULL;
-        char name[SKUA_SELECT_NAME_BYTES];
+        skua__kernel_place place = {.device = (int32_t)i};
         if (skua_devices_at(devices, i, &info, NULL) || !info.usable ||
-            skua__devices_engine(devices, i, &engine, NULL)) {
+            skua__devices_engine(devices, i, &place.engine, NULL)) {
             continue;
         }
-        snprintf(name, sizeof name, "%u %.70s", (unsigned)i, info.name);
-        (void)!add_place(kernels, engine, (int32_t)i, name, info.unified, NULL);
+        place.copies = !info.unified;
+        (void)!add_place(kernels, &place, &info, NULL);
     }
 }
 
-static skua_status
-kernels_open(skua_pool *pool, skua__kernels **ret_kernels, skua_error *err) {
-    skua__kernels *kernels = skua__mem_new(pool->hook, sizeof *kernels);
-    if (!kernels) {
-        return SKUA_FAIL_MEMORY(err, "the pool's kernels");
+/* The sites of the places, now that the pool is to have them. Returns false when there is no memory. */
+static bool
+add_sites_locked(skua__kernels *kernels) {
+    skua_pool *pool = kernels->pool;
+    for (uint32_t i = 0; i < kernels->place_count; i++) {
+        skua__kernel_place *place = &kernels->places[i];
+        char name[SKUA_NAME_BYTES];
+        skua_device_info info = {.size = sizeof info};
+        if (place->engine) {
+            (void)!skua_devices_at(pool->options.devices, (size_t)place->device, &info, NULL);
+            snprintf(name, sizeof name, "device %d (%.40s)", place->device, info.name);
+            place->site =
+                skua__site_get_locked(pool, SKUA_BACKEND_DEVICE, name, skua__pool_node_name(pool),
+                                      pool->node ? skua__node_uuid(pool->node) : NULL);
+            if (!place->site) {
+                return false;
+            }
+        } else {
+            place->site = pool->local;
+        }
+        if (place->site) {
+            place->site->place = i + 1;
+        }
     }
-    kernels->pool = pool;
-    skua__mutex_init(&kernels->lock);
-    skua__list_init(&kernels->entries);
-    skua_status status =
-        skua_selector_open(&kernels->selector, SKUA_SELECTOR_OPTIONS(.allocator = pool->hook), err);
-    if (!status) {
-        status = add_place(kernels, NULL, -1, "cores", true, err);
-    }
-    if (status) {
-        skua_selector_close(kernels->selector);
-        skua__mutex_fini(&kernels->lock);
-        skua__mem_free(pool->hook, kernels);
-        return status;
-    }
-    add_devices(kernels);
-    *ret_kernels = kernels;
-    return SKUA_OK;
+    return true;
 }
+
+/* ---- The registry ---- */
 
 static void
 kernels_free(skua__kernels *kernels) {
@@ -73,8 +78,28 @@ kernels_free(skua__kernels *kernels) {
         skua__mem_free(hook, entry);
     }
     skua_selector_close(kernels->selector);
-    skua__mutex_fini(&kernels->lock);
     skua__mem_free(hook, kernels);
+}
+
+static skua_status
+kernels_open(skua_pool *pool, skua__kernels **ret_kernels, skua_error *err) {
+    skua__kernels *kernels = skua__mem_new(pool->hook, sizeof *kernels);
+    if (!kernels) {
+        return SKUA_FAIL_MEMORY(err, "the pool's kernels");
+    }
+    kernels->pool = pool;
+    skua__list_init(&kernels->entries);
+    skua_status status = skua__selector_open(pool, &kernels->selector, err);
+    if (!status) {
+        status = add_place(kernels, &(skua__kernel_place){.device = SKUA_SHARE_CORES}, NULL, err);
+    }
+    if (status) {
+        kernels_free(kernels);
+        return status;
+    }
+    add_devices(kernels);
+    *ret_kernels = kernels;
+    return SKUA_OK;
 }
 
 void
@@ -107,14 +132,17 @@ get_kernels(skua_pool *pool, bool make, skua__kernels **ret_kernels, skua_error 
         kernels_free(made);
         return status;
     }
-    skua__kernels *extra = pool->kernels ? made : NULL;
-    pool->kernels = pool->kernels ? pool->kernels : made;
+    bool first = !pool->kernels, added = true;
+    if (first) {
+        pool->kernels = made;
+        added = add_sites_locked(made);
+    }
     *ret_kernels = pool->kernels;
     skua__pool_leave(pool);
-    if (extra) {
-        kernels_free(extra); /* another thread was first */
+    if (!first) {
+        kernels_free(made); /* another thread was first */
     }
-    return SKUA_OK;
+    return added ? SKUA_OK : SKUA_FAIL_MEMORY(err, "the sites of devices");
 }
 
 static skua__kernel_entry *
@@ -128,19 +156,16 @@ find_locked(skua__kernels *kernels, const char *name) {
     return NULL;
 }
 
-/* The entry of a name, or NULL with *err. Entries live as long as the pool. */
-static skua__kernel_entry *
-find(skua_pool *pool, const char *name, skua_error *err) {
-    skua__kernels *kernels = NULL;
+skua__kernel_entry *
+skua__kernel_find(skua_pool *pool, const char *name, skua_error *err) {
     skua__kernel_entry *entry = NULL;
-    if (get_kernels(pool, false, &kernels, err)) {
+    if (skua__pool_enter(pool, err)) {
         return NULL;
     }
-    if (kernels && name) {
-        skua__mutex_lock(&kernels->lock);
-        entry = find_locked(kernels, name);
-        skua__mutex_unlock(&kernels->lock);
+    if (pool->kernels && name) {
+        entry = find_locked(pool->kernels, name);
     }
+    skua__pool_leave(pool);
     if (!entry) {
         (void)SKUA_FAIL(err, SKUA_E_NOT_FOUND, "kernel \"%.64s\" is not registered with this pool",
                         name ? name : "");
@@ -148,26 +173,92 @@ find(skua_pool *pool, const char *name, skua_error *err) {
     return entry;
 }
 
-static void
-name_shares(const skua__kernels *kernels, skua__kernel_entry *entry) {
-    for (uint32_t i = 0; i < kernels->place_count; i++) {
-        skua_kernel_share *share = &entry->shares[i];
-        share->size = sizeof *share;
-        share->device = kernels->places[i].device;
-        skua_device_info info = {.size = sizeof info, .name = "cores"};
-        if (share->device >= 0) {
-            (void)!skua_devices_at(kernels->pool->options.devices, (size_t)share->device, &info,
-                                   NULL);
-        }
-        memcpy(share->name, info.name, sizeof share->name);
+void
+skua__share_name_locked(skua__kernel_entry *entry, uint32_t i) {
+    const skua__kernel_place *place = &entry->kernels->places[i];
+    skua_kernel_share *share = &entry->shares[i];
+    share->size = sizeof *share;
+    share->device = place->device;
+    skua_device_info info = {.size = sizeof info, .name = "cores"};
+    if (place->engine) {
+        (void)!skua_devices_at(entry->kernels->pool->options.devices, (size_t)place->device, &info,
+                               NULL);
+    } else if (place->device == SKUA_SHARE_PEER) {
+        snprintf(info.name, sizeof info.name, "%s", place->site->node);
     }
+    memcpy(share->name, info.name, sizeof share->name);
 }
 
-/* Puts a kernel into the registry; the name is free. Takes the kernel on success. */
+/* ---- Registering ---- */
+
+static bool
+runs_at(const skua__kernel *kernel, const skua__kernel_place *place) {
+    return place->engine ? kernel->text != NULL
+                         : place->device == SKUA_SHARE_CORES && place->site && kernel->fn;
+}
+
+/* Offers the kernel at each place here that can run it. *ret_any: there is one; else only peers may run it. */
 static skua_status
-add_entry(skua__kernels *kernels, skua__kernel *kernel, skua__kernel_entry **ret_entry,
-          skua_error *err) {
-    skua__kernel_entry *entry = skua__mem_new(kernels->pool->hook, sizeof *entry);
+offer_locked(skua_pool *pool, skua__kernel_entry *entry, bool *ret_any, skua_error *err) {
+    const skua__kernel *kernel = entry->kernel;
+    const skua__kernels *kernels = entry->kernels;
+    skua__function *function = NULL;
+    *ret_any = false;
+    for (uint32_t i = 0; i < kernels->place_count; i++) {
+        *ret_any = *ret_any || runs_at(kernel, &kernels->places[i]);
+    }
+    if (!*ret_any) {
+        return SKUA_OK;
+    }
+    bool cores = runs_at(kernel, &kernels->places[0]);
+    skua_status status =
+        skua__function_add_locked(pool, kernel->name, entry->version, cores, &function, err);
+    if (status) {
+        return status;
+    }
+    function->fn = skua__kernel_task;
+    function->arg = entry;
+    function->kernel = entry;
+    for (uint32_t i = 1; i < kernels->place_count; i++) {
+        skua__site *site = kernels->places[i].site;
+        /* No memory: this device is not used for it, which is as if it did not offer it. */
+        if (runs_at(kernel, &kernels->places[i]) &&
+            !skua__kind_set_offered_locked(pool, kernel->name, entry->version, site)) {
+            site->task_names++;
+        }
+    }
+    return SKUA_OK;
+}
+
+/* Puts a kernel into the registry and offers it. Takes the entry on success. */
+static skua_status
+add_entry_locked(skua__kernels *kernels, skua__kernel_entry *entry, bool *ret_offered,
+                 skua_error *err) {
+    const char *name = entry->kernel->name;
+    if (find_locked(kernels, name)) {
+        return SKUA_FAIL(err, SKUA_E_EXISTS, "kernel \"%s\" is registered already", name);
+    }
+    for (uint32_t i = 0; i < kernels->place_count; i++) {
+        skua__share_name_locked(entry, i);
+    }
+    skua_status status = skua__selector_kernel_add(kernels->selector, entry, err);
+    if (!status) {
+        status = offer_locked(kernels->pool, entry, ret_offered, err);
+    }
+    if (!status) {
+        skua__list_push_back(&kernels->entries, &entry->link);
+        int64_t now_ns = skua__clock_ns();
+        skua__lanes_review_locked(kernels->pool, now_ns);
+        skua__dispatch_locked(kernels->pool, now_ns);
+        skua__pool_changed_locked(kernels->pool);
+    }
+    return status;
+}
+
+static skua_status
+add_kernel(skua__kernels *kernels, skua__kernel *kernel, skua_error *err) {
+    skua_pool *pool = kernels->pool;
+    skua__kernel_entry *entry = skua__mem_new(pool->hook, sizeof *entry);
     if (!entry) {
         return SKUA_FAIL_MEMORY(err, "a kernel");
     }
@@ -175,22 +266,18 @@ add_entry(skua__kernels *kernels, skua__kernel *kernel, skua__kernel_entry **ret
     entry->kernel = kernel;
     memcpy(&entry->version, kernel->digest, sizeof entry->version);
     entry->version |= 1; /* a version is never 0 */
-    name_shares(kernels, entry);
-    skua__mutex_lock(&kernels->lock);
-    skua_status status =
-        find_locked(kernels, kernel->name)
-            ? SKUA_FAIL(err, SKUA_E_EXISTS, "kernel \"%s\" is registered already", kernel->name)
-            : skua_selector_kernel(kernels->selector, kernel->name, &entry->selector_number, err);
-    if (status == SKUA_OK) {
-        skua__list_push_back(&kernels->entries, &entry->link);
+    bool offered = false;
+    skua_status status = skua__pool_enter(pool, err);
+    if (!status) {
+        status = add_entry_locked(kernels, entry, &offered, err);
+        skua__pool_leave(pool);
     }
-    skua__mutex_unlock(&kernels->lock);
     if (status) {
-        skua__mem_free(kernels->pool->hook, entry);
-        return status;
+        skua__mem_free(pool->hook, entry);
+    } else if (offered && pool->server) {
+        skua__server_offers_changed(pool);
     }
-    *ret_entry = entry;
-    return SKUA_OK;
+    return status;
 }
 
 skua_status
@@ -198,148 +285,15 @@ skua_kernel_register(skua_pool *pool, const char *name, const skua_kernel_spec *
                      skua_error *err) {
     skua__kernels *kernels = NULL;
     skua__kernel *kernel = NULL;
-    skua__kernel_entry *entry = NULL;
-    if (!pool->exec) {
-        return SKUA_FAIL(err, SKUA_E_UNSUPPORTED,
-                         "kernels need a pool with an executor: set the option exec");
-    }
     skua_status status = skua__kernel_new(pool->hook, name, spec, &kernel, err);
     if (!status) {
         status = get_kernels(pool, true, &kernels, err);
     }
     if (!status) {
-        status = add_entry(kernels, kernel, &entry, err);
+        status = add_kernel(kernels, kernel, err);
     }
     if (status) {
         skua__kernel_free(kernel);
-        return status;
-    }
-    status = skua_pool_register(pool, name, entry->version, skua__kernel_task, entry, err);
-    if (status) {
-        skua__mutex_lock(&kernels->lock);
-        skua__list_remove(&entry->link);
-        skua__mutex_unlock(&kernels->lock);
-        skua__mem_free(pool->hook, entry);
-        skua__kernel_free(kernel);
     }
     return status;
-}
-
-/* ---- Launches ---- */
-
-static void
-free_input(void *input, void *hint) {
-    skua__mem_free(hint, input);
-}
-
-skua_status
-skua_kernel_submit(skua_pool *pool, const skua_launch *given, skua_pool_future **ret_future,
-                   skua_error *err) {
-    skua_launch launch;
-    if (!given || !SKUA_READ_OPTIONS(&launch, given)) {
-        return SKUA_FAIL(err, SKUA_E_BAD_ARGUMENT, "a launch needs its size set");
-    }
-    skua_error found = {0};
-    skua__kernel_entry *entry = find(pool, launch.kernel, &found);
-    if (!entry) {
-        if (err) {
-            *err = found;
-        }
-        return found.status;
-    }
-    skua__coded_launch coded;
-    skua_status status = skua__launch_check(entry->kernel, &launch, err);
-    if (!status) {
-        status = skua__launch_lay_out(entry->kernel, &launch, &coded, err);
-    }
-    if (status) {
-        return status;
-    }
-    uint8_t *input = pool->hook->allocate(pool->hook->ctx, coded.input_bytes);
-    if (!input) {
-        return SKUA_FAIL_MEMORY(err, "the arguments of a launch");
-    }
-    skua__launch_encode(entry->kernel, &launch, &coded, input);
-    /* Its inputs are copies, so that running it twice does no harm. */
-    status = skua_pool_submit(pool,
-                              SKUA_TASK(.name = entry->kernel->name, .version = entry->version,
-                                        .priority = launch.priority, .input = input,
-                                        .input_bytes = coded.input_bytes, .free_fn = free_input,
-                                        .free_hint = (void *)(uintptr_t)pool->hook, .idempotent = 1,
-                                        .timeout_ms = launch.timeout_ms),
-                              ret_future, err);
-    if (status) {
-        skua__mem_free(pool->hook, input);
-    }
-    return status;
-}
-
-static skua_status
-outcome_status(const skua_task_result *result, skua_error *err) {
-    switch (result->outcome) {
-    case SKUA_OUTCOME_OK:
-        return SKUA_OK;
-    case SKUA_OUTCOME_CANCELLED:
-        return SKUA_FAIL(err, SKUA_E_CANCELLED, "the launch was cancelled");
-    default:
-        return SKUA_FAIL(err, SKUA_E_TASK_FAILED, "the launch ended %s: %s",
-                         skua_outcome_text(result->outcome), result->message);
-    }
-}
-
-skua_status
-skua_kernel_collect(skua_pool *pool, const skua_launch *given, skua_pool_future *future,
-                    int64_t timeout_ms, skua_error *err) {
-    skua_launch launch;
-    if (!future || !given || !SKUA_READ_OPTIONS(&launch, given)) {
-        return SKUA_FAIL(err, SKUA_E_BAD_ARGUMENT,
-                         "skua_kernel_collect needs a future and its launch");
-    }
-    skua_error found = {0};
-    skua__kernel_entry *entry = find(pool, launch.kernel, &found);
-    if (!entry) {
-        if (err) {
-            *err = found;
-        }
-        return found.status;
-    }
-    skua_status status = skua_pool_wait(future, timeout_ms, err);
-    skua_task_result result = {.size = sizeof result};
-    if (!status) {
-        status = skua_pool_result(future, &result, err);
-    }
-    if (!status) {
-        status = outcome_status(&result, err);
-    }
-    return status ? status
-                  : skua__launch_unpack(entry->kernel, &launch, result.output, result.output_bytes,
-                                        err);
-}
-
-skua_status
-skua_kernel_share_at(skua_pool *pool, const char *name, size_t i, skua_kernel_share *ret_share,
-                     skua_error *err) {
-    if (!ret_share || ret_share->size < sizeof(size_t)) {
-        return SKUA_FAIL(err, SKUA_E_BAD_ARGUMENT,
-                         "skua_kernel_share_at needs ret_share with its size set");
-    }
-    skua_error found = {0};
-    skua__kernel_entry *entry = find(pool, name, &found);
-    if (!entry) {
-        if (err) {
-            *err = found;
-        }
-        return found.status;
-    }
-    skua__kernels *kernels = entry->kernels;
-    if (i >= kernels->place_count) {
-        return SKUA_FAIL(err, SKUA_E_NOT_FOUND, "there are %u places where kernels run here",
-                         kernels->place_count);
-    }
-    size_t size = ret_share->size < sizeof *ret_share ? ret_share->size : sizeof *ret_share;
-    skua__mutex_lock(&kernels->lock);
-    memcpy((char *)ret_share + sizeof(size_t), (const char *)&entry->shares[i] + sizeof(size_t),
-           size - sizeof(size_t));
-    skua__mutex_unlock(&kernels->lock);
-    return SKUA_OK;
 }

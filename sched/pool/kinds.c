@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MPL-2.0
 // Kinds and lanes: who offers tasks of which name, and the queues of those that wait for one.
-#include <skua-int/pool_int.h>
+#include <skua-int/kernels.h>
 
 #include <stdio.h>
 #include <string.h>
@@ -94,15 +94,25 @@ skua__kinds_forget_site_locked(skua_pool *pool, const skua__site *site) {
     }
 }
 
+/* Whether a launch that is to run `on` may run at a site. */
+static bool
+on_allows(int32_t on, const skua__site *site) {
+    if (on < SKUA_ON_DEVICE) {
+        return on != SKUA_ON_CORES || site->backend == SKUA_BACKEND_LOCAL;
+    }
+    return site->backend == SKUA_BACKEND_DEVICE && skua__place_device(site) == on - SKUA_ON_DEVICE;
+}
+
 bool
 skua__lane_allows(const skua__lane *lane, const skua__site *site) {
-    return site->alive && (!lane->only || strcmp(lane->node, site->name) == 0);
+    return site->alive && (!lane->only || strcmp(lane->node, site->node) == 0) &&
+           on_allows(lane->on, site);
 }
 
 static bool
 lane_has_site(const skua_pool *pool, const skua__lane *lane) {
     const skua__kind *kind = lane->kind;
-    if (!lane->only) {
+    if (!lane->only && !lane->on) {
         return kind->offered > 0;
     }
     for (uint32_t i = 0; i < pool->site_count && i < kind->offers_size; i++) {
@@ -133,10 +143,10 @@ skua__lanes_review_locked(skua_pool *pool, int64_t now_ns) {
 }
 
 skua__lane *
-skua__lane_get_locked(skua_pool *pool, skua__kind *kind, const char *node, bool only) {
+skua__lane_get_locked(skua_pool *pool, skua__kind *kind, const char *node, bool only, int32_t on) {
     SKUA_LIST_EACH(link, &kind->lanes) {
         skua__lane *lane = SKUA_CONTAINER_OF(link, skua__lane, link);
-        if (lane->only == only && strcmp(lane->node, node) == 0) {
+        if (lane->only == only && lane->on == on && strcmp(lane->node, node) == 0) {
             lane->tasks++;
             return lane;
         }
@@ -147,6 +157,7 @@ skua__lane_get_locked(skua_pool *pool, skua__kind *kind, const char *node, bool 
     }
     lane->kind = kind;
     lane->only = only;
+    lane->on = on;
     lane->tasks = 1;
     snprintf(lane->node, sizeof lane->node, "%s", node);
     for (int i = 0; i < SKUA__POOL_PRIORITIES; i++) {
@@ -164,7 +175,7 @@ void
 skua__lane_put_locked(skua_pool *pool, skua__lane *lane) {
     assert(lane->tasks > 0);
     lane->tasks--;
-    if (lane->tasks == 0 && lane->node[0]) {
+    if (lane->tasks == 0 && (lane->node[0] || lane->on)) {
         skua__list_remove(&lane->link);
         skua__mem_free(pool->hook, lane);
     }
@@ -198,8 +209,8 @@ offer_here(skua_pool *pool, skua__kind *kind, skua__function *function) {
 }
 
 skua_status
-skua__function_add_locked(skua_pool *pool, const char *name, uint32_t version, skua_task_fn fn,
-                          void *arg, skua_error *err) {
+skua__function_add_locked(skua_pool *pool, const char *name, uint32_t version, bool cores,
+                          skua__function **ret_function, skua_error *err) {
     if (skua__function_find_locked(pool, name, strlen(name), version)) {
         return SKUA_FAIL(err, SKUA_E_EXISTS, "task \"%s\" version %u is registered already", name,
                          version);
@@ -209,8 +220,8 @@ skua__function_add_locked(skua_pool *pool, const char *name, uint32_t version, s
                          SKUA_POOL_MAX_TASK_NAMES, name);
     }
     skua__kind *kind = NULL, *any = NULL;
-    bool ready = true;
-    if (pool->local) {
+    bool ready = true, here = pool->local && cores;
+    if (here) {
         kind = skua__kind_get_locked(pool, name, version);
         any = kind ? skua__kind_get_locked(pool, name, 0) : NULL;
         ready = any && skua__kind_offer_locked(pool, kind, pool->local) &&
@@ -222,15 +233,14 @@ skua__function_add_locked(skua_pool *pool, const char *name, uint32_t version, s
     }
     snprintf(function->name, sizeof function->name, "%s", name);
     function->version = version;
-    function->fn = fn;
-    function->arg = arg;
     skua__list_push_back(&pool->functions, &function->link);
     pool->function_count++;
-    if (pool->local) {
+    if (here) {
         offer_here(pool, kind, function);
         offer_here(pool, any, function);
-        pool->local->task_names = pool->function_count;
+        pool->local->task_names++;
     }
+    *ret_function = function;
     return SKUA_OK;
 }
 

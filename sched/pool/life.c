@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MPL-2.0
 // The life of a task between its submission and its one outcome: what each event of its lease means for queues, sites
 // and whoever waits.
-#include <skua-int/pool_int.h>
+#include <skua-int/kernels.h>
 
 #include <stdio.h>
 #include <string.h>
@@ -48,6 +48,7 @@ skua__task_unref(skua_pool_future *task) {
         skua__mem_free(task->hook, task->output);
     }
     skua__mem_free(task->hook, task->message);
+    skua__mem_free(task->hook, task->launch);
     skua__mem_free(task->hook, task);
 }
 
@@ -70,6 +71,10 @@ finish(skua_pool *pool, skua_pool_future *task) {
     pool->free_slots[pool->free_count++] = task->slot;
     pool->window_tasks--;
     pool->window_bytes -= task->input_bytes;
+    if (task->launch && task->launch->forwarded) {
+        pool->forwarded_tasks--;
+        pool->forwarded_bytes -= task->input_bytes;
+    }
     if (task->lane) {
         skua__lane_put_locked(pool, task->lane);
     }
@@ -171,6 +176,10 @@ tell_holder(skua_pool *pool, skua_pool_future *task) {
     skua__site *site = task->site;
     if (site->backend == SKUA_BACKEND_LOCAL) {
         skua__local_cancel_locked(pool, task);
+        return;
+    }
+    if (site->backend == SKUA_BACKEND_DEVICE) {
+        skua__device_cancel_locked(pool, task);
         return;
     }
     /* No memory for the note: the peer runs it in vain, and its result is fenced. */

@@ -43,6 +43,12 @@ run_job(skua_worker w, skua_job *job) {
         if (outcome == SKUA__LEASE_OK || outcome == SKUA__LEASE_EXIT) {
             learn(pool, task, run_ns);
         }
+        if (task->launch && outcome == SKUA__LEASE_OK) {
+            skua__launch_learn_locked(pool, task, pool->local,
+                                      &(skua__launch_times){.run_ns = run_ns});
+        } else if (task->launch) {
+            skua__launch_failed_locked(pool, task, pool->local);
+        }
         pool->count.application_failures += outcome == SKUA__LEASE_EXIT;
         pool->local->tasks++;
         pool->local->received_bytes += call->output_bytes;

@@ -48,8 +48,8 @@ skua__pool_enter(skua_pool *pool, skua_error *err) {
 
 bool
 skua__pool_has_notes_locked(const skua_pool *pool) {
-    return pool->dirty_outboxes || pool->dirty_cancels || pool->wake_remote ||
-           !skua__list_empty(&pool->callbacks);
+    return pool->dirty_outboxes || pool->dirty_cancels || pool->dirty_devices ||
+           pool->wake_remote || !skua__list_empty(&pool->callbacks);
 }
 
 /* Calls what waits for a call: on_done, and the free_fn of an input that nothing reads any more. */
@@ -69,8 +69,9 @@ static void
 settle(skua_pool *pool, bool may_call) {
     for (;;) {
         bool outboxes = pool->dirty_outboxes, cancels = pool->dirty_cancels;
-        bool wake = pool->wake_remote;
+        bool wake = pool->wake_remote, devices = pool->dirty_devices;
         pool->dirty_outboxes = pool->dirty_cancels = pool->wake_remote = false;
+        pool->dirty_devices = false;
         skua__list *node = may_call ? skua__list_pop_front(&pool->callbacks) : NULL;
         skua_pool_future *task = node ? SKUA_CONTAINER_OF(node, skua_pool_future, link) : NULL;
         bool drop_input = task && !task->run_active;
@@ -78,7 +79,7 @@ settle(skua_pool *pool, bool may_call) {
         if (!may_call && !skua__list_empty(&pool->callbacks)) {
             skua__cond_signal(&pool->service_wake);
         }
-        bool outside = outboxes || cancels || wake || task;
+        bool outside = outboxes || cancels || wake || devices || task;
         pool->settlers += outside;
         skua__mutex_unlock(&pool->lock);
         if (!outside) {
@@ -89,6 +90,9 @@ settle(skua_pool *pool, bool may_call) {
         }
         if (cancels) {
             skua__remote_cancels(pool);
+        }
+        if (devices) {
+            skua__device_flush(pool);
         }
         if (wake) {
             skua__remote_wake(pool);
@@ -118,6 +122,14 @@ skua__pool_leave(skua_pool *pool) {
 void
 skua__pool_leave_calling(skua_pool *pool) {
     settle(pool, true);
+}
+
+void
+skua__pool_leave_noting(skua_pool *pool) {
+    if (skua__pool_has_notes_locked(pool)) {
+        skua__cond_signal(&pool->service_wake);
+    }
+    skua__mutex_unlock(&pool->lock);
 }
 
 void
@@ -230,7 +242,8 @@ free_fields(skua_pool *pool) {
 static skua_status
 open_sites(skua_pool *pool, skua_error *err) {
     if (pool->exec) {
-        pool->local = skua__site_get_locked(pool, SKUA_BACKEND_LOCAL, skua__pool_node_name(pool),
+        const char *name = skua__pool_node_name(pool);
+        pool->local = skua__site_get_locked(pool, SKUA_BACKEND_LOCAL, name, name,
                                             pool->node ? skua__node_uuid(pool->node) : NULL);
         if (!pool->local) {
             return SKUA_FAIL_MEMORY(err, "the pool's own site");
@@ -376,7 +389,12 @@ skua_pool_register(skua_pool *pool, const char *name, uint32_t version, skua_tas
     if (status) {
         return status;
     }
-    status = skua__function_add_locked(pool, name, version, fn, arg, err);
+    skua__function *function = NULL;
+    status = skua__function_add_locked(pool, name, version, true, &function, err);
+    if (!status) {
+        function->fn = fn;
+        function->arg = arg;
+    }
     if (!status && pool->local) {
         skua__lanes_review_locked(pool, skua__clock_ns());
         skua__dispatch_locked(pool, skua__clock_ns());
@@ -439,7 +457,7 @@ skua_pool_await_nodes(skua_pool *pool, const char *name, size_t count, int64_t t
 static bool
 all_ended(skua_pool *pool, void *arg) {
     (void)arg;
-    return pool->window_tasks == 0 && skua__list_empty(&pool->callbacks) &&
+    return pool->window_tasks == pool->forwarded_tasks && skua__list_empty(&pool->callbacks) &&
            pool->callbacks_running == 0;
 }
 

@@ -170,9 +170,10 @@ on_link_up(skua__handle *handle, skua__link *link) {
     bool ourselves = pool->serves && skua__uuid_equal(&peer->node, skua__node_uuid(pool->node));
     skua__mutex_lock(&pool->lock);
     /* What our own node offers is our own executor's: it is not reached by a link. */
-    skua__site *site = ourselves || !hello ? NULL
-                                           : skua__site_get_locked(pool, SKUA_BACKEND_REMOTE,
-                                                                   peer->name, &peer->node);
+    skua__site *site =
+        ourselves || !hello
+            ? NULL
+            : skua__site_get_locked(pool, SKUA_BACKEND_REMOTE, peer->name, peer->name, &peer->node);
     if (site) {
         site->link = link;
         skua__link_set_user(link, site);
@@ -401,6 +402,9 @@ learn(skua_pool *pool, skua__site *site, const skua_pool_future *task,
     pool->count.application_failures += result->status == SKUA__LEASE_EXIT;
     skua__cost_learn_run(&kind->offers[site->index].cost, run_ns);
     skua__cost_learn_run(&kind->cost, run_ns);
+    if (task->launch && result->status == SKUA__LEASE_OK) {
+        skua__launch_learn_locked(pool, task, site, &(skua__launch_times){.run_ns = run_ns});
+    }
     skua__cost_learn_way(&site->way, now_ns - task->grant_ns, run_ns,
                          task->input_bytes + result->output_bytes, task->alone);
 }

@@ -76,6 +76,23 @@ find_function(struct sorting *sorting, const skua__task_request *request) {
     return sorting->function;
 }
 
+/* A launch goes the way of our own: our placement knows the cores and the devices. */
+static bool
+forward(skua__server *server, skua__served *task) {
+    server->waiting--;
+    server->waiting_bytes -= task->call.input_bytes;
+    skua__list_remove(&task->link);
+    skua__list_push_back(&server->running, &task->link);
+    server->running_count++;
+    if (skua__served_forward(server, task)) {
+        return true;
+    }
+    skua__list_remove(&task->link);
+    server->running_count--;
+    skua__served_free(server, task);
+    return false;
+}
+
 /* Puts a task into its queue; the message lives on with it. Returns false when there is no memory. */
 static bool
 enqueue(struct sorting *sorting, skua__function *function, const skua__task_request *request) {
@@ -103,12 +120,13 @@ enqueue(struct sorting *sorting, skua__function *function, const skua__task_requ
     task->priority = request->priority < SKUA__POOL_PRIORITIES ? request->priority : 0;
     task->came_ns = sorting->now_ns;
     task->function = function;
+    task->server = server;
     skua__call_init(&task->call, hook, request->input, request->input_bytes,
                     deadline_of(request, sorting->now_ns), request->attempt);
     skua__list_push_back(&server->queue[task->priority], &task->link);
     server->waiting++;
     server->waiting_bytes += request->input_bytes;
-    return true;
+    return !function->kernel || forward(server, task);
 }
 
 static void
@@ -127,7 +145,8 @@ add_inline(struct sorting *sorting, skua__function *function, const skua__task_r
 
 static bool
 is_short(const skua__function *function) {
-    return function->served.samples >= LEARNED_SAMPLES && function->served.run_ns < INLINE_NS;
+    return !function->kernel && function->served.samples >= LEARNED_SAMPLES &&
+           function->served.run_ns < INLINE_NS;
 }
 
 /* Decides about one task: run here at once, wait for a worker, or go back. */
@@ -144,7 +163,7 @@ sort_request(struct sorting *sorting, const skua__task_request *request) {
         return;
     }
     bool full =
-        server->waiting >= server->pool->options.serve_queue_tasks ||
+        server->waiting + server->forwarded >= server->pool->options.serve_queue_tasks ||
         (server->waiting && server->waiting_bytes + request->input_bytes > SERVE_QUEUE_BYTES);
     if (server->state != SKUA__SERVE_TAKES || full) {
         skua__stage_back(server, sorting->stage, request->id, request->epoch,
@@ -415,8 +434,7 @@ on_link_down(skua__handle *handle, skua__link *link, skua__down_reason reason) {
     SKUA_LIST_EACH(node, &server->running) {
         skua__served *task = SKUA_CONTAINER_OF(node, skua__served, link);
         if (task->link_id == link_id) {
-            /* relaxed: the function looks when it likes */
-            atomic_store_explicit(&task->call.cancelled, true, memory_order_relaxed);
+            skua__served_cancel(task);
         }
     }
     for (uint32_t i = 0; i < server->inline_count && server->inline_link == link_id; i++) {
@@ -476,8 +494,7 @@ cancel_one(skua__server *server, const skua__uuid *submitter, const skua__task_l
                 !skua__uuid_equal(&task->submitter, submitter)) {
                 continue;
             }
-            /* relaxed: the function looks when it likes */
-            atomic_store_explicit(&task->call.cancelled, true, memory_order_relaxed);
+            skua__served_cancel(task);
             if (i > 0) {
                 skua__list_remove(node);
                 server->waiting--;

@@ -20,13 +20,14 @@
  * A close takes these steps, each only when the one before it is complete:
  *  1. The node's thread calls us no more: the receiver of control messages is taken away, and that waits for a call under way.
  *  2. CLOSES. From here on nothing enters a queue, no runner is started, and nothing is run inline.
- *  3. Quiet: nothing waits, no runner is active, nothing is being run inline. With 2 that lasts.
+ *  3. Quiet: nothing waits, no runner is active, no launch is in our own pool, nothing is being run inline. With 2 that lasts.
  *  4. Last words: each submitter has said that it sends no more, and confirmed what it was sent; or is silent.
  *  5. The handle closes: it waits until nobody holds it, then says FIN.
  *  6. The receiving thread is joined. Nobody is left, and memory goes.
  *
- * Why nobody is left. Four threads touch a server: the receiving one, an executor's in a runner, the node's, and callers of
- * skua_pool_*(). The first two hold the handle from before they exist until their last touch, which step 5 waits for. The node's
+ * Why nobody is left. Five threads touch a server: the receiving one, an executor's in a runner, the pool's service thread when
+ * a peer's launch has ended, the node's, and callers of skua_pool_*(). The first three hold the handle from before they begin
+ * (the third: from the launch's submission) until their last touch, which step 5 waits for. The node's
  * comes by control messages (step 1) and through the handle, whose close ends that. Callers must have returned before
  * skua_pool_close() is called. So nobody ever has to ask whether the handle is open, and whether the node is: one that was
  * closed before the pool only means that nobody else pumps and that every submitter is silent.
@@ -261,7 +262,8 @@ skua__server_moved_locked(skua__server *server) {
 static bool
 is_quiet(const skua__server *server) {
     assert(server->state != SKUA__SERVE_TAKES);
-    return server->waiting == 0 && server->runners_active == 0 && server->inline_count == 0;
+    return server->waiting == 0 && server->runners_active == 0 && server->forwarded == 0 &&
+           server->inline_count == 0;
 }
 
 /* To the next state; what waits goes back. */
@@ -297,8 +299,7 @@ cancel_running(skua__server *server) {
     SKUA_LIST_EACH(node, &server->running) {
         skua__served *task = SKUA_CONTAINER_OF(node, skua__served, link);
         task->closing_cancelled = true;
-        /* relaxed: the function looks when it likes */
-        atomic_store_explicit(&task->call.cancelled, true, memory_order_relaxed);
+        skua__served_cancel(task);
     }
     for (uint32_t i = 0; i < server->inline_count; i++) {
         /* relaxed: as above */

@@ -186,8 +186,9 @@ take_next(skua__server *server) {
     return task;
 }
 
-static void
-finish_served(skua__server *server, skua__served *task, uint8_t outcome, int code, int64_t run_ns) {
+void
+skua__served_finish(skua__server *server, skua__served *task, uint8_t outcome, int code,
+                    int64_t run_ns) {
     skua__stage *stage = skua__stage_of(server, task->link_id);
     skua__list_remove(&task->link);
     server->running_count--;
@@ -247,7 +248,7 @@ run_queue(skua_worker w, skua_job *job) {
         int64_t run_ns;
         uint8_t outcome = skua__server_call(task->function, &task->call, &code, &run_ns);
         skua__server_lock(server);
-        finish_served(server, task, outcome, code, run_ns);
+        skua__served_finish(server, task, outcome, code, run_ns);
     }
     runner->active = false;
     server->runners_active--;

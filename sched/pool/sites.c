@@ -44,7 +44,7 @@ site_find_dead(const skua_pool *pool, skua_backend_kind backend, const char *nam
 
 skua__site *
 skua__site_get_locked(skua_pool *pool, skua_backend_kind backend, const char *name,
-                      const skua__uuid *uuid) {
+                      const char *node, const skua__uuid *uuid) {
     skua__site *site = site_find_dead(pool, backend, name);
     if (!site && pool->site_count <= SKUA_POOL_MAX_NODES) {
         site = site_add(pool);
@@ -59,6 +59,7 @@ skua__site_get_locked(skua_pool *pool, skua_backend_kind backend, const char *na
     site->others = 0;
     site->way = (skua__way_cost){0};
     snprintf(site->name, sizeof site->name, "%s", name);
+    snprintf(site->node, sizeof site->node, "%s", node);
     if (uuid) {
         site->uuid = *uuid;
     }
@@ -129,7 +130,7 @@ skua__site_place_locked(skua_pool *pool, skua__kind *kind, skua__site *site,
         .site = site->index,
         .room = now_ns >= site->refused_ns &&
                 skua__place_has_room(site->in_flight, site->predicted_ns, site->workers, run_ns),
-        .preferred = task->lane->node[0] && strcmp(task->lane->node, site->name) == 0,
+        .preferred = task->lane->node[0] && strcmp(task->lane->node, site->node) == 0,
         .last = kind->last_site == site->index,
         .wait_ns = skua__place_wait_ns(site->in_flight, site->predicted_ns, site->others,
                                        site->workers, guess_ns),

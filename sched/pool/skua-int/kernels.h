@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MPL-2.0
-// Kernels of a pool: their registry, a launch as a task's bytes, and the function that runs one. For sched/pool alone.
+// Kernels of a pool: their registry, the places where launches run, and a launch as a task and as a task's bytes. For
+// sched/pool alone.
 #ifndef SKUA_INT_KERNELS_H
 #define SKUA_INT_KERNELS_H
 
@@ -8,8 +9,16 @@
 #include <skua/launch.h>
 #include <skua/select.h>
 
+/*
+ * A launch is a task with a *launch part*: which kernel, how large, where it may run. Its sites are those of any task and,
+ * besides, one for each device of ours. Where it goes is the selector's choice (kernel_place.c), which knows each site that
+ * ran a launch of ours as one of its backends: a *place*. On the cores it is a job of the executor (kernel_run.c), on a
+ * device a command of the engine's that holds no thread meanwhile (device.c), on a peer a task like any other, which the
+ * peer submits to itself, so that its own placement decides there (serve_forward.c).
+ */
+
 enum {
-    SKUA__KERNEL_BACKENDS_MAX = SKUA_SELECT_BACKENDS_MAX, /* the cores and up to 15 devices */
+    SKUA__KERNEL_PLACES_MAX = SKUA_SELECT_BACKENDS_MAX, /* cores, devices and peers together */
     SKUA__KERNEL_ALIGN = 16, /* of what lies in an encoded launch and in its outputs */
 };
 
@@ -19,22 +28,24 @@ typedef struct skua__kernel_entry {
     skua__kernel *kernel;
     uint32_t version; /* as a task: of the source, so that peers with another one are no peers */
     uint32_t selector_number; /* the selector's */
-    skua_kernel_share shares[SKUA__KERNEL_BACKENDS_MAX];
+    uint32_t warm;            /* places that began to run it, as bits */
+    skua_kernel_share shares[SKUA__KERNEL_PLACES_MAX];
 } skua__kernel_entry;
 
-/* A place where kernels run here. */
+/* A place where launches of ours run. The first is the cores, whether there are any or not. */
 typedef struct skua__kernel_place {
-    skua__engine *engine; /* NULL: the cores */
-    int32_t device;
+    skua__site *site;     /* NULL: no executor */
+    skua__engine *engine; /* NULL: no device */
+    int32_t device;       /* its number; or SKUA_SHARE_CORES, SKUA_SHARE_PEER */
+    bool copies;          /* bytes have to get there */
     uint32_t selector_number;
-    int64_t last_ns; /* what the newest launch took there: a guess for those that wait */
 } skua__kernel_place;
 
+/* Guarded by the pool's lock. */
 typedef struct skua__kernels {
     skua_pool *pool;
-    skua__mutex lock; /* guards everything below; nothing is called with it held but the selector */
     skua__list entries;
-    skua__kernel_place places[SKUA__KERNEL_BACKENDS_MAX]; /* constant in number and engine */
+    skua__kernel_place places[SKUA__KERNEL_PLACES_MAX];
     uint32_t place_count;
     skua_selector *selector;
 } skua__kernels;
@@ -69,8 +80,53 @@ skua_status skua__launch_unpack(const skua__kernel *kernel, const skua_launch *l
 /* Reads what somebody sent. Returns false on anything but a whole launch of this kernel. */
 bool skua__launch_decode(const skua__kernel *kernel, const void *bytes, size_t size,
                          skua__coded_launch *ret);
+/*
+ * Makes what the device or the cores run of it: arguments that lie in input and output, both aligned to
+ * SKUA__KERNEL_ALIGN and borrowed until its end; INOUT begins in output as the input says. Returns as skua__launch_new().
+ */
+skua_status skua__launch_decoded(const skua_allocator *hook, const skua__kernel *kernel,
+                                 const skua__coded_launch *coded, const uint8_t *input,
+                                 uint8_t *output, skua__launch **ret_launch, skua_error *err);
+
+/* ---- A launch as a task ---- */
+
+typedef struct skua__device_run skua__device_run; /* device.c */
+
+/* Guarded by the pool's lock, but what is constant after submission. */
+typedef struct skua__launch_task {
+    skua__kernel_entry *entry; /* constant, as the next three */
+    skua__coded_launch coded;
+    uint64_t items;
+    bool forwarded;        /* a peer's, from the server: it does not count in the window */
+    uint8_t reason;        /* skua_select_reason of the newest decision */
+    uint32_t avoid;        /* places that could not do it, as bits */
+    skua__device_run *run; /* it is on a device; NULL: it is not, or not yet in its queue */
+} skua__launch_task;
+
+/* A launch part for coded, NULL: no memory. */
+skua__launch_task *skua__launch_task_new(skua__kernel_entry *entry,
+                                         const skua__coded_launch *coded);
+
+/* ---- kernels.c ---- */
+
+/* The entry of a name, or NULL with *err. Entries live as long as the pool. */
+skua__kernel_entry *skua__kernel_find(skua_pool *pool, const char *name, skua_error *err);
+/* The number of the device that a site is; negative: it is none. */
+int32_t skua__place_device(const skua__site *site);
+void skua__share_name_locked(skua__kernel_entry *entry, uint32_t place);
 
 /* ---- kernel_run.c: a skua_task_fn, arg is the entry ---- */
 int skua__kernel_task(skua_task_call *call, void *arg);
+
+/* ---- kernel_place.c ---- */
+
+/* Makes the selector, with what earlier runs on this machine learned. */
+skua_status skua__selector_open(skua_pool *pool, skua_selector **ret_selector, skua_error *err);
+/* The selector's name of a kernel, the same in each run. */
+skua_status skua__selector_kernel_add(skua_selector *selector, skua__kernel_entry *entry,
+                                      skua_error *err);
+/* Tells the selector of a place; info is the device's, NULL for the cores. */
+skua_status skua__selector_place_add(skua__kernels *kernels, skua__kernel_place *place,
+                                     const skua_device_info *info, skua_error *err);
 
 #endif

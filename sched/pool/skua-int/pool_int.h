@@ -58,6 +58,7 @@ typedef struct skua__function {
     uint32_t version;
     skua_task_fn fn;
     void *arg;
+    struct skua__kernel_entry *kernel; /* of a kernel: peers' launches go by our own placement */
     skua__run_cost served; /* guarded by the server's lock: how long it takes for peers */
 } skua__function;
 
@@ -80,6 +81,7 @@ typedef struct skua__verdict {
     uint8_t count;  /* candidates kept */
     uint8_t chosen; /* of these */
     uint8_t of;     /* candidates that there were, at most 255 */
+    uint8_t reason; /* skua_select_reason of a launch; 0: none */
     struct {
         uint32_t site;
         float wait_us, move_us, round_us, run_us;
@@ -100,8 +102,9 @@ struct skua_pool_future {
     void (*on_done)(void *arg, skua_pool_future *future);
     void *on_done_arg;
     int64_t submit_ns;
+    struct skua__launch_task *launch; /* of a kernel's launch, a block of the hook's; else NULL */
 
-    atomic_uint refs;  /* the user's, the pool's, and a local run's */
+    atomic_uint refs;  /* the user's, the pool's, and a run's here */
     atomic_bool ended; /* everything that skua_pool_result() reads is there */
 
     /* guarded by the pool's lock until it has ended */
@@ -113,8 +116,8 @@ struct skua_pool_future {
     int64_t grant_ns, predicted_ns;
     bool alone;      /* it was granted to a site with a free worker */
     bool sent;       /* remote: it has left the outbox */
-    bool run_active; /* a local run uses input and call */
-    bool end_waits;  /* the lease has ended, but a local run still borrows the input */
+    bool run_active; /* a run on our cores or a device uses input and call */
+    bool end_waits;  /* the lease has ended, but such a run still borrows the input */
     const void *input;
     size_t input_bytes;
     skua__verdict verdict;
@@ -161,6 +164,7 @@ struct skua__lane {
     skua__kind *kind;
     char node[SKUA_NAME_BYTES]; /* "" or the node that its tasks name */
     bool only;                  /* they run there or nowhere */
+    int32_t on;                 /* of launches: SKUA_ON_ANY, or where alone they run */
     uint32_t tasks;             /* not ended: the lane stays */
     int64_t orphaned_ns;        /* since when no site offers them; SKUA_NEVER_NS: some do */
     skua__list queue[SKUA__POOL_PRIORITIES];
@@ -173,8 +177,10 @@ struct skua__site {
     skua_backend_kind backend;
     uint32_t index; /* in pool->sites */
     bool alive;
-    char name[SKUA_NAME_BYTES];
+    char name[SKUA_NAME_BYTES]; /* for people: the node's, or the device's */
+    char node[SKUA_NAME_BYTES]; /* on which it stands */
     skua__uuid uuid;
+    uint32_t place; /* where launches run: the index in kernels->places, from 1; 0: none as yet */
     uint32_t workers;
     uint32_t others; /* tasks that are there and not ours, as it said last */
     uint32_t task_names;
@@ -184,10 +190,11 @@ struct skua__site {
     skua__quarantine
         quarantine; /* outlives its deaths: the site of a node that comes back goes on */
     skua__way_cost way;
-    skua__list outbox; /* granted, not yet given to the link */
+    skua__list outbox; /* granted, not yet given to the link or the device's engine */
     uint64_t outbox_bytes;
     skua__list held;    /* sent, in this order */
     skua__list cancels; /* skua__cancel: holders still to be told */
+    bool flushing;      /* device.c: a thread empties the outbox */
     void *link;         /* remote.c's, as the next */
     uint64_t heard;     /* closing: skua__link_heard() when it was asked */
     uint64_t tasks, retries, sent_bytes, received_bytes, busy_ns;
@@ -224,6 +231,8 @@ struct skua_pool {
     uint64_t next_id, next_epoch;
     uint64_t window_bytes; /* of inputs, now */
     uint32_t window_tasks;
+    uint64_t forwarded_bytes; /* of these, of peers' launches: the server bounds them */
+    uint32_t forwarded_tasks;
     uint32_t local_runs; /* run_active */
 
     skua__list ready[SKUA__POOL_PRIORITIES]; /* lanes whose queue is not empty */
@@ -242,7 +251,7 @@ struct skua_pool {
     uint32_t callbacks_running;
     uint32_t
         settlers; /* threads that do what was noted, without the lock: a close waits for them */
-    bool dirty_outboxes, dirty_cancels;
+    bool dirty_outboxes, dirty_cancels, dirty_devices;
     bool wake_remote; /* somebody waits on the task link and may be done */
     uint32_t remote_waiters;
 
@@ -268,6 +277,8 @@ skua_status skua__pool_enter(skua_pool *pool, skua_error *err);
 void skua__pool_leave(skua_pool *pool);
 /* The same on a thread of the pool's or the executor's own, where user code (on_done, free_fn) may be called too. */
 void skua__pool_leave_calling(skua_pool *pool);
+/* The same for who holds another lock: the service thread does what was noted. */
+void skua__pool_leave_noting(skua_pool *pool);
 /*
  * Waits until ready(pool, arg), which is asked under the lock, is true. Not locked by the caller. Returns false when
  * deadline_ns passed first. While it waits, the calling thread does the task link's I/O.
@@ -292,8 +303,9 @@ skua__offer *skua__kind_offer_locked(skua_pool *pool, skua__kind *kind, const sk
 skua_status skua__kind_set_offered_locked(skua_pool *pool, const char *name, uint32_t version,
                                           const skua__site *site);
 void skua__kinds_forget_site_locked(skua_pool *pool, const skua__site *site);
-skua__lane *skua__lane_get_locked(skua_pool *pool, skua__kind *kind, const char *node, bool only);
-/* One task fewer: an empty lane that names a node is freed. */
+skua__lane *skua__lane_get_locked(skua_pool *pool, skua__kind *kind, const char *node, bool only,
+                                  int32_t on);
+/* One task fewer: an empty lane that names a node or a place is freed. */
 void skua__lane_put_locked(skua_pool *pool, skua__lane *lane);
 /* Whether a site's tasks may go there by name. */
 bool skua__lane_allows(const skua__lane *lane, const skua__site *site);
@@ -302,17 +314,17 @@ void skua__lanes_review_locked(skua_pool *pool, int64_t now_ns);
 /* "2 peers; offered: hash, blur". Returns ret. */
 char *skua__kinds_text_locked(skua_pool *pool, char *ret, size_t ret_size);
 void skua__kinds_fini(skua_pool *pool);
-/* Registers a function, and offers it here when there is an executor. */
+/* Registers a function, and offers it here when there is an executor and cores is set. The caller fills in what is left. */
 skua_status skua__function_add_locked(skua_pool *pool, const char *name, uint32_t version,
-                                      skua_task_fn fn, void *arg, skua_error *err);
+                                      bool cores, skua__function **ret_function, skua_error *err);
 /* The function that runs such tasks here; version 0: the highest. */
 skua__function *skua__function_find_locked(const skua_pool *pool, const char *name,
                                            size_t name_bytes, uint32_t version);
 
 /* ---- sites.c ---- */
-/* The living site of a node, a new one or a dead one of the same name that lives again; NULL: no memory, or too many. */
+/* The living site of a name, a new one or a dead one that lives again; NULL: no memory, or too many. */
 skua__site *skua__site_get_locked(skua_pool *pool, skua_backend_kind backend, const char *name,
-                                  const skua__uuid *uuid);
+                                  const char *node, const skua__uuid *uuid);
 /* What has not been sent to the site goes back to its queue. */
 void skua__site_take_back_locked(skua_pool *pool, skua__site *site);
 /* The site is gone: what it held is given up, by the rules of its lease. died: and not in good order. */
@@ -380,6 +392,35 @@ bool skua__server_drain(skua_pool *pool, int64_t deadline_ns);
 void skua__server_close(skua_pool *pool);
 void skua__server_offers_changed(skua_pool *pool);
 void skua__server_counters(skua_pool *pool, skua_pool_counters *ret);
+
+/* ---- future.c ---- */
+/* As skua_pool_submit(), for a launch: takes it on success. settle 0: the caller holds another lock. */
+skua_status skua__pool_submit_launch(skua_pool *pool, const skua_task *task,
+                                     struct skua__launch_task *launch, bool settle,
+                                     skua_pool_future **ret_future, skua_error *err);
+
+/* As skua_pool_cancel(), for who holds another lock. */
+void skua__pool_cancel_noting(skua_pool_future *future);
+
+/* ---- kernel_place.c ---- */
+/* The choice for a launch: an index into places, whose figures are filled in; -1: it waits. */
+int skua__launch_choose_locked(skua_pool *pool, skua_pool_future *task, skua__place *places,
+                               size_t count, int64_t now_ns);
+/* What a run of a launch took at a site; on a device in its parts. Zeroed: only run_ns is known. */
+typedef struct skua__launch_times {
+    int64_t run_ns; /* of the kernel alone, or of the function */
+    int64_t launch_ns, move_ns;
+    uint64_t moved_bytes;
+} skua__launch_times;
+void skua__launch_learn_locked(skua_pool *pool, const skua_pool_future *task,
+                               const skua__site *site, const skua__launch_times *times);
+void skua__launch_failed_locked(skua_pool *pool, const skua_pool_future *task,
+                                const skua__site *site);
+
+/* ---- device.c ---- */
+/* Gives what device sites hold in their outboxes to the engines. Not with the pool's lock held. */
+void skua__device_flush(skua_pool *pool);
+void skua__device_cancel_locked(skua_pool *pool, skua_pool_future *task);
 
 /* ---- kernels.c ---- */
 /* Nothing runs any more. */

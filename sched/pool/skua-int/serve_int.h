@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MPL-2.0
-// The inside of the pool that peers see: its receiving thread (serve.c), its runners and results (serve_run.c), its
-// opening and its end (serve_end.c).
+// The inside of the pool that peers see: its receiving thread (serve.c), its runners and results (serve_run.c), peers'
+// launches of kernels (serve_forward.c), its opening and its end (serve_end.c).
 #ifndef SKUA_INT_SERVE_INT_H
 #define SKUA_INT_SERVE_INT_H
 
@@ -14,6 +14,9 @@
  * take from the queues; there are at most as many as workers. Results gather in the link's stage and leave when few
  * messages are unconfirmed, or when the stage is full. The handle's lock guards everything here but what is said to be
  * the receiving thread's own.
+ *
+ * A launch of a kernel is no runner's: it is submitted to our own pool, which knows the cores and the devices, and no
+ * thread is held by it. It counts as running from then on.
  *
  * A task is run inline only when nothing waits in the queues, so that tasks of one submitter and priority start in the
  * order in which they came.
@@ -43,6 +46,8 @@ typedef struct skua__served {
     bool closing_cancelled; /* it was cancelled because we close, not because its submitter asked */
     int64_t came_ns;
     skua__function *function;
+    skua_pool_future *future; /* of a launch that our own placement runs; NULL: a worker runs it */
+    skua__server *server;
     struct skua_task_call call;
 } skua__served;
 
@@ -100,6 +105,7 @@ struct skua__server {
     uint64_t waiting_bytes;
     skua__list running;
     uint32_t running_count;
+    uint32_t forwarded; /* of these, launches that our own placement runs */
     skua__runner *runners;
     uint32_t runner_count, runners_active;
     skua__list stages;
@@ -152,6 +158,16 @@ uint8_t skua__server_call(const skua__function *function, struct skua_task_call 
 void skua__served_free(skua__server *server, skua__served *task);
 void skua__server_start_runners(skua__server *server);
 skua_status skua__server_make_runners(skua__server *server);
+/* A task that ran has ended: its result is staged, and it is freed. */
+void skua__served_finish(skua__server *server, skua__served *task, uint8_t outcome, int code,
+                         int64_t run_ns);
+
+/* ---- serve_forward.c ---- */
+/* Submits a peer's launch, which lies in running, to our own pool. Returns false when that was not possible. */
+bool skua__served_forward(skua__server *server, skua__served *task);
+/* Asks that a task that runs give up. */
+void skua__served_cancel(skua__served *task);
+
 /* Takes the handle's lock, until skua__handle_leave(). For all who hold the handle or are waited for by its close. */
 void skua__server_lock(skua__server *server);
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MPL-2.0
 // Kernels through a pool: registered once, submitted by name, and run on the cores, a device or a peer, whichever is
-// predicted to be done first. A launch is a task, with a task's future, deadline, cancel and retries.
+// predicted to be done first. A launch is a task, with a task's future, deadline, cancel and retries: what a device could not
+// do, because it failed, hung or is too small, is done elsewhere.
 #ifndef SKUA_LAUNCH_H
 #define SKUA_LAUNCH_H
 
@@ -12,12 +13,14 @@ extern "C" {
 #endif
 
 /**
- * Registers a kernel with a pool that has an executor: the pool offers it here and, with a node, to peers that registered
- * the same source. Name as of a task. The spec is copied, fn_arg is borrowed until skua_pool_close(). With devices in the
- * pool's options they are started by the first registration; one that does not start is left out.
+ * Registers a kernel: launches of it may run on the pool's executor, on its devices, and on peers that registered the same
+ * source; with a node and an executor it is offered to peers. Name as of a task. The spec is copied, fn_arg is borrowed until
+ * skua_pool_close(). With devices in the pool's options they are started by the first registration; one that does not
+ * start is left out. What is learned of how long launches take is kept beside the devices' descriptions
+ * (skua_devices_options.cache_dir), for the next run.
  *
  * Returns: 0, or SKUA_E_BAD_NAME, SKUA_E_BAD_ARGUMENT, SKUA_E_TOO_BIG, SKUA_E_EXISTS, SKUA_E_LIMIT, SKUA_E_NO_MEMORY,
- * SKUA_E_UNSUPPORTED (the pool has no executor), SKUA_E_CLOSED, SKUA_E_FORKED.
+ * SKUA_E_CLOSED, SKUA_E_FORKED.
  * Threads: any. Blocks: while drivers start, the first time. Since 0.1.
  */
 SKUA_API SKUA_MUST_CHECK skua_status skua_kernel_register(skua_pool *pool, const char *name,
@@ -29,8 +32,8 @@ SKUA_API SKUA_MUST_CHECK skua_status skua_kernel_register(skua_pool *pool, const
  * written by skua_kernel_collect() alone. All inputs together, and all outputs, may have up to SKUA_TASK_MAX_BYTES.
  * The caller owns *ret_future: skua_pool_future_free().
  *
- * Returns: 0, or SKUA_E_NOT_FOUND (no such kernel is registered), SKUA_E_BAD_ARGUMENT (with words), and what
- * skua_pool_submit() returns.
+ * Returns: 0, or SKUA_E_NOT_FOUND (no such kernel is registered), SKUA_E_BAD_ARGUMENT (with words), SKUA_E_UNSUPPORTED (an
+ * argument is a buffer), and what skua_pool_submit() returns.
  * Threads: any. Blocks: never. Since 0.1.
  */
 SKUA_API SKUA_MUST_CHECK skua_status skua_kernel_submit(skua_pool *pool, const skua_launch *launch,
@@ -49,21 +52,27 @@ SKUA_API SKUA_MUST_CHECK skua_status skua_kernel_collect(skua_pool *pool, const 
                                                          skua_pool_future *future,
                                                          int64_t timeout_ms, skua_error *err);
 
-/* What one backend of this machine did for a kernel. The library fills at most `size` bytes. */
+/* What skua_kernel_share.device says of what is no device. */
+enum {
+    SKUA_SHARE_CORES = -1,
+    SKUA_SHARE_PEER = -2,
+};
+
+/* What one place did for a kernel. The library fills at most `size` bytes. */
 typedef struct skua_kernel_share {
     size_t size;
-    char name[SKUA_DEVICE_TEXT_BYTES]; /* "cores", or the device's */
-    int32_t device;                    /* its number; -1: the cores */
+    char name[SKUA_DEVICE_TEXT_BYTES]; /* "cores", the device's, or the peer's */
+    int32_t device;                    /* its number; SKUA_SHARE_CORES, SKUA_SHARE_PEER */
     uint32_t reserved;
     uint64_t launches;   /* that ended well there */
-    uint64_t failures;   /* that went to the cores instead, or failed */
+    uint64_t failures;   /* that went elsewhere instead, or failed */
     uint64_t work_items; /* of those that ended well */
-    int64_t run_ns;      /* together, of the kernel or function alone */
+    int64_t run_ns;      /* together, of the kernel or function alone; of a peer with its copies */
 } skua_kernel_share;
 
 /**
- * Tells who ran a kernel here, ours and peers' launches alike: entry 0 is the cores, the devices follow. Set
- * ret_share->size to sizeof *ret_share before.
+ * Tells who ran a kernel: entry 0 is our cores, our devices follow (peers' launches that ran here are counted with ours),
+ * and then the peers that were thought of for a launch of ours. Set ret_share->size to sizeof *ret_share before.
  *
  * Returns: 0, or SKUA_E_NOT_FOUND (no such kernel, or i is past the end), SKUA_E_BAD_ARGUMENT, SKUA_E_CLOSED,
  * SKUA_E_FORKED.

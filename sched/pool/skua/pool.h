@@ -190,7 +190,8 @@ SKUA_API void skua_pool_cancel(skua_pool_future *future);
 
 /**
  * Why the task went where it went: the last decision in words and numbers, such as "b: wait 0.2 ms + move 0.1 ms + round
- * trip 0.2 ms + run 3.9 ms = 4.4 ms; local: 8.1 ms".
+ * trip 0.2 ms + run 3.9 ms = 4.4 ms; local: 8.1 ms". A device stands there as "device 0 (its name)", with the time that a
+ * launch takes in place of the round trip, and a launch that was sent somewhere to learn from it says so.
  *
  * Returns: ret, filled and cut to ret_size.
  * Threads: any, before the pool is closed. Blocks: never. Since 0.1.
@@ -259,6 +260,7 @@ SKUA_API const struct skua_metrics *skua_pool_metrics(skua_pool *pool);
 typedef enum skua_backend_kind {
     SKUA_BACKEND_LOCAL = 1,  /* our executor */
     SKUA_BACKEND_REMOTE = 2, /* a peer's pool */
+    SKUA_BACKEND_DEVICE = 3, /* a device of our own: launches of kernels only */
 } skua_backend_kind;
 
 /* One place where tasks of ours run, or ran. The library fills at most `size` bytes. */
@@ -267,7 +269,7 @@ typedef struct skua_pool_backend {
     int32_t kind;  /* skua_backend_kind */
     uint8_t alive; /* 0: gone; the figures stay */
     uint8_t reserved[3];
-    char name[64]; /* the node's; "local" for an executor without a node */
+    char name[64]; /* the node's, "local" for an executor without a node; the device's */
     char id[40];   /* the node's UUID as text; "" without a node */
     uint32_t workers;
     uint32_t in_flight;  /* now, of ours */

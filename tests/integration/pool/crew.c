@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MPL-2.0
 // Worker processes, submitters and the file in which tasks leave their marks.
 #include "crew.h"
+
 #include "test_fleet.h"
+#include <skua/device.h>
 
 #include <errno.h>
 #include <fcntl.h>
@@ -45,8 +47,8 @@ crew_upper(skua_task_call *call, void *arg) {
     return 0;
 }
 
-static void
-leave_mark(const char *word, const char *text, size_t size) {
+void
+crew_leave_mark(const char *word, const char *text, size_t size) {
     char line[80];
     int length = snprintf(line, sizeof line, "%s%.*s %d\n", word, (int)size, text, (int)getpid());
     int fd = open(getenv("SKUA_TEST_MARKS"), O_WRONLY | O_APPEND | O_CLOEXEC);
@@ -69,7 +71,7 @@ crew_mark(skua_task_call *call, void *arg) {
     (void)arg;
     size_t size;
     const char *input = skua_task_input(call, &size);
-    leave_mark("", input, size);
+    crew_leave_mark("", input, size);
     int64_t until_ns = skua__clock_ns() + 100 * SKUA_NS_PER_US;
     while (skua__clock_ns() < until_ns) { /* work of a known length */
     }
@@ -97,16 +99,16 @@ linger(skua_task_call *call, int64_t until_ns) {
 static int
 crew_stall(skua_task_call *call, void *arg) {
     (void)arg;
-    leave_mark("begin", "", 0);
+    crew_leave_mark("begin", "", 0);
     linger(call, SKUA_NEVER_NS);
-    leave_mark("end", "", 0);
+    crew_leave_mark("end", "", 0);
     return 1;
 }
 
 static int
 crew_nap(skua_task_call *call, void *arg) {
     (void)arg;
-    leave_mark("nap", "", 0);
+    crew_leave_mark("nap", "", 0);
     return linger(call, skua__clock_ns() + 300 * SKUA_NS_PER_MS) ? 1 : 0;
 }
 
@@ -124,6 +126,13 @@ crew_die(skua_task_call *call, void *arg) {
 }
 
 /* ---- Workers ---- */
+
+static const crew_extra *extra_of_test;
+
+void
+crew_set_extra(const crew_extra *extra) {
+    extra_of_test = extra;
+}
 
 static int
 say(const skua_error *err) {
@@ -152,6 +161,7 @@ run_worker(const char *name, int stop) {
     skua_node *node = NULL;
     skua_exec *exec = NULL;
     skua_pool *pool = NULL;
+    skua_devices *devices = extra_of_test ? extra_of_test->open_devices() : NULL;
     uint16_t port = test_fleet_beacon_port();
     sigset_t stops;
     sigemptyset(&stops);
@@ -160,8 +170,12 @@ run_worker(const char *name, int stop) {
     int term = signalfd(-1, &stops, SFD_CLOEXEC);
     if (skua_node_open(&node, SKUA_NODE_OPTIONS(.name = name, .beacon_port = port), &err) ||
         skua_exec_open(&exec, SKUA_EXEC_OPTIONS(.workers = 2), &err) ||
-        skua_pool_open(&pool, SKUA_POOL_OPTIONS(.node = node, .exec = exec), &err)) {
+        skua_pool_open(&pool, SKUA_POOL_OPTIONS(.node = node, .exec = exec, .devices = devices),
+                       &err)) {
         return say(&err);
+    }
+    if (extra_of_test) {
+        extra_of_test->offer(pool);
     }
     for (size_t i = 0; i < sizeof tasks / sizeof tasks[0]; i++) {
         if (skua_pool_register(pool, tasks[i].name, 1, tasks[i].fn, NULL, &err)) {
@@ -172,6 +186,7 @@ run_worker(const char *name, int stop) {
         return say(&err);
     }
     skua_pool_close(pool);
+    skua_devices_close(devices);
     skua_exec_close(exec);
     skua_node_close(node);
     return 0;

@@ -24,6 +24,17 @@ typedef struct crew_team {
     int count;
 } crew_team;
 
+struct skua_devices;
+
+/* What a test's workers have besides: devices for the pool, and more that it offers. Both are called in the worker. */
+typedef struct crew_extra {
+    struct skua_devices *(*open_devices)(void);
+    void (*offer)(skua_pool *pool); /* before CREW_LAST_TASK, so that who offers that offers all */
+} crew_extra;
+
+/* Before crew_main(). Borrows extra. */
+void crew_set_extra(const crew_extra *extra);
+
 /* The program's main: runs a worker and returns true when argv asks for one. */
 bool crew_main(int argc, char **argv, int *ret_exit);
 
@@ -63,6 +74,8 @@ skua_task_result
 bench_result(skua_pool_future *future); /* waits; fails the test after CREW_WAIT_MS */
 skua_pool_counters bench_counters(crew_bench *self);
 
+/* A task's: adds a line that begins with word and text, and ends with the process's number. */
+void crew_leave_mark(const char *word, const char *text, size_t size);
 /* The lines of the marks file: how many of them begin with text. */
 int marks_count(const char *text);
 void marks_begin(void);

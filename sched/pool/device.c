@@ -1,0 +1,313 @@
+// SPDX-License-Identifier: MPL-2.0
+// Devices as sites: launches that were granted to one go from its outbox to its engine, and the engine tells of their end.
+// No thread waits meanwhile: neither a worker nor whoever submitted.
+#include <skua-int/kernels.h>
+
+#include <string.h>
+#ifdef __SANITIZE_ADDRESS__
+#include <sanitizer/lsan_interface.h>
+#endif
+
+/*
+ * A run is one attempt of a launch at a device. It holds the task (a reference) and its input (run_active) until the
+ * engine has called done(), even when the task has ended meanwhile, because the device may still read and write.
+ *
+ *   outbox --flush: memory is made, unlocked--> engine --done()--> over
+ *
+ * How it ends, for a task that still waits for this attempt:
+ *   OK                                        RESULT OK
+ *   the device failed or hung                 DEATH: it begins again, elsewhere if anybody else may run it; a launch that is
+ *                                             pinned to the device ends EXIT instead, with the device's words
+ *   no room for it, or it does not build      HAND_BACK when another place may run it, else EXIT with the words
+ *   the engine takes no more, or is closing   HAND_BACK, and the device gets nothing for a moment
+ *   anything else                             EXIT with the words
+ */
+
+struct skua__device_run {
+    skua_pool_future *task;
+    skua__site *site;
+    uint64_t epoch; /* of the attempt */
+    bool first;     /* of its kernel there: it is compiled, and its times say nothing */
+    bool started;   /* the engine took it */
+    bool alone;     /* nothing else was on the device */
+    int64_t submit_ns;
+    skua__launch *launch;
+    uint8_t *output;
+    uint8_t *aligned; /* a copy of an input that lies badly; NULL: it does not */
+};
+
+static skua__kernel_place *
+place_of(const skua__site *site) {
+    return &site->pool->kernels->places[site->place - 1];
+}
+
+static bool
+is_wanted(const skua__device_run *run) {
+    const skua__lease *lease = &run->task->lease;
+    return lease->state == SKUA__LEASE_HELD && lease->epoch == run->epoch;
+}
+
+/* ---- The end of a run ---- */
+
+/* Memory that nobody may free any more, and that the sanitizer is not to miss. */
+static void
+lose(const void *memory) {
+#ifdef __SANITIZE_ADDRESS__
+    if (memory) {
+        __lsan_ignore_object(memory);
+    }
+#else
+    (void)memory;
+#endif
+}
+
+/* Whether another place that has not failed it yet may run this launch. */
+static bool
+others_may(const skua_pool *pool, const skua__device_run *run) {
+    const skua_pool_future *task = run->task;
+    const skua__kind *kind = task->lane->kind;
+    for (uint32_t i = 0; i < pool->site_count && i < kind->offers_size; i++) {
+        const skua__site *site = pool->sites[i];
+        bool avoided = site->place && (task->launch->avoid & UINT32_C(1) << (site->place - 1));
+        if (site != run->site && kind->offers[i].offered && !avoided &&
+            skua__lane_allows(task->lane, site)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Returns how long the device was busy with it, copies included: at least 1 ns. */
+static int64_t
+learn_locked(skua_pool *pool, const skua__device_run *run, int64_t now_ns) {
+    const skua__launch *launch = run->launch;
+    skua__kind *kind = run->task->lane->kind;
+    skua__site *site = run->site;
+    skua__launch_times times = {.move_ns = launch->in_ns + launch->out_ns,
+                                .moved_bytes = launch->in_bytes + launch->out_bytes,
+                                .run_ns = launch->run_ns};
+    int64_t total_ns = now_ns - run->submit_ns;
+    if (times.run_ns <= 0) { /* the device tells no times: ours have to do */
+        times.run_ns = total_ns > times.move_ns ? total_ns - times.move_ns : 1;
+    } else if (run->alone) {
+        times.launch_ns = total_ns - times.run_ns - times.move_ns;
+    }
+    int64_t busy_ns = times.run_ns + times.move_ns;
+    site->tasks++;
+    site->busy_ns += (uint64_t)busy_ns;
+    site->received_bytes += run->task->launch->coded.output_bytes;
+    if (!run->first) {
+        skua__cost_learn_run(&kind->offers[site->index].cost, busy_ns);
+        skua__launch_learn_locked(pool, run->task, site, &times);
+    } else {
+        skua__launch_learn_locked(pool, run->task, site, &(skua__launch_times){0});
+    }
+    return busy_ns;
+}
+
+/* The device's memory was too small for it, or its compiler too old. Returns the event that follows. */
+static skua__lease_event_kind
+not_here_locked(const skua_pool *pool, const skua__device_run *run) {
+    run->task->launch->avoid |= UINT32_C(1) << (run->site->place - 1);
+    return others_may(pool, run) ? SKUA__LEASE_HAND_BACK : SKUA__LEASE_RESULT;
+}
+
+/* The device died of it, or with it. While it rests it is given nothing (kernel_place.c). */
+static skua__lease_event_kind
+failed_locked(skua_pool *pool, const skua__device_run *run, int64_t now_ns) {
+    skua__site *site = run->site;
+    bool pinned = run->task->launch->coded.on != SKUA_ON_ANY;
+    if (!run->started) {
+        return pinned ? SKUA__LEASE_RESULT : SKUA__LEASE_HAND_BACK;
+    }
+    skua__site_failed_locked(pool, site, run->task, now_ns);
+    pool->count.infrastructure_failures++;
+    run->task->launch->avoid |= UINT32_C(1) << (site->place - 1);
+    return pinned ? SKUA__LEASE_RESULT : SKUA__LEASE_DEATH;
+}
+
+/* What an end that is not good means for the task. */
+static skua__lease_event_kind
+event_of_locked(skua_pool *pool, const skua__device_run *run, skua_status status, int64_t now_ns) {
+    switch (status) {
+    case SKUA_E_DEVICE_FAILED:
+        return failed_locked(pool, run, now_ns);
+    case SKUA_E_DEVICE_MEMORY:
+    case SKUA_E_KERNEL_BUILD:
+        return not_here_locked(pool, run);
+    case SKUA_E_AGAIN:
+    case SKUA_E_CLOSED:
+    case SKUA_E_CANCELLED:
+        run->site->refused_ns = now_ns + SKUA__POOL_RETRY_NS;
+        skua__dispatch_again_locked(pool, run->site->refused_ns);
+        return SKUA__LEASE_HAND_BACK;
+    default:
+        return SKUA__LEASE_RESULT;
+    }
+}
+
+/* The run is over: the task hears of it, unless it has ended or begun anew, and everything but the task is freed. */
+static void
+end_locked(skua_pool *pool, skua__device_run *run, skua_status status, const char *words,
+           int64_t now_ns) {
+    skua_pool_future *task = run->task;
+    skua__lease_event event = {
+        .kind = SKUA__LEASE_RESULT, .epoch = run->epoch, .outcome = SKUA__LEASE_OK};
+    bool wanted = is_wanted(run);
+    task->launch->run = NULL;
+    if (wanted && status == SKUA_OK) {
+        int64_t busy_ns = learn_locked(pool, run, now_ns);
+        skua__task_set_output_locked(task, run->output, task->launch->coded.output_bytes, NULL, 0,
+                                     busy_ns);
+        run->output = NULL;
+    } else if (wanted) {
+        skua__launch_failed_locked(pool, task, run->site);
+        event.kind = event_of_locked(pool, run, status, now_ns);
+        event.outcome = SKUA__LEASE_EXIT;
+        run->site->retries += event.kind != SKUA__LEASE_RESULT;
+        if (event.kind == SKUA__LEASE_RESULT) {
+            pool->count.application_failures++;
+            skua__task_set_output_locked(task, NULL, 0, skua__mem_strdup(task->hook, words), 1, 0);
+        }
+    }
+    skua__task_run_over_locked(pool, task);
+    if (wanted) {
+        skua__task_event_locked(pool, task, &event, now_ns);
+    }
+    if (run->launch && run->launch->held) {
+        /* Its device hangs and may yet use what it was given, which so is lost for good. */
+        lose(run->launch);
+        lose(run->output);
+        lose(run->aligned ? run->aligned : (void *)(uintptr_t)task->input);
+        if (!run->aligned) {
+            task->free_fn = NULL;
+            task->keep_input = true;
+        }
+    } else {
+        skua__launch_free(run->launch);
+        skua__mem_free(task->hook, run->output);
+        skua__mem_free(task->hook, run->aligned);
+    }
+    skua__mem_free(task->hook, run);
+    skua__dispatch_locked(pool, now_ns);
+    skua__task_unref(task);
+}
+
+/* On the engine's thread, which user code must not hold up: whom to call is left to the service thread. */
+static void
+launch_done(skua__launch *launch, skua_status status) {
+    skua__device_run *run = launch->done_arg;
+    skua_pool *pool = run->site->pool;
+    skua__mutex_lock(&pool->lock);
+    end_locked(pool, run, status, launch->error.message, skua__clock_ns());
+    skua__pool_leave(pool);
+}
+
+/* ---- The way to the engine ---- */
+
+/* Takes the outbox's first task over; NULL: it is empty, or there is no memory and the task waits again. */
+static skua__device_run *
+take_locked(skua_pool *pool, skua__site *site) {
+    if (skua__list_empty(&site->outbox)) {
+        return NULL;
+    }
+    skua_pool_future *task = SKUA_CONTAINER_OF(site->outbox.next, skua_pool_future, link);
+    skua__device_run *run = skua__mem_new(pool->hook, sizeof *run);
+    if (!run) {
+        int64_t now_ns = skua__clock_ns();
+        site->refused_ns = now_ns + SKUA__POOL_RETRY_NS;
+        skua__dispatch_again_locked(pool, site->refused_ns);
+        skua__site_take_back_locked(pool, site);
+        return NULL;
+    }
+    skua__list_remove(&task->link);
+    site->outbox_bytes -= task->input_bytes;
+    site->sent_bytes += task->input_bytes;
+    skua__list_push_back(&site->held, &task->link);
+    task->sent = true;
+    task->run_active = true;
+    pool->local_runs++;
+    /* relaxed: the pool's own reference is held meanwhile. */
+    atomic_fetch_add_explicit(&task->refs, 1, memory_order_relaxed);
+    run->task = task;
+    run->site = site;
+    run->epoch = task->lease.epoch;
+    uint32_t bit = UINT32_C(1) << (site->place - 1);
+    run->first = !(task->launch->entry->warm & bit);
+    task->launch->entry->warm |= bit;
+    return run;
+}
+
+/* Makes the memory of a run and fills it, which takes as long as the copies take. */
+static skua_status
+prepare(skua__device_run *run, skua_error *err) {
+    skua_pool_future *task = run->task;
+    const skua__coded_launch *coded = &task->launch->coded;
+    const uint8_t *input = task->input;
+    if ((uintptr_t)input % SKUA__KERNEL_ALIGN) {
+        input = run->aligned = skua__mem_copy(task->hook, input, task->input_bytes);
+    }
+    run->output = skua__mem_new(task->hook, coded->output_bytes ? coded->output_bytes : 1);
+    if (!input || !run->output) {
+        return SKUA_FAIL_MEMORY(err, "the arguments of a launch");
+    }
+    return skua__launch_decoded(task->hook, task->launch->entry->kernel, coded, input, run->output,
+                                &run->launch, err);
+}
+
+/* Gives a prepared run to the engine, if anybody still waits for it. */
+static void
+submit_locked(skua_pool *pool, skua__device_run *run, skua_status status, skua_error *error) {
+    skua__site *site = run->site;
+    if (!status && is_wanted(run)) {
+        run->launch->done = launch_done;
+        run->launch->done_arg = run;
+        run->submit_ns = skua__clock_ns();
+        run->alone = skua__engine_under_way(place_of(site)->engine) == 0;
+        run->task->launch->run = run;
+        status = skua__engine_submit(place_of(site)->engine, run->launch, error);
+        if (!status) {
+            run->started = true;
+            return;
+        }
+    }
+    end_locked(pool, run, status, error->message, skua__clock_ns());
+}
+
+/* One thread at a time, so that launches reach the engine in the order in which they were granted. */
+static void
+flush_site_locked(skua_pool *pool, skua__site *site) {
+    if (site->flushing) {
+        return; /* who does it already looks once more before it ends */
+    }
+    site->flushing = true;
+    for (skua__device_run *run; (run = take_locked(pool, site)) != NULL;) {
+        skua_error error = {0};
+        skua__mutex_unlock(&pool->lock);
+        skua_status status = prepare(run, &error);
+        skua__mutex_lock(&pool->lock);
+        submit_locked(pool, run, status, &error);
+    }
+    site->flushing = false;
+}
+
+void
+skua__device_flush(skua_pool *pool) {
+    skua__mutex_lock(&pool->lock);
+    skua__kernels *kernels = pool->kernels;
+    for (uint32_t i = 0; kernels && i < kernels->place_count; i++) {
+        if (kernels->places[i].engine) {
+            flush_site_locked(pool, kernels->places[i].site);
+        }
+    }
+    skua__mutex_unlock(&pool->lock);
+}
+
+void
+skua__device_cancel_locked(skua_pool *pool, skua_pool_future *task) {
+    (void)pool;
+    skua__device_run *run = task->launch->run;
+    if (run) {
+        skua__engine_cancel(run->launch->engine, run->launch);
+    }
+}

@@ -1,0 +1,257 @@
+// SPDX-License-Identifier: MPL-2.0
+// Where a launch runs: the selector's choice among the cores, our devices and peers, what it learns from each run, and the
+// file in which that is kept.
+#include <skua-int/kernels.h>
+
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+enum {
+    DEVICE_LAUNCH_NS = 20 * 1000, /* guesses, until something was measured */
+    CORES_LAUNCH_NS = 2 * 1000,
+    PEER_TRIES = 2, /* launches of a kernel at a peer that are not learned from */
+    PATH_BYTES = 4096,
+    MODEL_BYTES = 48,
+};
+
+#define REST_LOOK_NS (20 * SKUA_NS_PER_MS)
+
+static const uint64_t device_bytes_per_s = UINT64_C(10000000000);
+
+/* ---- Names that are the same in each run ---- */
+
+/* The processor's name, as the system tells it; "" where it does not. */
+static void
+read_model(char ret[MODEL_BYTES]) {
+    char line[256];
+    FILE *file = fopen("/proc/cpuinfo", "re");
+    ret[0] = 0;
+    while (file && !ret[0] && fgets(line, sizeof line, file)) {
+        const char *colon = strchr(line, ':');
+        if (strncmp(line, "model name", 10) == 0 && colon && colon[1]) {
+            snprintf(ret, MODEL_BYTES, "%.*s", (int)strcspn(colon + 2, "\n"), colon + 2);
+        }
+    }
+    if (file) {
+        fclose(file);
+    }
+}
+
+/* A device by its name, driver and UUID, and where it stands among those that are alike. */
+static void
+device_key(const skua_device_info *info, int32_t number, char *ret, size_t size) {
+    int used = snprintf(ret, size, "%d %.32s %.20s ", number, info->name, info->driver);
+    for (size_t i = 0; i < sizeof info->uuid / 2 && info->has_uuid; i++) {
+        used += snprintf(ret + used, size - (size_t)used, "%02x", info->uuid[i]);
+    }
+}
+
+skua_status
+skua__selector_place_add(skua__kernels *kernels, skua__kernel_place *place,
+                         const skua_device_info *info, skua_error *err) {
+    char name[SKUA_SELECT_NAME_BYTES];
+    skua_select_backend backend = {.size = sizeof backend, .name = name};
+    if (place->engine) {
+        device_key(info, place->device, name, sizeof name);
+        backend.kind = SKUA_SELECT_DEVICE;
+        backend.launch_ns = DEVICE_LAUNCH_NS;
+        backend.bytes_per_s = place->copies ? device_bytes_per_s : 0;
+    } else if (place->device == SKUA_SHARE_PEER) {
+        snprintf(name, sizeof name, "peer %s", place->site->node);
+        backend.kind = SKUA_SELECT_PEER;
+    } else {
+        char model[MODEL_BYTES];
+        read_model(model);
+        snprintf(name, sizeof name, "cores %u %s",
+                 kernels->pool->exec ? skua_exec_workers(kernels->pool->exec) : 0, model);
+        backend.kind = SKUA_SELECT_SIMD;
+        backend.launch_ns = CORES_LAUNCH_NS;
+    }
+    return skua_selector_add_backend(kernels->selector, &backend, &place->selector_number, err);
+}
+
+skua_status
+skua__selector_kernel_add(skua_selector *selector, skua__kernel_entry *entry, skua_error *err) {
+    char name[SKUA_SELECT_NAME_BYTES];
+    const uint8_t *digest = entry->kernel->digest;
+    int used = snprintf(name, sizeof name, "%s ", entry->kernel->name);
+    for (int i = 0; i < 8; i++) {
+        used += snprintf(name + used, sizeof name - (size_t)used, "%02x", digest[i]);
+    }
+    return skua_selector_kernel(selector, name, &entry->selector_number, err);
+}
+
+skua_status
+skua__selector_open(skua_pool *pool, skua_selector **ret_selector, skua_error *err) {
+    char path[PATH_BYTES] = "";
+    const char *dir = skua__devices_cache_dir(pool->options.devices);
+    if (dir) {
+        (void)!mkdir(dir, 0700); /* it may be there already; where it cannot be, nothing is kept */
+        if ((size_t)snprintf(path, sizeof path, "%s/launches", dir) >= sizeof path) {
+            path[0] = 0;
+        }
+    }
+    return skua_selector_open(ret_selector,
+                              SKUA_SELECTOR_OPTIONS(.allocator = pool->hook, .path = path), err);
+}
+
+/* ---- The choice ---- */
+
+/* The place of a peer that is thought of for the first time. Returns whether there is room for it. */
+static bool
+add_peer(skua__kernels *kernels, skua__site *site) {
+    if (kernels->place_count == SKUA__KERNEL_PLACES_MAX || site->backend != SKUA_BACKEND_REMOTE) {
+        return false;
+    }
+    skua__kernel_place *place = &kernels->places[kernels->place_count];
+    *place = (skua__kernel_place){.site = site, .device = SKUA_SHARE_PEER};
+    if (skua__selector_place_add(kernels, place, NULL, NULL)) {
+        return false;
+    }
+    site->place = ++kernels->place_count;
+    SKUA_LIST_EACH(node, &kernels->entries) {
+        skua__share_name_locked(SKUA_CONTAINER_OF(node, skua__kernel_entry, link), site->place - 1);
+    }
+    return true;
+}
+
+/* Until a launch would begin: behind ours that are predicted, and behind a rest. A peer's round trip counts with it. */
+static int64_t
+wait_ns(const skua__site *site, const skua__place *place, int64_t now_ns) {
+    int64_t ns = site->predicted_ns / (site->workers ? site->workers : 1);
+    if (site->refused_ns > now_ns) {
+        ns += site->refused_ns - now_ns;
+    }
+    if (site->backend == SKUA_BACKEND_REMOTE) {
+        ns = place->wait_ns > ns ? place->wait_ns : ns;
+        ns += place->move_ns + place->round_ns;
+    }
+    return ns;
+}
+
+/* Whether a device takes nothing because it failed; then *ret_ns rises by what is left of it, and dispatch comes again. */
+static bool
+rests(skua_pool *pool, const skua__kernel_place *place, int64_t now_ns, int64_t *ret_ns) {
+    int64_t until_ns = place->engine ? skua__engine_rests_until_ns(place->engine) : 0;
+    if (!until_ns) {
+        return false;
+    }
+    /* A new context takes a moment, and nobody tells when it is there. */
+    until_ns = until_ns > now_ns + REST_LOOK_NS ? until_ns : now_ns + REST_LOOK_NS;
+    if (until_ns != SKUA_NEVER_NS) {
+        skua__dispatch_again_locked(pool, until_ns);
+    }
+    const int64_t longest_ns = INT64_C(1) << 58;
+    *ret_ns += until_ns - now_ns < longest_ns ? until_ns - now_ns : longest_ns;
+    return true;
+}
+
+/* Puts the selector's figures in place of those that hold for tasks of no size. */
+static void
+take_term(skua__place *place, const skua__site *site, const skua_select_term *term) {
+    if (site->backend == SKUA_BACKEND_REMOTE) {
+        place->wait_ns = term->wait_ns - place->move_ns - place->round_ns;
+    } else {
+        place->wait_ns = term->wait_ns;
+        place->move_ns = term->move_ns;
+        place->round_ns = term->launch_ns;
+    }
+    place->run_ns = term->run_ns;
+}
+
+/* The candidates that count, as the selector wants them. avoid: places that are left out. */
+static size_t
+candidates(skua_pool *pool, const skua__launch_task *launch, uint32_t avoid,
+           const skua__place *places, size_t count, int64_t now_ns, skua_select_place *ret,
+           size_t *ret_of) {
+    skua__kernels *kernels = pool->kernels;
+    size_t used = 0;
+    for (size_t i = 0; i < count; i++) {
+        skua__site *site = pool->sites[places[i].site];
+        if (!site->place && !add_peer(kernels, site)) {
+            continue;
+        }
+        const skua__kernel_place *place = &kernels->places[site->place - 1];
+        if (avoid & UINT32_C(1) << (site->place - 1)) {
+            continue;
+        }
+        uint64_t bytes = launch->coded.input_bytes + launch->coded.output_bytes;
+        int64_t ns = wait_ns(site, &places[i], now_ns);
+        bool full = rests(pool, place, now_ns, &ns) || !places[i].room;
+        ret_of[used] = i;
+        ret[used++] = (skua_select_place){.backend = place->selector_number,
+                                          .wait_ns = ns,
+                                          .missing_bytes = place->copies ? bytes : 0,
+                                          .full = full};
+    }
+    return used;
+}
+
+int
+skua__launch_choose_locked(skua_pool *pool, skua_pool_future *task, skua__place *places,
+                           size_t count, int64_t now_ns) {
+    skua__launch_task *launch = task->launch;
+    const skua__kernel *kernel = launch->entry->kernel;
+    skua_select_place where[SKUA__KERNEL_PLACES_MAX];
+    size_t of[SKUA__KERNEL_PLACES_MAX];
+    size_t used = candidates(pool, launch, launch->avoid, places, count, now_ns, where, of);
+    if (!used && launch->avoid) { /* all have failed it: whichever comes back may try again */
+        used = candidates(pool, launch, 0, places, count, now_ns, where, of);
+    }
+    bool room = false;
+    for (size_t i = 0; i < used; i++) {
+        room = room || !where[i].full;
+    }
+    skua_select_work work = {.size = sizeof work,
+                             .kernel = launch->entry->selector_number,
+                             .units = launch->items,
+                             .flops = (uint64_t)(kernel->work * (double)launch->items),
+                             .bytes = (uint64_t)(kernel->bytes * (double)launch->items),
+                             .places = where,
+                             .place_count = used};
+    skua_select_decision decision = {.size = sizeof decision};
+    if (!room || skua_select(pool->kernels->selector, &work, &decision, NULL) ||
+        decision.reason == SKUA_SELECT_WAIT) {
+        return -1;
+    }
+    for (size_t i = 0; i < used; i++) {
+        take_term(&places[of[i]], pool->sites[places[of[i]].site], &decision.terms[i]);
+    }
+    launch->reason = (uint8_t)decision.reason;
+    return (int)of[decision.place];
+}
+
+/* ---- Learning ---- */
+
+void
+skua__launch_learn_locked(skua_pool *pool, const skua_pool_future *task, const skua__site *site,
+                          const skua__launch_times *times) {
+    skua__kernel_entry *entry = task->launch->entry;
+    skua__kernels *kernels = pool->kernels;
+    if (!site->place) {
+        return;
+    }
+    skua_kernel_share *share = &entry->shares[site->place - 1];
+    share->launches++;
+    share->work_items += task->launch->items;
+    share->run_ns += times->run_ns;
+    /* A peer begins with trying its own places, as we do: what that takes says nothing of what it will take. */
+    bool tries = share->device == SKUA_SHARE_PEER && share->launches <= PEER_TRIES;
+    (void)!skua_selector_learn(
+        kernels->selector,
+        SKUA_SELECT_OUTCOME(.kernel = entry->selector_number,
+                            .backend = kernels->places[site->place - 1].selector_number,
+                            .units = task->launch->items, .run_ns = tries ? 0 : times->run_ns,
+                            .launch_ns = times->launch_ns, .move_ns = times->move_ns,
+                            .moved_bytes = times->moved_bytes),
+        NULL); /* no memory: the next run teaches it */
+}
+
+void
+skua__launch_failed_locked(skua_pool *pool, const skua_pool_future *task, const skua__site *site) {
+    (void)pool;
+    if (site->place) {
+        task->launch->entry->shares[site->place - 1].failures++;
+    }
+}

@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: MPL-2.0
+// Launches as their users see them: submitted as tasks, collected, and told by whom they were done.
+#include <skua-int/kernels.h>
+
+#include <string.h>
+
+skua__launch_task *
+skua__launch_task_new(skua__kernel_entry *entry, const skua__coded_launch *coded) {
+    skua__launch_task *launch = skua__mem_new(entry->kernels->pool->hook, sizeof *launch);
+    if (launch) {
+        launch->entry = entry;
+        launch->coded = *coded;
+        launch->items = coded->global[0] * coded->global[1] * coded->global[2];
+    }
+    return launch;
+}
+
+static void
+free_input(void *input, void *hint) {
+    skua__mem_free(hint, input);
+}
+
+/* Encodes a launch that was laid out, and submits it. */
+static skua_status
+submit(skua_pool *pool, skua__kernel_entry *entry, const skua_launch *launch,
+       const skua__coded_launch *coded, skua_pool_future **ret_future, skua_error *err) {
+    uint8_t *input = pool->hook->allocate(pool->hook->ctx, coded->input_bytes);
+    skua__launch_task *part = skua__launch_task_new(entry, coded);
+    if (!input || !part) {
+        skua__mem_free(pool->hook, input);
+        skua__mem_free(pool->hook, part);
+        return SKUA_FAIL_MEMORY(err, "the arguments of a launch");
+    }
+    skua__launch_encode(entry->kernel, launch, coded, input);
+    /* Its inputs are copies, so that running it twice does no harm. */
+    skua_status status = skua__pool_submit_launch(
+        pool,
+        SKUA_TASK(.name = entry->kernel->name, .version = entry->version,
+                  .priority = launch->priority, .input = input, .input_bytes = coded->input_bytes,
+                  .free_fn = free_input, .free_hint = (void *)(uintptr_t)pool->hook,
+                  .idempotent = 1, .timeout_ms = launch->timeout_ms),
+        part, true, ret_future, err);
+    if (status) {
+        skua__mem_free(pool->hook, input);
+        skua__mem_free(pool->hook, part);
+    }
+    return status;
+}
+
+skua_status
+skua_kernel_submit(skua_pool *pool, const skua_launch *given, skua_pool_future **ret_future,
+                   skua_error *err) {
+    skua_launch launch;
+    if (!given || !SKUA_READ_OPTIONS(&launch, given)) {
+        return SKUA_FAIL(err, SKUA_E_BAD_ARGUMENT, "a launch needs its size set");
+    }
+    skua_error found = {0};
+    skua__kernel_entry *entry = skua__kernel_find(pool, launch.kernel, &found);
+    if (!entry) {
+        if (err) {
+            *err = found;
+        }
+        return found.status;
+    }
+    skua__coded_launch coded;
+    skua_status status = skua__launch_check(entry->kernel, &launch, err);
+    for (uint32_t i = 0; i < launch.arg_count && !status; i++) {
+        if (launch.args[i].buffer) {
+            status = SKUA_FAIL(err, SKUA_E_UNSUPPORTED,
+                               "argument %u of the launch of \"%s\" is a buffer, which a pool's "
+                               "launch does not take: give data, which is copied",
+                               i, launch.kernel);
+        }
+    }
+    if (!status) {
+        status = skua__launch_lay_out(entry->kernel, &launch, &coded, err);
+    }
+    return status ? status : submit(pool, entry, &launch, &coded, ret_future, err);
+}
+
+static skua_status
+outcome_status(const skua_task_result *result, skua_error *err) {
+    switch (result->outcome) {
+    case SKUA_OUTCOME_OK:
+        return SKUA_OK;
+    case SKUA_OUTCOME_CANCELLED:
+        return SKUA_FAIL(err, SKUA_E_CANCELLED, "the launch was cancelled");
+    default:
+        return SKUA_FAIL(err, SKUA_E_TASK_FAILED, "the launch ended %s: %s",
+                         skua_outcome_text(result->outcome), result->message);
+    }
+}
+
+skua_status
+skua_kernel_collect(skua_pool *pool, const skua_launch *given, skua_pool_future *future,
+                    int64_t timeout_ms, skua_error *err) {
+    skua_launch launch;
+    if (!future || !given || !SKUA_READ_OPTIONS(&launch, given)) {
+        return SKUA_FAIL(err, SKUA_E_BAD_ARGUMENT,
+                         "skua_kernel_collect needs a future and its launch");
+    }
+    skua_error found = {0};
+    skua__kernel_entry *entry = skua__kernel_find(pool, launch.kernel, &found);
+    if (!entry) {
+        if (err) {
+            *err = found;
+        }
+        return found.status;
+    }
+    skua_status status = skua_pool_wait(future, timeout_ms, err);
+    skua_task_result result = {.size = sizeof result};
+    if (!status) {
+        status = skua_pool_result(future, &result, err);
+    }
+    if (!status) {
+        status = outcome_status(&result, err);
+    }
+    return status ? status
+                  : skua__launch_unpack(entry->kernel, &launch, result.output, result.output_bytes,
+                                        err);
+}
+
+skua_status
+skua_kernel_share_at(skua_pool *pool, const char *name, size_t i, skua_kernel_share *ret_share,
+                     skua_error *err) {
+    if (!ret_share || ret_share->size < sizeof(size_t)) {
+        return SKUA_FAIL(err, SKUA_E_BAD_ARGUMENT,
+                         "skua_kernel_share_at needs ret_share with its size set");
+    }
+    skua_error found = {0};
+    skua__kernel_entry *entry = skua__kernel_find(pool, name, &found);
+    if (!entry) {
+        if (err) {
+            *err = found;
+        }
+        return found.status;
+    }
+    size_t size = ret_share->size < sizeof *ret_share ? ret_share->size : sizeof *ret_share;
+    skua__mutex_lock(&pool->lock);
+    uint32_t count = entry->kernels->place_count;
+    if (i < count) {
+        memcpy((char *)ret_share + sizeof(size_t), (const char *)&entry->shares[i] + sizeof(size_t),
+               size - sizeof(size_t));
+    }
+    skua__mutex_unlock(&pool->lock);
+    return i < count
+               ? SKUA_OK
+               : SKUA_FAIL(err, SKUA_E_NOT_FOUND, "there are %u places where kernels run", count);
+}

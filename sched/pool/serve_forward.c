@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: MPL-2.0
+// Peers' launches of kernels: each is submitted to our own pool, for our sites alone, and its end is the peer's result.
+#include <skua-int/kernels.h>
+#include <skua-int/serve_int.h>
+
+#include <string.h>
+
+/* What our outcome is to the submitter: what never ran here, or died here, may do better elsewhere. */
+static uint8_t
+status_of(const skua_task_result *result) {
+    return result->outcome == SKUA_OUTCOME_REFUSED ? SKUA__TASK_HANDED_BACK
+                                                   : (uint8_t)result->outcome;
+}
+
+/* What the launch brought becomes the peer's: nobody else will ask the future for it. */
+static void
+take_results(skua__served *task, skua_pool_future *future, const skua_task_result *result) {
+    struct skua_task_call *call = &task->call;
+    assert(future->output != future->call.small); /* results of launches are blocks */
+    call->output = future->output;
+    call->output_bytes = future->output_bytes;
+    call->message = future->message;
+    future->output = NULL;
+    future->message = NULL;
+    if (!call->message && result->message[0]) {
+        call->message = skua__mem_strdup(call->hook, result->message);
+    }
+}
+
+/* On the pool's service thread, under no lock. The future is ours: it lives until here. */
+static void
+on_done(void *arg, skua_pool_future *future) {
+    skua__served *task = arg;
+    skua__server *server = task->server;
+    skua__handle *handle = &server->handle;
+    skua_task_result result = {.size = sizeof result};
+    (void)!skua_pool_result(future, &result, NULL); /* it has ended */
+    skua__server_lock(server);
+    take_results(task, future, &result);
+    if (status_of(&result) == SKUA__TASK_HANDED_BACK) {
+        server->count_handed_back++;
+    }
+    skua__served_finish(server, task, status_of(&result), result.code, result.run_ns);
+    server->forwarded--;
+    skua__server_moved_locked(server);
+    skua__handle_unhold_locked(handle);
+    skua__handle_leave(handle); /* our last touch, as a runner's */
+    skua_pool_future_free(future);
+}
+
+static void
+free_input(void *input, void *hint) {
+    skua__mem_free(hint, input);
+}
+
+bool
+skua__served_forward(skua__server *server, skua__served *task) {
+    skua_pool *pool = server->pool;
+    skua__kernel_entry *entry = task->function->kernel;
+    skua__coded_launch coded;
+    const struct skua_task_call *call = &task->call;
+    if (!skua__launch_decode(entry->kernel, call->input, call->input_bytes, &coded)) {
+        server->count_malformed++;
+        return false;
+    }
+    /* Where it lies in the message is no place for numbers: the copy is aligned. */
+    uint8_t *input = skua__mem_copy(pool->hook, call->input, call->input_bytes);
+    skua__launch_task *launch = skua__launch_task_new(entry, &coded);
+    int64_t left_ms = (call->deadline_ns - skua__clock_ns()) / SKUA_NS_PER_MS + 1;
+    skua_status status = SKUA_E_NO_MEMORY;
+    if (input && launch) {
+        launch->forwarded = true;
+        status = skua__pool_submit_launch(
+            pool,
+            SKUA_TASK(.name = entry->kernel->name, .version = entry->version,
+                      .node = skua__pool_node_name(pool), .node_only = 1,
+                      .priority = task->priority, .input = input, .input_bytes = call->input_bytes,
+                      .free_fn = free_input, .free_hint = (void *)(uintptr_t)pool->hook,
+                      .idempotent = 1,
+                      .timeout_ms = call->deadline_ns == SKUA_NEVER_NS ? SKUA_UNLIMITED
+                                    : left_ms > 0                      ? left_ms
+                                                                       : SKUA_NONE,
+                      .on_done = on_done, .on_done_arg = task),
+            launch, false, &task->future, NULL);
+    }
+    if (status) {
+        skua__mem_free(pool->hook, input);
+        skua__mem_free(pool->hook, launch);
+        return false;
+    }
+    server->forwarded++;
+    skua__handle_hold_locked(&server->handle);
+    return true;
+}
+
+void
+skua__served_cancel(skua__served *task) {
+    /* relaxed: the function looks when it likes */
+    atomic_store_explicit(&task->call.cancelled, true, memory_order_relaxed);
+    if (task->future) {
+        skua__pool_cancel_noting(task->future);
+    }
+}
