@@ -266,6 +266,7 @@ enum skua__trace {
     EXEC_TRACE_WAKE,  /* whom */
     EXEC_TRACE_SHARE, /* how many calls */
     EXEC_TRACE_SPAWN, /* how many wait */
+    EXEC_TRACE_NODE,  /* of a graph begins; its index */
 };
 
 enum {

@@ -173,7 +173,16 @@ settle(strand *s, const skua__node *node) {
 
 static inline int32_t
 call(const strand *s, const skua__node *node) {
+    skua__worker *worker = s->worker;
+    /* relaxed: recording may begin and end an event sooner or later. */
+    bool traced = skua__a32_load(&worker->exec->tracing, memory_order_relaxed) != EXEC_TRACE_OFF;
+    if (__builtin_expect(traced, 0)) {
+        skua__trace_record(worker, EXEC_TRACE_NODE, node->index);
+    }
     int32_t result = node->fn(s->w, node->arg);
+    if (__builtin_expect(traced, 0)) {
+        skua__trace_record(worker, EXEC_TRACE_END, 0);
+    }
     assert(s->stack->trap.top == s->w.top &&
            "a graph's node returned before the sync of a forked call");
     return result;

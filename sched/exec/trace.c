@@ -188,6 +188,7 @@ put_event(trace_writer *to, enum skua__trace kind, uint32_t number, int64_t at_n
         [EXEC_TRACE_WAKE] = {"i", "wake", "worker"},
         [EXEC_TRACE_SHARE] = {"i", "share", "calls"},
         [EXEC_TRACE_SPAWN] = {"i", "spawn", "depth"},
+        [EXEC_TRACE_NODE] = {"B", "node", "index"},
     };
     bool ends = kind == EXEC_TRACE_END;
     if (ends && to->depth == 0) {

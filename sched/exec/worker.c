@@ -191,7 +191,9 @@ run_stolen(skua__worker *worker, skua__worker *victim) {
     if (slot) {
         skua__worker_run_stolen(worker, slot, 0);
     } else if (node) {
+        skua__trace(worker, EXEC_TRACE_STEAL, victim->index);
         skua__graph_run_stolen(worker, node);
+        skua__trace(worker, EXEC_TRACE_END, 0);
     } else {
         skua__worker_run(worker, job);
     }

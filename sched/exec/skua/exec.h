@@ -584,7 +584,7 @@ typedef struct skua_trace_options {
     (&(skua_trace_options){.size = sizeof(skua_trace_options), __VA_ARGS__})
 
 /**
- * Records from now on what each worker does: jobs, stolen calls with their victim, sharing, parking, waking. Each worker
+ * Records from now on what each worker does: jobs, graph nodes by their index, stolen calls with their victim, sharing, parking, waking. Each worker
  * keeps its newest events. Where nothing is recorded this costs one look at a flag per steal, job and park.
  *
  * options: may be NULL. The memory comes from the executor's allocator at the first start, whose events counts, and is kept.

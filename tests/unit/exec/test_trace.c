@@ -5,6 +5,7 @@
 
 #include "failing_allocator.h"
 #include <skua/exec.h>
+#include <skua/graph.h>
 
 #include <jansson.h>
 #include <pthread.h>
@@ -38,6 +39,7 @@ fib(skua_worker w, void *arg) {
 /* A call that is only done when a thief has come for its sibling. */
 typedef struct meeting {
     atomic_bool stolen;
+    atomic_uint first; /* worker that came */
     uint32_t owner, thief;
 } meeting;
 
@@ -62,6 +64,7 @@ await_thief(skua_worker w, void *arg) {
 }
 
 typedef struct totals {
+    size_t nodes[8]; /* by index */
     size_t jobs, steals, parks, wakes, shares, spawns, names, starts, finishes;
     int open[TRACKS_MAX];
     uint32_t victim, thief;
@@ -86,6 +89,13 @@ count_event(totals *to, const json_t *event) {
     to->names += *phase == 'M';
     to->starts += *phase == 's';
     to->finishes += *phase == 'f';
+    if (strcmp(name, "node") == 0) {
+        json_int_t index =
+            json_integer_value(json_object_get(json_object_get(event, "args"), "index"));
+        assert_in_range(index, 0, 7);
+        assert_string_equal(phase, "B");
+        to->nodes[index]++;
+    }
     if (strcmp(name, "stolen call") == 0) {
         to->steals++;
         to->thief = (uint32_t)track - 1;
@@ -122,6 +132,61 @@ read_trace(skua_exec *exec, json_int_t *ret_lost) {
     json_decref(root);
     unlink(path);
     return all;
+}
+
+/* The first of two nodes that are ready at once is done when a thief has run the second. */
+static int32_t
+meet_node(skua_worker w, void *arg) {
+    meeting *self = arg;
+    uint32_t none = UINT32_MAX, here = skua_worker_index(w);
+    if (!atomic_compare_exchange_strong(&self->first, &none, here)) {
+        self->thief = here;
+        atomic_store(&self->stolen, true);
+    }
+    while (!atomic_load(&self->stolen)) {
+        sched_yield();
+    }
+    return 0;
+}
+
+static int32_t
+one_node(skua_worker w, void *arg) {
+    (void)w, (void)arg;
+    return 0;
+}
+
+static void
+test_trace_tells_nodes_and_who_stole_them(void **state) {
+    (void)state;
+    skua_exec *exec = NULL;
+    skua_graph graph;
+    static skua_graph_node nodes[5];
+    meeting met = {.first = UINT32_MAX};
+    assert_int_equal(skua_exec_open(&exec, SKUA_EXEC_OPTIONS(.workers = 2), NULL), SKUA_OK);
+    assert_int_equal(skua_graph_init(&graph, NULL, NULL), SKUA_OK);
+    /* 0, then 1 and 2 at once, then a link (3), then 4. */
+    for (int i = 0; i < 5; i++) {
+        skua_graph_fn *fn = i == 1 || i == 2 ? meet_node : one_node;
+        assert_int_equal(skua_graph_add(&graph, &nodes[i], fn, &met, NULL, NULL), SKUA_OK);
+    }
+    const int edges[][2] = {{0, 1}, {0, 2}, {1, 3}, {2, 3}, {3, 4}};
+    for (size_t i = 0; i < sizeof edges / sizeof *edges; i++) {
+        assert_int_equal(skua_graph_edge(&graph, &nodes[edges[i][0]], &nodes[edges[i][1]], NULL),
+                         SKUA_OK);
+    }
+    assert_int_equal(skua_graph_seal(&graph, NULL), SKUA_OK);
+    assert_int_equal(skua_exec_trace_start(exec, NULL, NULL), SKUA_OK);
+    assert_int_equal(skua_graph_run(&graph, exec, NULL), SKUA_OK);
+    skua_exec_trace_stop(exec);
+    skua_graph_fini(&graph);
+    json_int_t lost = -1;
+    totals all = read_trace(exec, &lost);
+    for (int i = 0; i < 5; i++) {
+        assert_int_equal(all.nodes[i], 1);
+    }
+    assert_true(all.steals >= 1);
+    assert_int_not_equal(all.thief, all.victim);
+    skua_exec_close(exec);
 }
 
 static void
@@ -330,6 +395,7 @@ int
 main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_trace_tells_jobs_and_thieves),
+        cmocka_unit_test(test_trace_tells_nodes_and_who_stole_them),
         cmocka_unit_test(test_trace_keeps_the_newest_events),
         cmocka_unit_test(test_trace_failures_are_told),
         cmocka_unit_test(test_fork_child_rebuilds_on_request),
