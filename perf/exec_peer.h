@@ -92,6 +92,8 @@ typedef const exec_peer *exec_peer_get_fn(void);
 #define EXEC_PEER_GET "exec_peer_get"
 
 extern const exec_peer exec_peer_skua, exec_peer_serial;
+/* exec_floor_fork.c: forks alone, without thieves: what each spawn and sync of anybody's costs at least */
+extern const exec_peer exec_peer_floor_fork;
 /* exec_floor.c: submits alone, as bare as it can be written by hand */
 extern const exec_peer exec_peer_floor;
 /* The same, but it shares its cores with other processes: fib alone. */
