@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MPL-2.0
 // What this machine's OpenCL devices can do at best: memory bandwidth, copies to and from the host, FLOP/s and the cost
-// of a launch. It stands alone: cc -O2 probe.c -ldl -o probe, with the OpenCL headers at hand and libOpenCL.so.1 to run.
+// of a launch. It stands alone, with the OpenCL headers at hand and libOpenCL.so.1 to run:
+//     cc -O2 probe.c -ldl -o probe
 #define CL_TARGET_OPENCL_VERSION 300
 #define CL_USE_DEPRECATED_OPENCL_1_2_APIS /* a queue of a 1.2 device can be made in no other way */
 #include <CL/cl.h>
@@ -20,6 +21,8 @@ enum {
     PLATFORMS_MAX = 16,
     DEVICES_MAX = 64,
 };
+
+static const double long_s = 0.01; /* of one launch */
 
 static const char source[] =
     "kernel void nothing() {}\n"
@@ -172,13 +175,20 @@ probe_memory(bench *self) {
 
 static void
 probe_flops(bench *self, size_t units) {
-    launch flops = {.items = units * 16384, .group = 64, .times = 1};
+    launch flops = {.items = units * 64, .group = 64, .times = 1};
     size_t most = self->bytes / sizeof(float);
-    flops.items = flops.items > most ? most / 64 * 64 : flops.items;
     float seed = 0.5F;
     flops.kernel = self->cl->clCreateKernel(self->program, "flops", NULL);
     self->cl->clSetKernelArg(flops.kernel, 0, sizeof self->to, &self->to);
     self->cl->clSetKernelArg(flops.kernel, 1, sizeof seed, &seed);
+    /* As many as keep the device busy for a while, so that a GPU is filled and a simulator ends. */
+    for (double once_s = 0; once_s >= 0 && once_s < long_s && flops.items * 2 <= most;) {
+        double from_s = now_s();
+        bool good = launch_kernel(self, &flops) == CL_SUCCESS &&
+                    self->cl->clFinish(self->queue) == CL_SUCCESS;
+        once_s = good ? now_s() - from_s : -1;
+        flops.items *= once_s >= 0 && once_s < long_s ? 2 : 1;
+    }
     double seconds = median_s(self, launch_kernel, &flops);
     /* 16 mad() on 4 floats in each round, two operations each. */
     double operations = (double)flops.items * MAD_ROUNDS * 16 * 4 * 2;
@@ -268,7 +278,7 @@ tear_down(bench *self) {
 }
 
 static bool
-probe_device(const opencl *cl, cl_device_id device, size_t mib) {
+probe_device(const opencl *cl, cl_device_id device, double mib) {
     char name[256] = "", driver[256] = "";
     cl_uint units = 1;
     cl_ulong most = 0;
@@ -277,7 +287,7 @@ probe_device(const opencl *cl, cl_device_id device, size_t mib) {
     cl->clGetDeviceInfo(device, CL_DEVICE_MAX_COMPUTE_UNITS, sizeof units, &units, NULL);
     cl->clGetDeviceInfo(device, CL_DEVICE_MAX_MEM_ALLOC_SIZE, sizeof most, &most, NULL);
     printf("%s (driver %s, %u units)\n", name, driver, units);
-    bench self = {.cl = cl, .device = device, .bytes = mib << 20};
+    bench self = {.cl = cl, .device = device, .bytes = (size_t)(mib * 256) * 4096};
     if (most && self.bytes > most / 2) {
         self.bytes = (size_t)(most / 2) / 4096 * 4096;
     }
@@ -331,9 +341,9 @@ start_again_with_driver(char **argv) {
 
 int
 main(int argc, char **argv) {
-    size_t mib = argc > 1 ? (size_t)strtoul(argv[1], NULL, 10) : 256;
+    double mib = argc > 1 ? strtod(argv[1], NULL) : 256;
     opencl cl;
-    if (mib == 0 || mib > 65536) {
+    if (!(mib >= 1.0 / 256 && mib <= 65536)) {
         fprintf(stderr, "usage: probe [MIB], the size of its buffers; 256 by default\n");
         return 2;
     }
