@@ -451,6 +451,9 @@ skua__engine_is_settled(skua__engine *engine) {
     for (int i = 0; i < ENGINE_PRIORITIES; i++) {
         settled = settled && skua__list_empty(&engine->inbox[i]);
     }
+    if (!settled) {
+        skua__cond_signal(&engine->wake); /* tidying up may still be to be done */
+    }
     skua__mutex_unlock(&engine->lock);
     return settled;
 }

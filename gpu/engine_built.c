@@ -85,9 +85,8 @@ skua__built_free_all(skua__engine *engine) {
 }
 
 void
-skua__built_save(skua__engine *engine, const skua__kernel *kernel) {
-    skua__built *built = skua__hash_get(&engine->built, kernel->digest, sizeof kernel->digest);
-    if (!built || built->saved || !engine->dev) {
+skua__built_save(skua__engine *engine, skua__built *built) {
+    if (!engine->dev || built->saved) {
         return;
     }
     built->saved = true;
@@ -95,7 +94,7 @@ skua__built_save(skua__engine *engine, const skua__kernel *kernel) {
     size_t bytes = 0;
     if (engine->driver->kernel_binary(engine->dev, built->kernel, &binary, &bytes, NULL) ==
         SKUA_OK) {
-        skua__program_save(engine->cache_dir, kernel->digest, &engine->info, binary, bytes);
+        skua__program_save(engine->cache_dir, built->digest, &engine->info, binary, bytes);
         skua__mem_free(engine->hook, binary);
     }
 }

@@ -176,7 +176,7 @@ int64_t skua__health_deadline_ns(const skua__engine *engine);
 skua__built *skua__built_get(skua__engine *engine, const skua__kernel *kernel, skua_error *err);
 void skua__built_free_all(skua__engine *engine);
 /* Keeps the binary once the kernel has run: PoCL compiles a part of it at the first launch only. */
-void skua__built_save(skua__engine *engine, const skua__kernel *kernel);
+void skua__built_save(skua__engine *engine, skua__built *built);
 
 /* ---- engine_run.c: all on the engine's thread ---- */
 

@@ -191,14 +191,89 @@ attach_memory(skua__engine *engine, skua__launch *launch) {
 /* ---- Commands ---- */
 
 static void
+add_time(skua__launch *launch, const skua__step *step) {
+    int64_t took_ns = step->command.end_ns - step->command.start_ns;
+    switch (step->kind) {
+    case SKUA__STEP_IN:
+        launch->in_ns += took_ns;
+        break;
+    case SKUA__STEP_KERNEL:
+        launch->run_ns += took_ns;
+        break;
+    case SKUA__STEP_OUT:
+        launch->out_ns += took_ns;
+        break;
+    }
+}
+
+static void
+add_times(skua__launch *launch) {
+    for (uint32_t i = 0; i < launch->step_count; i++) {
+        add_time(launch, &launch->steps[i]);
+    }
+}
+
+static void
+count_end_locked(skua__engine *engine, const skua__launch *launch, skua_status status) {
+    engine->counters.launches += launch->kernel != NULL;
+    engine->counters.failures += status != SKUA_OK;
+    engine->counters.in_bytes += launch->in_bytes;
+    engine->counters.out_bytes += launch->out_bytes;
+}
+
+/* Its caller may free it, and the kernel, as soon as it is told. */
+static void
+end_promptly_locked(skua__engine *engine, skua__launch *launch) {
+    add_times(launch);
+    launch->ended = true;
+    skua__a32_add(&launch->refs, 1, memory_order_relaxed); /* relaxed: ours holds it */
+    count_end_locked(engine, launch, SKUA_OK);
+    skua__a32_sub(&engine->under_way, 1, memory_order_relaxed); /* relaxed: a figure */
+}
+
+static void
 step_done(skua__dev_command *command, skua_status status) {
     skua__step *step = SKUA_CONTAINER_OF(command, skua__step, command);
     skua__engine *engine = step->launch->engine;
+    skua__launch *launch = step->launch;
     step->status = status;
     skua__mutex_lock(&engine->lock);
+    launch->stumbled = launch->stumbled || status;
+    launch->landed++;
+    /* Until it is prompt, how many steps it has is the engine's to know. */
+    bool ends = launch->prompt && !launch->stumbled && launch->landed == launch->step_count;
+    if (ends) {
+        end_promptly_locked(engine, launch);
+    }
     skua__list_push_back(&engine->landed, &step->link);
-    skua__cond_signal(&engine->wake);
+    /* Tidying up has time until something else is to be done. */
+    if (!ends || engine->waiting || engine->closing) {
+        skua__cond_signal(&engine->wake);
+    }
     skua__mutex_unlock(&engine->lock);
+    if (ends) {
+        launch->done(launch, SKUA_OK);
+    }
+}
+
+/* Whether nothing of the caller's is touched once the last command has landed, and the engine need not look at it. */
+static bool
+may_end_promptly(const skua__engine *engine, const skua__launch *launch) {
+    bool prompt = launch->express && !launch->space && launch->built && launch->built->saved &&
+                  skua__watch_admits(&engine->watch, 1);
+    for (uint32_t i = 0; i < launch->arg_count; i++) {
+        prompt = prompt && !launch->args[i].shared;
+    }
+    return prompt;
+}
+
+static void
+let_end_promptly(skua__engine *engine, skua__launch *launch) {
+    if (may_end_promptly(engine, launch)) {
+        skua__mutex_lock(&engine->lock);
+        launch->prompt = true;
+        skua__mutex_unlock(&engine->lock);
+    }
 }
 
 static skua__dev_command *
@@ -338,6 +413,7 @@ submit_kernel(skua__engine *engine, skua__launch *launch) {
         engine->driver->launch(engine->dev, built->kernel, args, count, &range,
                                next_step(launch, SKUA__STEP_KERNEL), &launch->error);
     launch->computed = launch->computed || status == SKUA_OK;
+    launch->built = built;
     return submitted(engine, launch, SKUA__DEV_COMPUTE, status);
 }
 
@@ -413,7 +489,8 @@ fail(skua__engine *engine, skua__launch *launch, skua__watch_launch watched) {
     }
     launch->evictions++;
     launch->status = SKUA_OK;
-    launch->step_count = 0;
+    launch->step_count = launch->landed = 0;
+    launch->prompt = launch->stumbled = false;
     launch->stage = SKUA__LAUNCH_QUEUED;
     launch->in_bytes = launch->out_bytes = 0;
     launch->in_ns = launch->run_ns = launch->out_ns = 0;
@@ -435,8 +512,12 @@ advance(skua__engine *engine, skua__launch *launch) {
     }
     while (launch->status == SKUA_OK && launch->stage < SKUA__LAUNCH_OUT) {
         if (enter_stage(engine, launch, launch->stage + 1)) {
+            let_end_promptly(engine, launch);
             return;
         }
+    }
+    if (launch->prompt && !launch->ended) {
+        add_times(launch);
     }
     skua_status status = launch->status;
     skua__watch_launch watched = {.evictions = launch->evictions,
@@ -452,13 +533,17 @@ advance(skua__engine *engine, skua__launch *launch) {
     }
     if (status == SKUA_OK) {
         if (launch->kernel) {
-            skua__built_save(engine, launch->kernel);
+            skua__built_save(engine, launch->built);
             skua__health_event(engine, SKUA__WATCH_ENDED, watched);
         } else if (launch->args[0].kind == SKUA_PARAM_OUT) {
             skua__buffer_fetched(launch);
         }
     }
-    skua__run_end(engine, launch, status);
+    if (launch->ended) {
+        skua__launch_free(launch);
+    } else {
+        skua__run_end(engine, launch, status);
+    }
 }
 
 void
@@ -491,26 +576,12 @@ skua__run_start(skua__engine *engine, skua__launch *launch) {
     advance(engine, launch);
 }
 
-static void
-add_time(skua__launch *launch, const skua__step *step) {
-    int64_t took_ns = step->command.end_ns - step->command.start_ns;
-    switch (step->kind) {
-    case SKUA__STEP_IN:
-        launch->in_ns += took_ns;
-        break;
-    case SKUA__STEP_KERNEL:
-        launch->run_ns += took_ns;
-        break;
-    case SKUA__STEP_OUT:
-        launch->out_ns += took_ns;
-        break;
-    }
-}
-
 void
 skua__run_landed(skua__engine *engine, skua__step *step) {
     skua__launch *launch = step->launch;
-    add_time(launch, step);
+    if (!launch->prompt) { /* else whoever ends it adds up */
+        add_time(launch, step);
+    }
     if (step->status && launch->status == SKUA_OK) {
         launch->status = SKUA_FAIL(&launch->error, step->status,
                                    "a command of the launch of \"%s\" failed on device \"%s\"",
@@ -529,10 +600,7 @@ skua__run_end(skua__engine *engine, skua__launch *launch, skua_status status) {
     engine->stuck = engine->stuck || (fetches && status != SKUA_OK && tried);
     skua__buffers_leave(launch, status == SKUA_OK);
     skua__mutex_lock(&engine->lock);
-    engine->counters.launches += launch->kernel != NULL;
-    engine->counters.failures += status != SKUA_OK;
-    engine->counters.in_bytes += launch->in_bytes;
-    engine->counters.out_bytes += launch->out_bytes;
+    count_end_locked(engine, launch, status);
     skua__mutex_unlock(&engine->lock);
     if (!fetches) {
         skua__a32_sub(&engine->under_way, 1, memory_order_relaxed); /* relaxed: a figure */

@@ -151,6 +151,7 @@ skua__launch_new(const skua_allocator *hook, const skua__kernel *kernel, const s
         return SKUA_FAIL_MEMORY(err, "a launch");
     }
     launch->hook = hook;
+    skua__a32_store(&launch->refs, 1, memory_order_relaxed); /* relaxed: nobody else has it yet */
     launch->kernel = kernel;
     launch->dims = spec.dims ? spec.dims : 1;
     launch->arg_count = spec.arg_count;
@@ -180,7 +181,8 @@ skua__launch_new(const skua_allocator *hook, const skua__kernel *kernel, const s
 
 skua__launch *
 skua__launch_free(skua__launch *launch) {
-    if (launch) {
+    /* acq_rel L1: whoever lets go last sees all that the other did; pairs with acq_rel L1, itself, in another thread */
+    if (launch && skua__a32_sub(&launch->refs, 1, memory_order_acq_rel) == 1) {
         skua__mem_free(launch->hook, launch);
     }
     return NULL;
@@ -193,6 +195,7 @@ skua__launch_bare(const skua_allocator *hook, uint32_t arg_count) {
     skua__launch *launch = allocate(hook, &spec, arg_count, 2 * arg_count + 1, &unused);
     if (launch) {
         launch->hook = hook;
+        skua__a32_store(&launch->refs, 1, memory_order_relaxed); /* relaxed: same */
         launch->arg_count = arg_count;
         launch->dims = 1;
         skua__list_init(&launch->link);

@@ -107,7 +107,7 @@ struct skua__launch {
     uint64_t global[3]; /* those above dims are 1 */
     int32_t priority;   /* skua_priority */
     /*
-     * Called once, on an engine's thread, under no lock. status is also in error, with words, when it is
+     * Called once, on an engine's thread or a driver's, under no lock. status is also in error, with words, when it is
      * not 0: SKUA_E_CANCELLED, SKUA_E_DEVICE_FAILED, SKUA_E_DEVICE_MEMORY, SKUA_E_KERNEL_BUILD, SKUA_E_TASK_FAILED...
      */
     void (*done)(skua__launch *launch, skua_status status);
@@ -129,9 +129,17 @@ struct skua__launch {
     skua__launch_stage stage;
     skua_status status; /* the first failure of a step */
     bool blameless;     /* its device did not fail it: what it reads was lost before */
-    bool queued;        /* its engine has it */
-    bool dispatched;    /* it has its buffers' turns */
-    uint32_t evictions; /* made because there was no memory for it */
+    /*
+     * prompt: small, all of it submitted, and nothing of the caller's is touched after its last command has landed. Then
+     * the driver's thread that hears of that ends it (ended), and the engine tidies up later. All under the engine's lock.
+     */
+    bool prompt, ended, stumbled;
+    uint32_t landed;                     /* steps */
+    skua__a32 refs;                      /* the caller's, and one of the engine that tidies up */
+    struct skua__built *built;           /* once the kernel was submitted */
+    bool queued;                         /* its engine has it */
+    bool dispatched;                     /* it has its buffers' turns */
+    uint32_t evictions;                  /* made because there was no memory for it */
     uint64_t wanted_bytes, device_bytes; /* of device memory; of these, taken for it alone */
     bool computed;                       /* its kernel was handed to the device */
     bool express;                        /* all of its commands are in one queue */
@@ -153,6 +161,7 @@ skua_status skua__launch_check(const skua__kernel *kernel, const skua_launch *sp
  */
 skua_status skua__launch_new(const skua_allocator *hook, const skua__kernel *kernel,
                              const skua_launch *spec, skua__launch **ret_launch, skua_error *err);
+/* Also when its engine has not tidied up after it yet. */
 skua__launch *skua__launch_free(skua__launch *launch);
 /* A launch of nothing, with room for so many arguments and their steps. NULL: no memory. */
 skua__launch *skua__launch_bare(const skua_allocator *hook, uint32_t arg_count);

