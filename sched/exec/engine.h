@@ -4,6 +4,7 @@
 #ifndef SKUA_EXEC_ENGINE_H
 #define SKUA_EXEC_ENGINE_H
 
+#include "domains.h"
 #include "lease.h"
 #include "offers.h"
 #include "park.h"
@@ -126,8 +127,11 @@ typedef struct skua__worker {
     uint32_t split;    /* the owner's copy */
     uint32_t overflow; /* forks that found the stack full, and are not synced yet */
     uint32_t block_depth;
-    uint32_t keep_off; /* pauses after a stolen call that was not worth it */
-    uint32_t turns;    /* jobs looked for */
+    uint32_t keep_off;     /* pauses after a stolen call that was not worth it */
+    uint32_t turns;        /* jobs looked for */
+    uint32_t urgent_turns; /* jobs of high priority taken in a row, from elsewhere */
+    bool eager;            /* it has looked around long enough to take what is near others */
+    struct skua__domain *domain;
     skua__rand rand;
     pthread_t thread;
     bool started;
@@ -186,6 +190,20 @@ typedef struct skua__inbox {
     alignas(EXEC_CACHE_LINE) skua__aptr newest; /* pushed by anybody; see inject.c */
     skua__a32 has_listed;                       /* the list of this priority has jobs */
 } skua__inbox;
+
+/* Where jobs wait that are best run on one NUMA node, and the workers that stand there: see domains.c. */
+typedef struct skua__domain {
+    skua__inbox inbox[EXEC_PRIORITIES];
+    alignas(EXEC_CACHE_LINE) skua__mutex lock; /* guards queues, drained; what changes the next */
+    skua__queue queues[EXEC_PRIORITIES];
+    uint64_t drained; /* jobs ever moved from an inbox to its list */
+    skua__a64 listed; /* jobs in queues */
+
+    alignas(EXEC_CACHE_LINE) skua__a32 searching; /* 1 while a worker of it looks around */
+    skua__a32 asleep;                             /* length of sleepers */
+    skua__list sleepers;                          /* guarded by sleep_lock */
+} skua__domain;
+
 /* How many workers there are to be; guarded by sleep_lock, but for the atomics. See resize.c. */
 typedef struct skua__sizes {
     uint32_t most;    /* that resize may ask for */
@@ -215,26 +233,20 @@ struct skua_exec {
     skua__worker *workers; /* worker_places of them */
     skua__a32 closing;     /* outsiders are refused; here, because each submit reads it */
 
-    skua__inbox inbox[EXEC_PRIORITIES];
+    skua__domain *domains; /* map.count of them */
+    skua__domain_map map;
+
     alignas(EXEC_CACHE_LINE) skua__a64 submitted; /* jobs ever submitted, where queue_max bounds */
+    skua__a64 popped;                             /* and ever taken out */
 
     alignas(EXEC_CACHE_LINE)
-        skua__mutex queue_lock; /* guards queues, drained; what changes the next */
-    skua__queue queues[EXEC_PRIORITIES];
-    uint64_t drained; /* jobs ever moved from an inbox to its list */
-    skua__a64 listed; /* jobs in queues */
-    skua__a64 popped; /* jobs ever taken out */
+        skua__a32 places; /* workers whose thread was ever started: those that thieves look at */
+    skua__a64 job_ns;     /* learned run time of the pool's jobs; see backend.c */
+    skua__a32 active;     /* workers that are neither blocked nor retired */
+    skua__a32 threads;    /* that run */
+    skua__parker closer;  /* who closes, until the last thread has ended */
 
-    alignas(EXEC_CACHE_LINE) skua__a32 searching; /* workers that look around */
-    skua__a32 asleep;                             /* length of sleepers */
-    skua__a32 places;    /* workers whose thread was ever started: those that thieves look at */
-    skua__a64 job_ns;    /* learned run time of the pool's jobs; see backend.c */
-    skua__a32 active;    /* workers that are neither blocked nor retired */
-    skua__a32 threads;   /* that run */
-    skua__parker closer; /* who closes, until the last thread has ended */
-
-    skua__mutex sleep_lock; /* guards sleepers, retired and the start of spares */
-    skua__list sleepers;
+    skua__mutex sleep_lock; /* guards the domains' sleepers, retired and the start of spares */
     skua__list retired;
 
     skua__timers timers;
@@ -256,6 +268,17 @@ struct skua_exec {
     int64_t traced_from_ns;
     skua__a32 tracing; /* EXEC_TRACE_OFF, ON or SPAWNS */
 };
+
+/* Workers in the lists of sleepers. */
+static inline uint32_t
+skua__asleep_locked(const skua_exec *exec) {
+    uint32_t asleep = 0;
+    for (uint32_t i = 0; i < exec->map.count; i++) {
+        /* relaxed: under the lock */
+        asleep += skua__a32_load(&exec->domains[i].asleep, memory_order_relaxed);
+    }
+    return asleep;
+}
 
 /* What a trace tells, with a number: see trace.c. */
 enum skua__trace {
@@ -317,8 +340,12 @@ skua_job *skua__take_job(skua__worker *worker);
 void skua__worker_run(skua__worker *worker, skua_job *job);
 /* Runs a stolen slot at top, which has index base. */
 void skua__worker_run_stolen(skua__worker *worker, skua_slot *slot, uint32_t base);
+/* The CPU on which this thread was when it was first asked: so the jobs of one submitter keep to one domain, in order. */
+uint32_t skua__first_cpu(void);
 /* Tells sleepers and leapers that there is more work, unless somebody looks around already. */
 void skua__wake_for_work(skua_exec *exec, skua__worker *by);
+/* The same for a job that waits in a domain; core: as in skua_near. */
+void skua__wake_near(skua_exec *exec, const skua__domain *domain, uint32_t core);
 void skua__wake_all(skua_exec *exec);
 void skua__wake_all_locked(skua_exec *exec);
 /* Everything has ended, and nothing new may come. */
@@ -385,22 +412,33 @@ skua_slot *skua__steal(skua__stack *victim, uint32_t min_tail, const skua_slot *
 bool skua__has_public(const skua__stack *stack);
 void skua__stack_init(skua__worker *worker, skua__stack *stack);
 
+/* domains.c */
+skua_status skua__domains_open(skua_exec *exec, skua_error *err);
+/* Empties them, with locks that nobody holds. */
+void skua__domains_begin(skua_exec *exec);
+void skua__domains_close(skua_exec *exec);
+/* The domain where a job that is submitted here and now waits. */
+skua__domain *skua__domain_for(skua_exec *exec, const skua_job *job);
+/* map.count indices: the domain itself, then the others, the nearest first. */
+const uint32_t *skua__domain_order(const skua_exec *exec, const skua__domain *domain);
+
 /* inject.c */
 skua_status skua__inject(skua_exec *exec, skua_job *const *jobs, size_t count);
-/* The same for one job, however many wait; the caller wakes. */
+/* The same for one job, however many wait. */
 void skua__inject_always(skua_exec *exec, skua_job *job);
-/* Takes the job whose turn it is; where very many wait, the next ones go into the handful. */
-skua_job *skua__inject_pop(skua_exec *exec, skua__offers *handful);
+/* Takes the domain's job whose turn it is; where very many wait, the next ones go into the handful (NULL: none). */
+skua_job *skua__inject_pop(skua_exec *exec, skua__domain *domain, skua__offers *handful);
 /* Takes the oldest queued job of a group, or NULL. */
 skua_job *skua__inject_pop_of(skua_exec *exec, const skua_group *group);
 bool skua__inject_any(const skua_exec *exec);
+bool skua__inject_any_in(const skua__domain *domain);
 /* Empties the inboxes. Returns how many jobs ever came out of them; *ret_listed is how many wait. */
 uint64_t skua__inject_drain(skua_exec *exec, uint64_t *ret_listed);
 
 /* Whether a job of high priority waits, about. Inline, since it is asked before each job. */
 static inline bool
 skua__inject_urgent(const skua_exec *exec) {
-    const skua__inbox *high = &exec->inbox[SKUA_PRIORITY_HIGH];
+    const skua__inbox *high = &exec->domains[0].inbox[SKUA_PRIORITY_HIGH];
     /* relaxed: one that comes a moment later is found the next time. */
     return skua__aptr_load(&high->newest, memory_order_relaxed) ||
            skua__a32_load(&high->has_listed, memory_order_relaxed); /* relaxed: same */

@@ -86,27 +86,16 @@ take_topology(const skua_exec_options *options, skua_topology **ret_topology, sk
 static void
 begin_life(skua_exec *exec, uint32_t workers) {
     exec->fork_generation = skua__fork_generation();
-    skua__mutex_init(&exec->queue_lock);
     skua__mutex_init(&exec->sleep_lock);
     skua__mutex_init(&exec->trace_lock);
     skua__timers_init(&exec->timers);
     skua__mutex_init(&exec->replay_lock);
-    skua__list_init(&exec->sleepers);
     skua__list_init(&exec->retired);
-    memset(exec->inbox, 0, sizeof exec->inbox);
-    memset(exec->queues, 0, sizeof exec->queues);
-    for (uint32_t i = 0; i < EXEC_PRIORITIES; i++) {
-        exec->queues[i].end = &exec->queues[i].head;
-    }
-    exec->drained = 0;
     skua__a64_store(&exec->submitted, 0, memory_order_relaxed); /* relaxed: no thread yet */
-    skua__a64_store(&exec->listed, 0, memory_order_relaxed);    /* relaxed: no thread yet */
     skua__a64_store(&exec->popped, 0, memory_order_relaxed);    /* relaxed: no thread yet */
     skua__a32_store(&exec->closing, 0, memory_order_relaxed);   /* relaxed: no thread yet */
-    skua__a32_store(&exec->searching, 0, memory_order_relaxed); /* relaxed: no thread yet */
     skua__a32_store(&exec->tracing, EXEC_TRACE_OFF,
                     memory_order_relaxed);                         /* relaxed: no thread yet */
-    skua__a32_store(&exec->asleep, 0, memory_order_relaxed);       /* relaxed: no thread yet */
     skua__a32_store(&exec->places, 0, memory_order_relaxed);       /* relaxed: no thread yet */
     skua__a32_store(&exec->active, workers, memory_order_relaxed); /* relaxed: no thread yet */
     skua__a32_store(&exec->threads, 0, memory_order_relaxed);      /* relaxed: no thread yet */
@@ -154,7 +143,7 @@ free_exec(skua_exec *exec) {
     for (uint32_t i = 0; exec->workers && i < exec->worker_places; i++) {
         skua__worker_close(&exec->workers[i]);
     }
-    skua__mutex_fini(&exec->queue_lock);
+    skua__domains_close(exec);
     skua__mutex_fini(&exec->sleep_lock);
     skua__trace_fini(exec);
     skua__timers_fini(&exec->timers);
@@ -189,6 +178,7 @@ skua_exec_open(skua_exec **ret_exec, const skua_exec_options *given, skua_error 
     }
     fill_exec(exec, &options, workers);
     status = skua__place_workers(exec, &options, topology, err);
+    status = status == SKUA_OK ? skua__domains_open(exec, err) : status;
     if (status == SKUA_OK) {
         exec->workers = skua__mem_new_array(exec->hook, exec->worker_places, sizeof *exec->workers);
         status = exec->workers ? SKUA_OK : SKUA_FAIL_MEMORY(err, "the executor's workers");
@@ -258,6 +248,7 @@ skua_exec_rebuild_after_fork(skua_exec *exec, skua_error *err) {
     }
     uint32_t workers = skua__sizes_again(exec);
     begin_life(exec, workers);
+    skua__domains_begin(exec);
     skua__lease_join_again(exec);
     return start_workers(exec, workers, err);
 }

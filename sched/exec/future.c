@@ -216,6 +216,7 @@ skua_future_start(skua_future **ret_future, skua_exec *exec, skua_future_fn *fn,
     future->arg = arg;
     future->group = options.group;
     future->job.priority = (uint8_t)options.priority;
+    future->job.near = options.near;
     skua_job_set_deadline(&future->job, options.deadline_ms ? options.deadline_ms : SKUA_UNLIMITED);
     status = queue_up(skua_future_ref(future));
     if (status != SKUA_OK) {
@@ -284,6 +285,7 @@ skua_future_then(skua_future **ret_future, skua_future *future, skua_then_fn *fn
     follower->arg = arg;
     follower->group = options.group;
     follower->job.priority = (uint8_t)options.priority;
+    follower->job.near = options.near;
     skua_job_set_deadline(&follower->job,
                           options.deadline_ms ? options.deadline_ms : SKUA_UNLIMITED);
     follower->previous = future;

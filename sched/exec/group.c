@@ -20,6 +20,7 @@ typedef struct group_body {
     skua__a32 status;         /* the first cancel's, or 0 */
     skua__a32 waiter_count;   /* the length of waiters */
     skua__a64 deadline_ns;    /* no job starts after it; 0: none */
+    skua__a32 near;           /* of jobs that do not say where: node, and core in the upper half */
     skua__mutex lock;         /* guards waiters, message, and the step of pending from 1 to 0 */
     skua__list waiters;
     char message[GROUP_MESSAGE_BYTES];
@@ -128,6 +129,11 @@ skua_group_submit(skua_group *group, skua_job *job) {
     skua__a64_add(&body->pending, 2,
                   memory_order_relaxed); /* relaxed: the queue's lock publishes */
     job->group = group;
+    if (job->near.node == 0 && job->near.core == 0) {
+        /* relaxed: set before the submit of what it is meant for. */
+        uint32_t near = skua__a32_load(&body->near, memory_order_relaxed);
+        job->near = (skua_near){.node = (uint16_t)near, .core = (uint16_t)(near >> 16)};
+    }
     skua_job *jobs[] = {job};
     status = skua__inject(exec, jobs, 1);
     if (status != SKUA_OK) {
@@ -191,6 +197,13 @@ skua_group_set_deadline(skua_group *group, int64_t timeout_ms) {
                                                        : skua__deadline_ns(timeout_ms);
     /* relaxed: the submit publishes it. */
     skua__a64_store(&body_of(group)->deadline_ns, (uint64_t)deadline_ns, memory_order_relaxed);
+}
+
+void
+skua_group_set_near(skua_group *group, skua_near near) {
+    /* relaxed: the submit publishes it. */
+    skua__a32_store(&body_of(group)->near, near.node | (uint32_t)near.core << 16,
+                    memory_order_relaxed); /* relaxed: same */
 }
 
 static skua_status

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MPL-2.0
-// The queue of jobs that wait for a worker: per priority an inbox that anybody pushes to without a lock, and a list, first
-// in, first out, that workers fill from the inbox and take from under one lock.
+// The queues of jobs that wait for a worker, one per NUMA domain: per priority an inbox that anybody pushes to without a
+// lock, and a list, first in, first out, that workers fill from the inbox and take from under one lock.
 //
 // Ordering. A push publishes the job (J1); whoever takes the lock moves all of an inbox, oldest first, behind the list, so
 // the jobs of one submitter and priority keep their order. A lower priority is passed over at most EXEC_AGEING_POPS
@@ -26,8 +26,8 @@ priority_of(const skua_job *job) {
 
 /* Pushes a chain, whose newest job is first, in one step. Returns whether the inbox was empty. */
 static bool
-push(skua_exec *exec, uint32_t priority, skua_job *newest, skua_job *oldest) {
-    skua__aptr *inbox = &exec->inbox[priority].newest;
+push(skua__domain *domain, uint32_t priority, skua_job *newest, skua_job *oldest) {
+    skua__aptr *inbox = &domain->inbox[priority].newest;
     void *head = skua__aptr_load(inbox, memory_order_relaxed); /* relaxed: the swap checks it */
     do {
         oldest->next = head;
@@ -57,19 +57,20 @@ skua__inject(skua_exec *exec, skua_job *const *jobs, size_t count) {
     if (exec->queue_max >= 0 && !count_in(exec, count)) {
         return SKUA_E_AGAIN;
     }
-    bool was_empty = false;
     for (size_t i = 0; i < count;) {
-        uint32_t priority = priority_of(jobs[i]);
+        uint32_t priority = priority_of(jobs[i]), core = jobs[i]->near.core;
+        skua__domain *domain = skua__domain_for(exec, jobs[i]);
         skua_job *oldest = jobs[i], *newest = jobs[i];
-        for (i++; i < count && priority_of(jobs[i]) == priority; i++) {
+        for (i++; i < count && priority_of(jobs[i]) == priority &&
+                  skua__domain_for(exec, jobs[i]) == domain;
+             i++) {
             jobs[i]->next = newest;
             newest = jobs[i];
         }
-        was_empty |= push(exec, priority, newest, oldest);
-    }
-    /* Else whoever takes what lay there already takes ours too, and wakes the next. */
-    if (was_empty) {
-        skua__wake_for_work(exec, NULL);
+        /* Else whoever takes what lay there already takes ours too, and wakes the next. */
+        if (push(domain, priority, newest, oldest)) {
+            skua__wake_near(exec, domain, core);
+        }
     }
     return SKUA_OK;
 }
@@ -79,26 +80,39 @@ skua__inject_always(skua_exec *exec, skua_job *job) {
     if (exec->queue_max >= 0) {
         skua__a64_add(&exec->submitted, 1, memory_order_relaxed); /* relaxed: as in count_in() */
     }
-    push(exec, priority_of(job), job, job);
+    uint32_t core = job->near.core;
+    skua__domain *domain = skua__domain_for(exec, job);
+    if (push(domain, priority_of(job), job, job)) {
+        skua__wake_near(exec, domain, core);
+    }
 }
 
 /* Jobs go from inbox to list to handful, and come into sight there first: so the looks go the same way. */
 bool
-skua__inject_any(const skua_exec *exec) {
+skua__inject_any_in(const skua__domain *domain) {
     bool any = false;
     for (uint32_t i = 0; i < EXEC_PRIORITIES && !any; i++) {
         /* seq_cst W1: a sleeper looks after it was counted; pairs with seq_cst W1 in push() */
-        any = skua__aptr_load(&exec->inbox[i].newest, memory_order_seq_cst) != NULL;
+        any = skua__aptr_load(&domain->inbox[i].newest, memory_order_seq_cst) != NULL;
     }
     /* seq_cst W1: after the inboxes; pairs with seq_cst W1 in drain_locked() */
-    return any || skua__a64_load(&exec->listed, memory_order_seq_cst) > 0;
+    return any || skua__a64_load(&domain->listed, memory_order_seq_cst) > 0;
+}
+
+bool
+skua__inject_any(const skua_exec *exec) {
+    uint32_t i = 0;
+    while (i < exec->map.count && !skua__inject_any_in(&exec->domains[i])) {
+        i++;
+    }
+    return i < exec->map.count;
 }
 
 /* Whether a list has jobs, for who looks without the lock. */
 static void
-note_list_locked(skua_exec *exec, uint32_t priority) {
-    uint32_t has_listed = exec->queues[priority].head != NULL;
-    skua__a32 *noted = &exec->inbox[priority].has_listed;
+note_list_locked(skua__domain *domain, uint32_t priority) {
+    uint32_t has_listed = domain->queues[priority].head != NULL;
+    skua__a32 *noted = &domain->inbox[priority].has_listed;
     /* relaxed: under the lock; who looks without it looks again. */
     if (skua__a32_load(noted, memory_order_relaxed) != has_listed) {
         skua__a32_store(noted, has_listed, memory_order_relaxed); /* relaxed: same */
@@ -107,19 +121,20 @@ note_list_locked(skua_exec *exec, uint32_t priority) {
 
 /* Moves what lies in the inboxes behind the lists. */
 static void
-drain_locked(skua_exec *exec) {
+drain_locked(skua__domain *domain) {
     uint64_t moved = 0;
     /* relaxed: under the lock */
-    uint64_t listed = skua__a64_load(&exec->listed, memory_order_relaxed);
+    uint64_t listed = skua__a64_load(&domain->listed, memory_order_relaxed);
     for (uint32_t i = 0; i < EXEC_PRIORITIES; i++) {
         /* relaxed: only saves the exchange */
-        if (!skua__aptr_load(&exec->inbox[i].newest, memory_order_relaxed)) {
+        if (!skua__aptr_load(&domain->inbox[i].newest, memory_order_relaxed)) {
             continue;
         }
         /* seq_cst W1: one more than there are, so that what is moved is in sight throughout; as above */
-        skua__a64_store(&exec->listed, listed + moved + 1, memory_order_seq_cst);
+        skua__a64_store(&domain->listed, listed + moved + 1, memory_order_seq_cst);
         /* acquire J1: the jobs; pairs with release J1 in push() */
-        skua_job *newest = skua__aptr_exchange(&exec->inbox[i].newest, NULL, memory_order_acquire);
+        skua_job *newest =
+            skua__aptr_exchange(&domain->inbox[i].newest, NULL, memory_order_acquire);
         skua_job *oldest = NULL, **end = NULL;
         while (newest) {
             skua_job *next = newest->next;
@@ -130,24 +145,24 @@ drain_locked(skua_exec *exec) {
             moved++;
         }
         if (oldest) {
-            *exec->queues[i].end = oldest;
-            exec->queues[i].end = end;
-            note_list_locked(exec, i);
+            *domain->queues[i].end = oldest;
+            domain->queues[i].end = end;
+            note_list_locked(domain, i);
         }
     }
     if (moved) {
-        exec->drained += moved;
+        domain->drained += moved;
         /* release W1: after the lists have them; pairs with seq_cst W1 in skua__inject_any() */
-        skua__a64_store(&exec->listed, listed + moved, memory_order_release);
+        skua__a64_store(&domain->listed, listed + moved, memory_order_release);
     }
 }
 
 /* The queue whose turn it is, or NULL when all are empty. */
 static skua__queue *
-next_queue_locked(skua_exec *exec) {
+next_queue_locked(skua__domain *domain) {
     skua__queue *chosen = NULL;
     for (uint32_t i = 0; i < EXEC_PRIORITIES; i++) {
-        skua__queue *queue = &exec->queues[queue_order[i]];
+        skua__queue *queue = &domain->queues[queue_order[i]];
         if (!queue->head) {
             queue->passed_over = 0;
         } else if (!chosen || queue->passed_over >= EXEC_AGEING_POPS) {
@@ -155,7 +170,7 @@ next_queue_locked(skua_exec *exec) {
         }
     }
     for (uint32_t i = 0; i < EXEC_PRIORITIES; i++) {
-        skua__queue *queue = &exec->queues[i];
+        skua__queue *queue = &domain->queues[i];
         queue->passed_over = queue == chosen ? 0 : queue->passed_over + (queue->head ? 1 : 0);
     }
     return chosen;
@@ -163,25 +178,26 @@ next_queue_locked(skua_exec *exec) {
 
 /* Takes one job out of a list. The caller tells with count_out_locked(). */
 static skua_job *
-unlink_locked(skua_exec *exec, skua__queue *queue, skua_job **link) {
+unlink_locked(skua__domain *domain, skua__queue *queue, skua_job **link) {
     skua_job *job = *link;
     *link = job->next;
     if (!job->next) {
         queue->end = link;
-        note_list_locked(exec, (uint32_t)(queue - exec->queues));
+        note_list_locked(domain, (uint32_t)(queue - domain->queues));
     }
     job->next = NULL;
     return job;
 }
 
 static void
-count_out_locked(skua_exec *exec, uint64_t count) {
+count_out_locked(skua_exec *exec, skua__domain *domain, uint64_t count) {
+    if (exec->queue_max >= 0) {
+        skua__a64_add(&exec->popped, count, memory_order_relaxed); /* relaxed: as in count_in() */
+    }
     /* relaxed: under the lock; whoever reads too much looks again under the lock. */
-    uint64_t popped = skua__a64_load(&exec->popped, memory_order_relaxed);
-    skua__a64_store(&exec->popped, popped + count, memory_order_relaxed);  /* relaxed: same */
-    uint64_t listed = skua__a64_load(&exec->listed, memory_order_relaxed); /* relaxed: same */
-    /* release W1: after a handful was put into sight; pairs with seq_cst W1 in skua__inject_any() */
-    skua__a64_store(&exec->listed, listed - count, memory_order_release);
+    uint64_t listed = skua__a64_load(&domain->listed, memory_order_relaxed);
+    /* release W1: after a handful was put into sight; pairs with seq_cst W1 in skua__inject_any_in() */
+    skua__a64_store(&domain->listed, listed - count, memory_order_release);
 }
 
 /*
@@ -189,68 +205,86 @@ count_out_locked(skua_exec *exec, uint64_t count) {
  * groups stay: who waits for a group looks for them here. Returns how many.
  */
 static size_t
-fill_handful_locked(skua_exec *exec, skua__queue *queue, skua__offers *handful) {
+fill_handful_locked(skua_exec *exec, skua__domain *domain, skua__queue *queue,
+                    skua__offers *handful) {
     void *list[INJECT_HANDFUL];
-    uint64_t listed = skua__a64_load(&exec->listed, memory_order_relaxed); /* relaxed: locked */
+    uint64_t listed = skua__a64_load(&domain->listed, memory_order_relaxed); /* relaxed: locked */
     uint32_t workers = skua__target(exec);
     uint64_t most = listed / ((uint64_t)(workers ? workers : 1) * INJECT_HANDFUL_FROM);
     most = most < INJECT_HANDFUL ? most : INJECT_HANDFUL;
     for (uint32_t i = 0; i < EXEC_PRIORITIES; i++) {
-        if (&exec->queues[i] != queue && exec->queues[i].head) {
+        if (&domain->queues[i] != queue && domain->queues[i].head) {
             return 0;
         }
     }
     size_t count = 0;
     while (count < most && queue->head && !queue->head->group) {
-        list[count++] = unlink_locked(exec, queue, &queue->head);
+        list[count++] = unlink_locked(domain, queue, &queue->head);
         __builtin_prefetch(queue->head); /* the way to the one behind it */
     }
     return count ? skua__offers_add(handful, list, count) : 0;
 }
 
 skua_job *
-skua__inject_pop(skua_exec *exec, skua__offers *handful) {
-    if (!skua__inject_any(exec)) {
+skua__inject_pop(skua_exec *exec, skua__domain *domain, skua__offers *handful) {
+    if (!skua__inject_any_in(domain)) {
         return NULL;
     }
-    skua__mutex_lock(&exec->queue_lock);
-    drain_locked(exec);
-    skua__queue *queue = next_queue_locked(exec);
+    skua__mutex_lock(&domain->lock);
+    drain_locked(domain);
+    skua__queue *queue = next_queue_locked(domain);
     skua_job *job = NULL;
     if (queue) {
-        job = unlink_locked(exec, queue, &queue->head);
-        bool fills = queue == &exec->queues[SKUA_PRIORITY_NORMAL] && !skua__offers_any(handful);
-        count_out_locked(exec, 1 + (fills ? fill_handful_locked(exec, queue, handful) : 0));
+        job = unlink_locked(domain, queue, &queue->head);
+        bool fills =
+            handful && queue == &domain->queues[SKUA_PRIORITY_NORMAL] && !skua__offers_any(handful);
+        count_out_locked(exec, domain,
+                         1 + (fills ? fill_handful_locked(exec, domain, queue, handful) : 0));
     }
-    skua__mutex_unlock(&exec->queue_lock);
+    skua__mutex_unlock(&domain->lock);
     return job;
 }
 
 uint64_t
 skua__inject_drain(skua_exec *exec, uint64_t *ret_listed) {
-    skua__mutex_lock(&exec->queue_lock);
-    drain_locked(exec);
-    uint64_t drained = exec->drained;
-    *ret_listed = skua__a64_load(&exec->listed, memory_order_relaxed); /* relaxed: under the lock */
-    skua__mutex_unlock(&exec->queue_lock);
+    uint64_t drained = 0;
+    *ret_listed = 0;
+    for (uint32_t i = 0; i < exec->map.count; i++) {
+        skua__domain *domain = &exec->domains[i];
+        skua__mutex_lock(&domain->lock);
+        drain_locked(domain);
+        drained += domain->drained;
+        /* relaxed: under the lock */
+        *ret_listed += skua__a64_load(&domain->listed, memory_order_relaxed);
+        skua__mutex_unlock(&domain->lock);
+    }
     return drained;
+}
+
+static skua_job *
+pop_of_locked(skua_exec *exec, skua__domain *domain, const skua_group *group) {
+    drain_locked(domain);
+    for (uint32_t i = 0; i < EXEC_PRIORITIES; i++) {
+        skua__queue *queue = &domain->queues[queue_order[i]];
+        for (skua_job **link = &queue->head; *link; link = &(*link)->next) {
+            if ((*link)->group == group) {
+                skua_job *found = unlink_locked(domain, queue, link);
+                count_out_locked(exec, domain, 1);
+                return found;
+            }
+        }
+    }
+    return NULL;
 }
 
 skua_job *
 skua__inject_pop_of(skua_exec *exec, const skua_group *group) {
     skua_job *found = NULL;
-    skua__mutex_lock(&exec->queue_lock);
-    drain_locked(exec);
-    for (uint32_t i = 0; i < EXEC_PRIORITIES && !found; i++) {
-        skua__queue *queue = &exec->queues[queue_order[i]];
-        for (skua_job **link = &queue->head; *link; link = &(*link)->next) {
-            if ((*link)->group == group) {
-                found = unlink_locked(exec, queue, link);
-                count_out_locked(exec, 1);
-                break;
-            }
-        }
+    for (uint32_t i = 0; i < exec->map.count && !found; i++) {
+        skua__domain *domain = &exec->domains[i];
+        skua__mutex_lock(&domain->lock);
+        found = pop_of_locked(exec, domain, group);
+        skua__mutex_unlock(&domain->lock);
     }
-    skua__mutex_unlock(&exec->queue_lock);
     return found;
 }

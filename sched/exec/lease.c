@@ -244,7 +244,7 @@ skua__lease_note_locked(skua_exec *exec) {
     }
     /* relaxed: under the lock, both */
     uint32_t active = skua__a32_load(&exec->active, memory_order_relaxed);
-    uint32_t asleep = skua__a32_load(&exec->asleep, memory_order_relaxed); /* relaxed: same */
+    uint32_t asleep = skua__asleep_locked(exec);
     uint32_t awake = active > asleep ? active - asleep : 0, was = lease->awake;
     if (awake == was) {
         return;

@@ -11,14 +11,25 @@
 #include <skua-int/fail.h>
 #include <skua-int/mem.h>
 
+#include <sched.h>
 #include <stdio.h>
 
 enum {
     WORKER_LOOKS = 32, /* looks around between two readings of the clock */
 };
 
-/* The worker that this thread is: the one piece of state per thread. */
+/* The worker that this thread is, and where it was first seen: the only state per thread. */
 static _Thread_local skua__worker *worker_here;
+static _Thread_local uint32_t first_cpu_plus_one;
+
+uint32_t
+skua__first_cpu(void) {
+    if (first_cpu_plus_one == 0) {
+        int cpu = sched_getcpu();
+        first_cpu_plus_one = cpu < 0 ? 1 : (uint32_t)cpu + 1;
+    }
+    return first_cpu_plus_one - 1;
+}
 
 skua__worker *
 skua__worker_here(const skua_exec *exec) {
@@ -43,12 +54,26 @@ wake_leapers(skua__worker *worker) {
     skua__mutex_unlock(&worker->leap_lock);
 }
 
+/* The sleeper to wake: the worker of this core (as in skua_near), or the one that fell asleep last. */
+static skua__list *
+choose_sleeper_locked(const skua_exec *exec, skua__domain *domain, uint32_t core) {
+    SKUA_LIST_EACH(node, &domain->sleepers) {
+        const skua__worker *sleeper = SKUA_CONTAINER_OF(node, skua__worker, sleeper);
+        if (core == 0 || !exec->topology ||
+            skua_topology_pu_at(exec->topology, exec->plan.pu[sleeper->index])->core + 1 == core) {
+            return node;
+        }
+    }
+    return skua__list_empty(&domain->sleepers) ? NULL : domain->sleepers.next;
+}
+
 static void
-wake_one(skua_exec *exec) {
+wake_one(skua_exec *exec, skua__domain *domain, uint32_t core) {
     skua__mutex_lock(&exec->sleep_lock);
-    skua__list *node = skua__list_pop_front(&exec->sleepers);
+    skua__list *node = choose_sleeper_locked(exec, domain, core);
     if (node) {
-        skua__a32_sub(&exec->asleep, 1, memory_order_seq_cst); /* seq_cst W1: as in idle() */
+        skua__list_remove(node);
+        skua__a32_sub(&domain->asleep, 1, memory_order_seq_cst); /* seq_cst W1: as in idle() */
         skua__lease_note_locked(exec);
     }
     skua__mutex_unlock(&exec->sleep_lock);
@@ -65,23 +90,39 @@ wake_one(skua_exec *exec) {
     }
 }
 
+/* One sleeper, the nearest, unless somebody nearer looks around already: he looks at everything before he sleeps. */
 void
-skua__wake_for_work(skua_exec *exec, skua__worker *by) {
-    /* seq_cst W1: after the work was published, so too; pairs with seq_cst W1 in idle() */
-    /* seq_cst W2: the same for leapers; pairs with seq_cst W2 in park_for() */
-    if (by && skua__a32_load(&by->leaper_count, memory_order_seq_cst) > 0) {
-        wake_leapers(by);
-    }
-    if (skua__a32_load(&exec->searching, memory_order_seq_cst) == 0 && /* seq_cst W1: as above */
-        skua__a32_load(&exec->asleep, memory_order_seq_cst) > 0) {     /* seq_cst W1: as above */
-        wake_one(exec);
+skua__wake_near(skua_exec *exec, const skua__domain *near, uint32_t core) {
+    const uint32_t *order = skua__domain_order(exec, near);
+    for (uint32_t i = 0; i < exec->map.count; i++) {
+        skua__domain *domain = &exec->domains[order[i]];
+        /* seq_cst W1: after the work was published, so too; pairs with seq_cst W1 in idle() */
+        if (skua__a32_load(&domain->searching, memory_order_seq_cst) > 0) {
+            return;
+        }
+        if (skua__a32_load(&domain->asleep, memory_order_seq_cst) > 0) { /* seq_cst W1: as above */
+            wake_one(exec, domain, core);
+            return;
+        }
     }
 }
 
 void
+skua__wake_for_work(skua_exec *exec, skua__worker *by) {
+    /* seq_cst W2: the work was published before; pairs with seq_cst W2 in park_for() */
+    if (by && skua__a32_load(&by->leaper_count, memory_order_seq_cst) > 0) {
+        wake_leapers(by);
+    }
+    const skua__worker *here = exec->map.count > 1 ? skua__worker_here(exec) : NULL;
+    skua__wake_near(exec, here ? here->domain : exec->domains, 0);
+}
+
+void
 skua__wake_all_locked(skua_exec *exec) {
-    SKUA_LIST_EACH(node, &exec->sleepers) {
-        skua__unpark(&SKUA_CONTAINER_OF(node, skua__worker, sleeper)->parker);
+    for (uint32_t i = 0; i < exec->map.count; i++) {
+        SKUA_LIST_EACH(node, &exec->domains[i].sleepers) {
+            skua__unpark(&SKUA_CONTAINER_OF(node, skua__worker, sleeper)->parker);
+        }
     }
     SKUA_LIST_EACH(retired, &exec->retired) {
         skua__unpark(&SKUA_CONTAINER_OF(retired, skua__worker, sleeper)->parker);
@@ -104,11 +145,9 @@ places_of(const skua_exec *exec) {
     return skua__a32_load(&exec->places, memory_order_acquire);
 }
 
+/* What waits at a worker: nobody else's to be left alone. */
 static bool
-work_in_sight(const skua_exec *exec) {
-    if (skua__inject_any(exec)) {
-        return true;
-    }
+offers_in_sight(const skua_exec *exec) {
     uint32_t places = places_of(exec);
     for (uint32_t i = 0; i < places; i++) {
         skua__stack *stack = exec->workers[i].stack;
@@ -118,6 +157,28 @@ work_in_sight(const skua_exec *exec) {
         }
     }
     return false;
+}
+
+static bool
+work_in_sight(const skua_exec *exec) {
+    return skua__inject_any(exec) || offers_in_sight(exec);
+}
+
+/* The same without what waits near others, which a worker leaves to them while it looks around. */
+static bool
+work_for(const skua__worker *worker) {
+    return skua__inject_any_in(worker->domain) || skua__inject_urgent(worker->exec) ||
+           offers_in_sight(worker->exec);
+}
+
+static bool
+anybody_asleep(const skua_exec *exec) {
+    bool any = false;
+    for (uint32_t i = 0; i < exec->map.count && !any; i++) {
+        /* seq_cst W1: after we left searching; pairs with seq_cst W1 in idle() */
+        any = skua__a32_load(&exec->domains[i].asleep, memory_order_seq_cst) > 0;
+    }
+    return any;
 }
 
 static void
@@ -134,8 +195,7 @@ ask_all(skua__worker *worker) {
 static void
 pass_on(skua__worker *worker, skua__worker *victim) {
     skua_exec *exec = worker->exec;
-    /* seq_cst W1: after we left searching; pairs with seq_cst W1 in skua__wake_for_work() */
-    if (skua__a32_load(&exec->asleep, memory_order_seq_cst) == 0) {
+    if (!anybody_asleep(exec)) {
         return;
     }
     if (work_in_sight(exec)) {
@@ -146,21 +206,52 @@ pass_on(skua__worker *worker, skua__worker *victim) {
     }
 }
 
+/* The domain to take a queued job from: one's own, but for one of high priority; that too at most so often in a row. */
+static skua__domain *
+domain_to_take_from(skua__worker *worker) {
+    skua_exec *exec = worker->exec;
+    if (worker->domain == exec->domains || !skua__inject_urgent(exec) ||
+        worker->urgent_turns++ >= EXEC_AGEING_POPS) {
+        worker->urgent_turns = 0;
+        return worker->domain;
+    }
+    return exec->domains;
+}
+
 /* The job whose turn it is: from the worker's handful, unless a more urgent one waits, else from the queue. */
 static skua_job *
 take_queued(skua__worker *worker) {
     skua_exec *exec = worker->exec;
     skua__offers *handful = &worker->stack->handful;
     skua_job *job = skua__inject_urgent(exec) ? NULL : skua__offers_steal(handful);
-    if (!job && (job = skua__inject_pop(exec, handful)) != NULL) {
-        pass_on(worker, NULL);
+    if (!job) {
+        skua__domain *domain = domain_to_take_from(worker);
+        job = skua__inject_pop(exec, domain, domain == worker->domain ? handful : NULL);
+        if (job) {
+            pass_on(worker, NULL);
+        }
     }
     return job ? job : skua__offers_steal(handful);
 }
 
+/* A job that waits near others, the nearest of them first. */
+static skua_job *
+take_elsewhere(skua__worker *worker) {
+    skua_exec *exec = worker->exec;
+    const uint32_t *order = skua__domain_order(exec, worker->domain);
+    skua_job *job = NULL;
+    for (uint32_t i = 1; i < exec->map.count && !job; i++) {
+        job = skua__inject_pop(exec, &exec->domains[order[i]], NULL);
+    }
+    if (job) {
+        pass_on(worker, NULL);
+    }
+    return job;
+}
+
 /*
- * The next job for this worker: the newest of its own, else a queued one. Every so often it looks at the queue first, or
- * at the oldest of its own, so that none waits for ever.
+ * The next job for this worker: the newest of its own, else a queued one. Every so often it looks at the queue first, at
+ * the oldest of its own, or at what waits near others, so that none waits for ever.
  */
 skua_job *
 skua__take_job(skua__worker *worker) {
@@ -169,6 +260,10 @@ skua__take_job(skua__worker *worker) {
     skua_job *job = NULL;
     if (turn % EXEC_OWN_TURNS == 0 && turn / EXEC_OWN_TURNS % 2 == 1) {
         job = skua__offers_steal(own);
+    } else if (worker->exec->map.count > 1 && turn % (4 * EXEC_OWN_TURNS) == 2 * EXEC_OWN_TURNS) {
+        /* Else there is time enough to leave it to the others for a while. */
+        bool is_busy = skua__offers_any(own) || skua__inject_any_in(worker->domain);
+        job = is_busy ? take_elsewhere(worker) : NULL;
     } else if (turn % EXEC_OWN_TURNS != 0 && !skua__inject_urgent(worker->exec)) {
         job = skua__offers_take(own, 0);
     }
@@ -204,7 +299,10 @@ run_stolen(skua__worker *worker, skua__worker *victim) {
 static bool
 run_something(skua__worker *worker) {
     skua_exec *exec = worker->exec;
+    bool eager = worker->eager;
+    worker->eager = false;
     skua_job *job = skua__take_job(worker);
+    job = !job && eager ? take_elsewhere(worker) : job;
     if (job) {
         skua__worker_run(worker, job);
         return true;
@@ -259,7 +357,8 @@ skua__leave_list(skua_exec *exec, skua__worker *worker, bool sleeps) {
     if (!skua__list_empty(&worker->sleeper)) {
         skua__list_remove(&worker->sleeper);
         if (sleeps) {
-            skua__a32_sub(&exec->asleep, 1, memory_order_seq_cst); /* seq_cst W1: as in idle() */
+            /* seq_cst W1: as in idle() */
+            skua__a32_sub(&worker->domain->asleep, 1, memory_order_seq_cst);
             skua__lease_note_locked(exec);
         }
     }
@@ -279,39 +378,58 @@ skua__sleep(skua__worker *worker, int64_t deadline_ns) {
     skua__stat_add(worker, EXEC_STAT_IDLE_NS, (uint64_t)(skua__clock_ns() - from_ns));
 }
 
-/* Looks around for a while, then sleeps until somebody has work. */
-static void
-idle(skua__worker *worker) {
+/* Looks around for a while for what it may take now. Returns whether there is something. */
+static bool
+search(skua__worker *worker) {
     skua_exec *exec = worker->exec;
-    /* seq_cst W1: counted before we look; pairs with seq_cst W1 in skua__wake_for_work() */
-    skua__a32_add(&exec->searching, 1, memory_order_seq_cst);
     int64_t until_ns = exec->spin_ns > 0 ? skua__clock_ns() + exec->spin_ns : 0;
-    bool found = false;
-    for (uint32_t looks = 0; !found && !skua__is_over(exec); looks++) {
+    for (uint32_t looks = 0; !skua__is_over(exec); looks++) {
         ask_all(worker);
-        found = work_in_sight(exec);
-        if (found || until_ns == 0 ||
+        if (work_for(worker)) {
+            return true;
+        }
+        if (until_ns == 0 ||
             (looks % WORKER_LOOKS == WORKER_LOOKS - 1 && skua__clock_ns() >= until_ns)) {
-            break;
+            return false;
         }
         skua__atomic_pause();
     }
+    return false;
+}
+
+/* Looks around for a while, unless another worker of the domain does, then sleeps until somebody has work. */
+static void
+idle(skua__worker *worker) {
+    skua_exec *exec = worker->exec;
+    skua__domain *domain = worker->domain;
+    uint32_t nobody = 0;
+    /* seq_cst W1: counted before we look; pairs with seq_cst W1 in skua__wake_near() */
+    bool searches = skua__a32_cas(&domain->searching, &nobody, 1, memory_order_seq_cst);
+    bool found = searches && search(worker);
     if (!found) {
         skua__mutex_lock(&exec->sleep_lock);
-        skua__list_push_front(&exec->sleepers, &worker->sleeper);
-        /* seq_cst W1: counted before the last look; pairs with seq_cst W1 in skua__wake_for_work() */
-        skua__a32_add(&exec->asleep, 1, memory_order_seq_cst);
+        skua__list_push_front(&domain->sleepers, &worker->sleeper);
+        /* seq_cst W1: counted before the last look; pairs with seq_cst W1 in skua__wake_near() */
+        skua__a32_add(&domain->asleep, 1, memory_order_seq_cst);
         skua__lease_note_locked(exec);
         skua__mutex_unlock(&exec->sleep_lock);
     }
-    /* seq_cst W1: out of searching before the last look; as above */
-    skua__a32_sub(&exec->searching, 1, memory_order_seq_cst);
+    if (searches) {
+        /* seq_cst W1: out of searching before the last look; as above */
+        skua__a32_store(&domain->searching, 0, memory_order_seq_cst);
+    }
     if (found) {
         return;
     }
     ask_all(worker);
+    /*
+     * What waits near others is left to the one who looks around for this domain, if there is one: he takes it when his time
+     * is up, and wakes us if he takes something else (seq_cst W1: his leaving comes after our look, and so after our count).
+     */
+    bool leaves = !searches && skua__a32_load(&domain->searching, memory_order_seq_cst) > 0;
+    worker->eager = leaves ? work_for(worker) : work_in_sight(exec);
     /* That there are too many workers is looked for after we stand in the list, too: a pause wakes those in it. */
-    if (!work_in_sight(exec) && !skua__is_over(exec) && !skua__is_surplus(worker)) {
+    if (!worker->eager && !skua__is_over(exec) && !skua__is_surplus(worker)) {
         skua__follow(worker);
         skua__sleep(worker, SKUA_NEVER_NS);
         skua__follow(worker);
@@ -379,6 +497,12 @@ skua__worker_run(skua__worker *worker, skua_job *job) {
     end_job(worker);
 }
 
+/* Whether a job goes among the worker's own. */
+static bool
+stays_here(const skua_job *job) {
+    return job->priority == SKUA_PRIORITY_NORMAL && job->near.node == 0 && job->near.core == 0;
+}
+
 void
 skua_worker_submit_batch(skua_worker w, skua_job *const *jobs, size_t count) {
     skua__stack *stack = skua__stack_of(w.top);
@@ -387,7 +511,7 @@ skua_worker_submit_batch(skua_worker w, skua_job *const *jobs, size_t count) {
            "skua_worker_submit: w is another worker's");
     for (size_t first = 0; first < count;) {
         size_t end = first;
-        while (end < count && jobs[end]->priority == SKUA_PRIORITY_NORMAL) {
+        while (end < count && stays_here(jobs[end])) {
             end++;
         }
         /* Counted before anybody can end them; those that do not fit are counted by the queue. */
@@ -410,7 +534,7 @@ skua_worker_submit(skua_worker w, skua_job *job) {
     skua__worker *worker = stack->worker;
     assert(worker == skua__worker_here(worker->exec) &&
            "skua_worker_submit: w is another worker's");
-    if (job->priority == SKUA_PRIORITY_NORMAL) {
+    if (stays_here(job)) {
         skua__stat_add(worker, EXEC_STAT_OWN, 1);
         void *const items[] = {job};
         if (skua__offers_add(&stack->own, items, 1) == 1) {
@@ -420,7 +544,6 @@ skua_worker_submit(skua_worker w, skua_job *job) {
         skua__stat_add(worker, EXEC_STAT_OWN, (uint64_t)-1);
     }
     skua__inject_always(worker->exec, job);
-    skua__wake_for_work(worker->exec, NULL);
 }
 
 static void *
@@ -505,6 +628,7 @@ skua__worker_open(skua_exec *exec, uint32_t index, skua_error *err) {
     }
     uintptr_t aligned = ((uintptr_t)block + SKUA_STACK_BYTES - 1) & ~(SKUA_STACK_BYTES - 1);
     worker->exec = exec;
+    worker->domain = &exec->domains[exec->map.of_place[index]];
     worker->index = index;
     worker->slots = exec->slots;
     worker->rand.state = index;

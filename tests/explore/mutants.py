@@ -31,8 +31,10 @@ TAG = re.compile(r'\b(acquire|release|acq_rel|seq_cst) ([A-Z]+[0-9]+):')
 STEPS = {
     'no-epoch': ('fork.c', r'skua__deque_epoch\(word\) \+ 1', 'skua__deque_epoch(word)', 'leap'),
     'no-waited': ('fork.c', r'if \(state & EXEC_STATE_WAITED\)', 'if (0)', 'fork'),
-    'no-last-look': ('worker.c', r'if \(!work_in_sight\(exec\) && !', 'if (!', 'park'),
-    'no-wake-on-push': ('inject.c', r'if \(was_empty\)', 'if (0)', 'park'),
+    'no-last-look': ('worker.c', r'if \(!worker->eager && !', 'if (!', 'park'),
+    'leaves-to-nobody': ('worker.c', r'!searches &&\s+skua__a32_load\(&domain->searching, memory_order_seq_cst\) > 0', 'true', 'near'),
+    'wakes-near-only': ('worker.c', r'i < exec->map.count; i\+\+\) \{\s+skua__domain \*domain = &exec->domains\[order', 'i < 1; i++) { skua__domain *domain = &exec->domains[order', 'near'),
+    'no-wake-on-push': ('inject.c', r'skua__wake_near\(exec, domain, core\);', ';', 'park'),
     'moved-out-of-sight': ('inject.c', r'listed \+ moved \+ 1', 'listed', 'inject'),
     'no-wake-at-end': ('worker.c', r'skua__wake_all\(exec\);\n(\s*)worker_here = NULL', r'worker_here = NULL', 'close'),
     'no-futex-wake': ('park.c', r'== PARK_SLEEPS\)', '== PARK_SLEEPS + 1)', 'park'),

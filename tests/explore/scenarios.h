@@ -44,6 +44,9 @@ void scenario_close(void);
 void scenario_graph(void);
 void scenario_within(void);
 
+/* scenarios_near.c */
+void scenario_near(void);
+
 /* scenarios_offers.c */
 void scenario_offers(void);
 

@@ -40,7 +40,7 @@ inline wake_for_work() {
 }
 
 proctype worker(byte me) {
-    bool found;
+    bool found, mine;
     do
     :: atomic { work > 0 -> work-- };
 #ifndef WRONG_PASS_ON
@@ -52,8 +52,17 @@ proctype worker(byte me) {
         taken++;
         taken == PUBLISHERS /* what was taken ends only when all of it runs */
     :: work == 0 -> /* idle() */
-        searching++;
-        found = (work > 0);
+        atomic { /* one at most looks around */
+            mine = (searching == 0);
+            if
+            :: mine -> searching = 1
+            :: else -> skip
+            fi
+        }
+        if
+        :: mine -> found = (work > 0)
+        :: else -> found = false
+        fi;
         if
         :: !found ->
             atomic { !lock -> lock = true }
@@ -63,7 +72,10 @@ proctype worker(byte me) {
         :: else -> skip
         fi;
 #ifndef WRONG_SEARCHING
-        searching--;
+        if
+        :: mine -> searching = 0
+        :: else -> skip
+        fi;
 #endif
         if
         :: found -> skip
@@ -74,7 +86,10 @@ proctype worker(byte me) {
             found = (work > 0);
 #endif
 #ifdef WRONG_SEARCHING
-            searching--;
+            if
+            :: mine -> searching = 0
+            :: else -> skip
+            fi;
 #endif
             if
             :: found -> skip

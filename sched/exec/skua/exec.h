@@ -350,6 +350,39 @@ typedef void skua_job_fn(skua_worker w, skua_job *job);
 typedef void skua_job_drop_fn(skua_worker w, skua_job *job, skua_status why);
 
 /*
+ * Where a task is best run; zero: anywhere. It is a hint that never keeps a task waiting for long: a worker elsewhere that
+ * has nothing to do takes it once it has looked around for spin_us (and every worker looks elsewhere at one turn in 128).
+ * Of a job of high priority it is not considered: that goes to whoever is free first. Without a topology of several NUMA
+ * nodes it says only which worker is woken.
+ */
+typedef struct skua_near {
+    uint16_t node; /* 1 + the index of a NUMA node; 0: any */
+    uint16_t core; /* 1 + the index of a core, whose worker is woken for it if it sleeps; 0: any */
+} skua_near;
+
+/** Near a NUMA node: an index for skua_topology_numa_at(). Returns: the hint. Threads: any. Blocks: never. Since 0.1. */
+static inline skua_near
+skua_near_node(uint32_t node) {
+    skua_near near = {(uint16_t)(node < UINT16_MAX ? node + 1 : 0), 0};
+    return near;
+}
+
+/** Near a core: skua_topology_pu.core, and so near its node. Returns: the hint. Threads: any. Blocks: never. Since 0.1. */
+static inline skua_near
+skua_near_core(uint32_t core) {
+    skua_near near = {0, (uint16_t)(core < UINT16_MAX ? core + 1 : 0)};
+    return near;
+}
+
+/**
+ * Near the NUMA node on which memory lies, as far as the kernel tells; one system call, where there are several nodes.
+ *
+ * Returns: the hint; zero where it makes no difference or nothing was written there yet.
+ * Threads: any. Blocks: never. Since 0.1.
+ */
+SKUA_API skua_near skua_near_memory(const skua_exec *exec, const void *memory);
+
+/*
  * A job to submit: put it into a struct of your own. It is the executor's from submit until run is called;
  * from then on it is yours again, so run may free it or submit it anew. Prepare it with skua_job_init().
  */
@@ -359,7 +392,8 @@ struct skua_job {
     skua_group *group; /* the executor's: set by skua_group_submit() */
     uint8_t priority;  /* skua_priority */
     uint8_t flags;     /* the executor's */
-    uint8_t reserved_bytes[6];
+    skua_near near;    /* yours, after init: where it is best run */
+    uint8_t reserved_bytes[2];
     skua_job_drop_fn *dropped; /* yours, after init; NULL: nobody is told */
     int64_t deadline_ns;       /* see skua_job_set_deadline(); 0: none */
 };
@@ -454,6 +488,14 @@ SKUA_API void skua_group_fini(skua_group *group);
 SKUA_API void skua_group_set_deadline(skua_group *group, int64_t timeout_ms);
 
 /**
+ * Says where the group's jobs are best run that do not say so themselves; those submitted from now on.
+ *
+ * Returns: nothing; there are no errors.
+ * Threads: any, workers too. Blocks: never. Since 0.1.
+ */
+SKUA_API void skua_group_set_near(skua_group *group, skua_near near);
+
+/**
  * Submits a job as one of the group's. When the group is cancelled before it starts, its dropped is called in place of
  * run; the job is the caller's again then, or when skua_group_wait() has returned.
  *
@@ -498,6 +540,7 @@ typedef struct skua_future_options {
     int32_t priority;  /* skua_priority */
     int32_t
         deadline_ms; /* it does not start later than that from now, but ends with SKUA_E_TIMEOUT; 0: none */
+    skua_near near; /* where it is best run. Since 0.1 */
 } skua_future_options;
 
 #define SKUA_FUTURE_OPTIONS(...)                                                                   \
