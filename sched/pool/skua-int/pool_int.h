@@ -73,7 +73,7 @@ struct skua_task_call {
     int64_t deadline_ns;
     uint32_t attempt;
     atomic_bool cancelled;
-    uint8_t small[SKUA__TASK_INLINE_BYTES];
+    _Alignas(16) uint8_t small[SKUA__TASK_INLINE_BYTES]; /* as aligned as allocated outputs */
 };
 
 /* The record of a decision. */

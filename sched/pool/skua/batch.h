@@ -1,0 +1,240 @@
+// SPDX-License-Identifier: MPL-2.0
+// Requests in batches: many small ones become one task of a pool, which places it on the cores, a device or a peer. Meant for
+// models that answer 32 requests in little more than the time of one; the latency of each request is counted.
+#ifndef SKUA_BATCH_H
+#define SKUA_BATCH_H
+
+#include <skua/pool.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+enum {
+    SKUA_BATCH_MAX_REQUESTS = 4096,            /* of one batch */
+    SKUA_BATCH_MAX_QUEUE = 1 << 20,            /* the most that queue_max may ask for */
+    SKUA_BATCH_MAX_IN_FLIGHT = 1024,           /* the most that in_flight_max may ask for */
+    SKUA_BATCH_MAX_WAIT_US = 60 * 1000000,     /* the most that wait_us may ask for */
+    SKUA_BATCH_DEFAULT_REQUESTS = 32,          /* requests_max */
+    SKUA_BATCH_DEFAULT_BYTES = 4 << 20,        /* bytes_max */
+    SKUA_BATCH_DEFAULT_WAIT_US = 500,          /* wait_us */
+    SKUA_BATCH_DEFAULT_IN_FLIGHT = 4,          /* in_flight_max */
+    SKUA_BATCH_DEFAULT_QUEUE = 4096,           /* queue_max */
+    SKUA_BATCH_DEFAULT_QUEUE_BYTES = 64 << 20, /* queue_bytes_max */
+};
+
+typedef struct skua_batch skua_batch;
+
+/* ---- The submitter's side ---- */
+
+/*
+ * How requests are batched. Make one with SKUA_BATCH_OPTIONS(.wait_us = 500) in C, with skua_batch_options_init() elsewhere.
+ * allocator is borrowed until skua_pool_close().
+ *
+ * A batch leaves, in the order in which requests came, as soon as one of in_flight_max places is free and (a) it is full, by
+ * requests_max or bytes_max, or (b) its oldest request has waited wait_us, or (c) no batch is in flight. (c) because nothing
+ * is gained by waiting beside an idle backend, and under load the batch in flight gathers the next one by itself; set
+ * hold_when_idle where a run costs more than the wait, as on a rented or a shared device.
+ */
+typedef struct skua_batch_options {
+    size_t size;
+    const skua_allocator *allocator; /* NULL: the pool's */
+    uint32_t requests_max;           /* of one batch. 0: 32 */
+    uint32_t bytes_max;              /* of the requests of one batch. 0: 4 MiB */
+    int32_t wait_us;                 /* see (b). 0: 500; SKUA_NONE: no wait */
+    uint32_t in_flight_max;          /* batches that are submitted and not ended. 0: 4 */
+    uint32_t queue_max;              /* requests that wait; one more is SKUA_E_AGAIN. 0: 4096 */
+    uint32_t queue_bytes_max;        /* of these, likewise; one alone is always let in. 0: 64 MiB */
+    uint32_t version;                /* of the task. 0: the highest that is offered */
+    int32_t priority;                /* of the task: skua_priority */
+    uint8_t idempotent;     /* 1: a batch whose node dies runs again elsewhere. 0: it ends LOST */
+    uint8_t hold_when_idle; /* 1: without (c) */
+    uint8_t reserved_flags[6];
+} skua_batch_options;
+
+#define SKUA_BATCH_OPTIONS(...)                                                                    \
+    (&(const skua_batch_options){.size = sizeof(skua_batch_options), __VA_ARGS__})
+
+/**
+ * Sets *options to the defaults, for languages that have no designated initialisers. `size` is sizeof *options there.
+ *
+ * Returns: nothing; there are no errors.
+ * Threads: any. Blocks: never. Since 0.1.
+ */
+SKUA_API void skua_batch_options_init(skua_batch_options *options, size_t size);
+
+/* How one request ended. What it points to is borrowed until the skua_batch_done_fn returns. */
+typedef struct skua_batch_result {
+    size_t size;
+    /*
+     * 0; SKUA_E_TASK_FAILED (see code), SKUA_E_TIMEOUT (its deadline passed first), SKUA_E_CANCELLED (the batcher or its pool was
+     * closed), SKUA_E_LOST, SKUA_E_REFUSED (nobody runs such tasks), SKUA_E_MALFORMED (the task's output was no
+     * answer to this batch), SKUA_E_NO_MEMORY, SKUA_E_CLOSED (the pool is closing)
+     */
+    int32_t status;
+    int32_t code;       /* SKUA_E_TASK_FAILED: the answer's own code, else the task's; else 0 */
+    const void *answer; /* with status 0, else NULL */
+    size_t answer_bytes;
+    int64_t latency_ns;      /* from skua_batch_submit() to this call */
+    uint32_t batch_requests; /* that were in its batch; 0: it never left */
+    uint32_t reserved;
+    const char *node;    /* that ran it last, as in skua_task_result; "" when none did */
+    const char *message; /* why it did not end well; "" when it did */
+} skua_batch_result;
+
+/*
+ * Called once for each request that was taken, under no lock, on a thread of the pool's, the executor's or the batcher's own, in
+ * the order of submission within a batch. It may call skua_batch_submit(); it must not block, and must not close the batcher.
+ */
+typedef void (*skua_batch_done_fn)(void *done_arg, const skua_batch_result *result);
+
+/**
+ * Opens a batcher in front of the tasks of a name: a registered function that reads and answers batches with the functions
+ * below, here or on peers. It has one thread, which sleeps until a batch is to leave or a deadline passes. Copies
+ * task_name and options (which may be NULL); borrows pool until skua_batch_close(), which comes before
+ * skua_pool_close(). The caller owns *ret_batch.
+ *
+ * Returns: 0, or SKUA_E_BAD_ARGUMENT (names the option), SKUA_E_BAD_NAME, SKUA_E_NO_MEMORY, SKUA_E_SYSTEM (no thread),
+ * SKUA_E_FORKED. Whether anybody runs such tasks is told by the requests' ends: skua_pool_await_nodes() waits for one.
+ * Threads: any. Blocks: never for long. Since 0.1.
+ */
+SKUA_API SKUA_MUST_CHECK skua_status skua_batch_open(skua_batch **ret_batch, skua_pool *pool,
+                                                     const char *task_name,
+                                                     const skua_batch_options *options,
+                                                     skua_error *err);
+
+/**
+ * Takes one request; done tells its end (NULL: nobody will hear). Copies data, which may be NULL when data_bytes is 0.
+ * deadline_ms, from now on (0 and SKUA_UNLIMITED: none; SKUA_NONE: now): a request that waits when it passes ends
+ * SKUA_E_TIMEOUT then and never starts; one that is in flight ends with its batch, SKUA_E_TIMEOUT when that comes too late.
+ * A batch all of whose requests have deadlines is given up at the latest of them. While the pool's own window is full,
+ * deadlines of requests that came since are told late.
+ *
+ * Returns: 0, or SKUA_E_AGAIN (queue_max or queue_bytes_max wait), SKUA_E_TOO_BIG (over bytes_max), SKUA_E_BAD_ARGUMENT,
+ * SKUA_E_NO_MEMORY, SKUA_E_CLOSED, SKUA_E_FORKED; then done is not called.
+ * Threads: any. Blocks: never. Since 0.1.
+ */
+SKUA_API SKUA_MUST_CHECK skua_status skua_batch_submit(skua_batch *batch, const void *data,
+                                                       size_t data_bytes, skua_batch_done_fn done,
+                                                       void *done_arg, int64_t deadline_ms,
+                                                       skua_error *err);
+
+/**
+ * Waits until every request that was taken has ended and its done has returned. timeout_ms: 0 and SKUA_UNLIMITED wait for
+ * ever; SKUA_NONE looks only.
+ *
+ * Returns: 0, or SKUA_E_TIMEOUT, SKUA_E_BAD_ARGUMENT, SKUA_E_FORKED.
+ * Threads: any but a task's and a done's. Blocks: up to timeout_ms. Since 0.1.
+ */
+SKUA_API SKUA_MUST_CHECK skua_status skua_batch_await_all(skua_batch *batch, int64_t timeout_ms,
+                                                          skua_error *err);
+
+/*
+ * What a batcher counts. requests = ended_ok + ended_timeout + ended_cancelled + ended_failed + waiting + those in flight.
+ * Latencies are of requests that ended well, from submission to answer, within 1.6 % (the max exactly); 0 before the first.
+ * The library fills at most `size` bytes.
+ */
+typedef struct skua_batch_counters {
+    size_t size;
+    uint64_t requests; /* taken */
+    uint64_t refused;  /* not taken: SKUA_E_AGAIN */
+    uint64_t ended_ok;
+    uint64_t ended_timeout;
+    uint64_t ended_cancelled;
+    uint64_t ended_failed;   /* any other way */
+    uint64_t batches;        /* that left */
+    uint64_t batch_requests; /* that left in them */
+    double mean_fill; /* batch_requests / batches / requests_max: 1 is full; 0 before the first */
+    uint64_t waiting; /* now */
+    uint64_t waiting_bytes;     /* now */
+    uint64_t batches_in_flight; /* now */
+    int64_t latency_p50_ns;
+    int64_t latency_p99_ns;
+    int64_t latency_max_ns;
+} skua_batch_counters;
+
+/**
+ * Copies the counters out. Set ret_counters->size to sizeof *ret_counters before.
+ *
+ * Returns: 0, or SKUA_E_BAD_ARGUMENT, SKUA_E_FORKED.
+ * Threads: any. Blocks: never. Since 0.1.
+ */
+SKUA_API SKUA_MUST_CHECK skua_status skua_batch_stats(skua_batch *batch,
+                                                      skua_batch_counters *ret_counters,
+                                                      skua_error *err);
+
+/**
+ * Ends a batcher: requests that wait end SKUA_E_CANCELLED, those in flight end with their batches, which are waited for.
+ * (For the answers of all, skua_batch_await_all() first.) Takes NULL. In the child of a fork() it does nothing.
+ *
+ * Returns: NULL.
+ * Threads: one; no other call on the batcher may run, except skua_batch_submit() from a done. Not from a done or a task.
+ * Blocks: until what is in flight has ended. Since 0.1.
+ */
+SKUA_API skua_batch *skua_batch_close(skua_batch *batch);
+
+/* ---- The task's side ---- */
+
+/*
+ * A batch as its task sees it. It lies in the function's own memory; skua_batch_read() fills it in and only the functions below
+ * look at what is reserved. On the wire a batch is (all little-endian): "skB1", the number of requests as 4 bytes, 8 zero
+ * bytes; for each request the 4-byte end of its bytes, counted from the first one's beginning; zero bytes up to a multiple of
+ * 16; the requests' bytes, one behind the other. Answers are laid out likewise, with "skA1" and, for each, its code before
+ * its end. So requests of one size are a matrix of one row each, and so are answers.
+ */
+typedef struct skua_batch_work {
+    skua_task_call *call;
+    uint32_t requests;  /* at least 1 */
+    uint32_t row_bytes; /* the size of every request when they have one size, else 0 */
+    const void *rows;   /* all requests' bytes, as aligned as the task's input, up to 16 */
+    const void *reserved[2];
+} skua_batch_work;
+
+/**
+ * Reads and checks the batch that is a task's input. *ret_work and what it leads to live as long as the call.
+ *
+ * Returns: 0, or SKUA_E_MALFORMED (the input is no batch), SKUA_E_BAD_ARGUMENT.
+ * Threads: the function's own. Blocks: never. Since 0.1.
+ */
+SKUA_API SKUA_MUST_CHECK skua_status skua_batch_read(skua_task_call *call,
+                                                     skua_batch_work *ret_work);
+
+/**
+ * The bytes of request i, not aligned unless all before it were so long that they are. Borrowed as the task's input.
+ *
+ * Returns: the bytes, with their number in *ret_bytes (which may be NULL); NULL when i is not below work->requests.
+ * Threads: the function's own. Blocks: never. Since 0.1.
+ */
+SKUA_API const void *skua_batch_request(const skua_batch_work *work, uint32_t i, size_t *ret_bytes);
+
+/**
+ * Makes room for an answer of row_bytes bytes to each request, one row behind the other (not cleared), aligned for any number: a
+ * model writes its output there. The function then returns 0. It replaces what was answered before.
+ *
+ * Returns: 0 with the room in *ret_rows, or SKUA_E_TOO_BIG, SKUA_E_NO_MEMORY, SKUA_E_BAD_ARGUMENT.
+ * Threads: the function's own. Blocks: never. Since 0.1.
+ */
+SKUA_API SKUA_MUST_CHECK skua_status skua_batch_rows(const skua_batch_work *work, size_t row_bytes,
+                                                     void **ret_rows);
+
+/* An answer of its own size, or (code is not 0) the failure of this request alone, whose bytes are not told. */
+typedef struct skua_batch_reply {
+    const void *bytes; /* may be NULL when size_bytes is 0 */
+    size_t size_bytes;
+    int32_t code;
+    uint32_t reserved;
+} skua_batch_reply;
+
+/**
+ * Answers the batch with copies of replies[0] to replies[work->requests - 1]. The function then returns 0.
+ *
+ * Returns: 0, or SKUA_E_TOO_BIG, SKUA_E_NO_MEMORY, SKUA_E_BAD_ARGUMENT.
+ * Threads: the function's own. Blocks: never. Since 0.1.
+ */
+SKUA_API SKUA_MUST_CHECK skua_status skua_batch_answer(const skua_batch_work *work,
+                                                       const skua_batch_reply *replies);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
