@@ -157,15 +157,13 @@ measure(perf_run *run) {
     return right ? 0 : 1;
 }
 
-/* One work with so many workers: a row for each that offers it. The serial twin and the floor stand at one worker only. */
+/* One work with so many workers: a row for each that offers it. */
 static void
 bench_work(perf_bench *bench, const perf_case *what, const exec_work *work, const exec_peers *peers,
            exec_data *data) {
     perf_row *rows[EXEC_PEERS_MAX] = {NULL};
     for (size_t i = 0; i < peers->count; i++) {
-        bool serial =
-            peers->list[i] == &exec_peer_serial || peers->list[i] == &exec_peer_floor_fork;
-        if (work->offers(peers->list[i]) && !(serial && what->workers > 1) &&
+        if (work->offers(peers->list[i]) && !(peers->list[i]->alone && what->workers > 1) &&
             perf_wanted_impl(bench, peers->list[i]->name)) {
             rows[i] = perf_row_new(bench, what, peers->list[i]->name, work->unit);
         }

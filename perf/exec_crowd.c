@@ -108,8 +108,7 @@ perf_exec_crowd(perf_bench *bench, const exec_peers *peers) {
     const exec_peer *impls[EXEC_PEERS_MAX + 1] = {&exec_peer_skua_lease};
     size_t count = 1;
     for (size_t i = 0; i < peers->count; i++) {
-        if (peers->list[i]->fib && peers->list[i] != &exec_peer_serial &&
-            peers->list[i] != &exec_peer_floor_fork) {
+        if (peers->list[i]->fib && !peers->list[i]->alone) {
             impls[count++] = peers->list[i];
         }
     }

@@ -157,4 +157,5 @@ const exec_peer exec_peer_floor_fork = {.name = "floor",
                                         .close = floor_close,
                                         .fib = floor_fib,
                                         .queens = floor_queens,
-                                        .uts = floor_uts};
+                                        .uts = floor_uts,
+                                        .alone = 1};

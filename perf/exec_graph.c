@@ -75,7 +75,7 @@ bench_shape(perf_bench *bench, const perf_case *what, size_t shape, const exec_p
     perf_row *rows[EXEC_PEERS_MAX] = {NULL};
     for (size_t i = 0; i < peers->count; i++) {
         const exec_peer *peer = peers->list[i];
-        bool again = peer == &exec_peer_serial && what->workers > 1;
+        bool again = peer->alone && what->workers > 1;
         if (peer->graph_run && !again && perf_wanted_impl(bench, peer->name)) {
             rows[i] = perf_row_new(bench, what, peer->name, "ns");
         }

@@ -371,8 +371,7 @@ bench_outside(perf_bench *bench, const outside_case *one, const exec_peers *peer
     bool wakes = one->measure == measure_wake;
     for (size_t i = 0; i < peers->count; i++) {
         const exec_peer *peer = peers->list[i];
-        if (peer != &exec_peer_serial && has_what_it_needs(one, peer) &&
-            perf_wanted_impl(bench, peer->name)) {
+        if (!peer->alone && has_what_it_needs(one, peer) && perf_wanted_impl(bench, peer->name)) {
             impls[count++] = peer;
             if (lowest && count == 1) {
                 impls[count++] = lowest; /* right behind skua: a ratio is against this row */

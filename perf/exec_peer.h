@@ -85,6 +85,7 @@ typedef struct exec_peer {
     void *(*graph_new)(void *peer, const exec_shape *shape, uint32_t *counts);
     void (*graph_run)(void *peer, void *graph);
     void (*graph_free)(void *graph);
+    int alone; /* 1: one thread and no workers, a serial twin or a floor: it stands at one worker only */
 } exec_peer;
 
 /* What a module exports under this name. */

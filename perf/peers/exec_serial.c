@@ -156,4 +156,5 @@ const exec_peer exec_peer_serial = {.name = "serial",
                                     .mandel = serial_mandel,
                                     .graph_new = serial_graph_new,
                                     .graph_run = serial_graph_run,
-                                    .graph_free = free};
+                                    .graph_free = free,
+                                    .alone = 1};
