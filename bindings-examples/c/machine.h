@@ -29,8 +29,9 @@ machine_open(machine *self, const char *mode) {
     if (mode && strcmp(mode, "cores") == 0) {
         self->on = SKUA_ON_CORES;
     }
-    must(skua_exec_open(&self->exec, NULL, &err), &err);
+    /* Devices first: a driver is asked in a forked child, and ThreadSanitizer lets no child of several threads start its own. */
     must(skua_devices_open(&self->devices, SKUA_DEVICES_OPTIONS(.cpu_devices = cpu), &err), &err);
+    must(skua_exec_open(&self->exec, NULL, &err), &err);
     must(skua_pool_open(&self->pool,
                         SKUA_POOL_OPTIONS(.exec = self->exec, .devices = self->devices), &err),
          &err);

@@ -80,7 +80,7 @@ new_inner(const skua_allocator *hook) {
 }
 
 static skua__port *
-add_port(skua__handle *handle, skua__port *port) {
+add_port_locked(skua__handle *handle, skua__port *port) {
     skua__list_push_back(&handle->inner->ports, &port->node);
     handle->inner->port_count++;
     return port;
@@ -106,7 +106,10 @@ open_provider(skua__handle *handle, const char *endpoint, skua_error *err) {
         skua__port_free(handle, port);
         return status;
     }
-    add_port(handle, port);
+    /* The node's thread may pump already: the handle's source ticks. */
+    skua__mutex_lock(&inner->mutex);
+    add_port_locked(handle, port);
+    skua__mutex_unlock(&inner->mutex);
     status =
         skua__node_offer(handle->node, handle->ops->kind, handle->name, handle->options.version,
                          number, handle->ops->own_role, &inner->offer, err);
@@ -143,7 +146,7 @@ provider_up(skua__handle *handle, const skua__provider *provider) {
         skua__port_free(handle, port);
         return;
     }
-    add_port(handle, port);
+    add_port_locked(handle, port);
     skua__link *link = skua__link_new(handle, port);
     skua__sender *sender = skua__sender_new(handle->hook, &provider->node, provider->name);
     if (!link || !sender) {
@@ -274,7 +277,9 @@ skua__handle_open(skua__handle *handle, skua_node *node, const char *name,
     }
     status = status ? status : listen_to_node(handle, err);
     if (status == SKUA_OK && handle->options.plain.endpoint) {
+        skua__mutex_lock(&inner->mutex);
         status = skua__plain_attach(handle, err);
+        skua__mutex_unlock(&inner->mutex);
     }
     if (status == SKUA_OK && ops->provider) {
         status = open_provider(handle, handle->options.endpoint, err);

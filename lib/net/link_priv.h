@@ -251,7 +251,8 @@ skua_status skua__frame_of_message(skua__handle *handle, uint64_t seq, uint64_t 
                                    zmq_msg_t *ret_frame);
 
 /* handle_plain.c */
-skua_status skua__plain_attach(skua__handle *handle, skua_error *err); /* as the options say */
+skua_status skua__plain_attach(skua__handle *handle,
+                               skua_error *err); /* as the options say; locked */
 void skua__plain_drain(skua__port *port, bool *ret_moved);
 skua_msg *skua__plain_pop(skua__handle *handle); /* NULL: none waits */
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MPL-2.0
-// Requests in batches: many small ones become one task of a pool, which places it on the cores, a device or a peer. Meant for
-// models that answer 32 requests in little more than the time of one; the latency of each request is counted.
+// Requests in batches: many small ones become one task of a pool, which places it on its cores or on a peer (a batch reaches a
+// device only where the task itself submits a kernel). Meant for models that answer 32 requests in little more than the time
+// of one; the latency of each request is counted.
 #ifndef SKUA_BATCH_H
 #define SKUA_BATCH_H
 
