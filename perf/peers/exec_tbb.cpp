@@ -242,9 +242,9 @@ graph_free(void *graph) {
     delete static_cast<flow *>(graph);
 }
 
-const exec_peer tbb_peer = {"tbb",      open_tbb, close_tbb,  run_fib,   run_queens,
-                            run_uts,    run_flat, run_reduce, run_sort,  run_matmul,
-                            run_mandel, submit,   graph_new,  graph_run, graph_free, 0};
+const exec_peer tbb_peer = {"tbb",     open_tbb,   close_tbb,  run_fib,    run_queens, run_uts,
+                            run_flat,  run_reduce, run_sort,   run_matmul, run_mandel, submit,
+                            graph_new, graph_run,  graph_free, 0};
 
 } // namespace
 
