@@ -3,6 +3,7 @@
 // alone: a command is submitted when everything that it needs has ended, so that no queue ever waits for another.
 #include "buffer_priv.h"
 
+#include <assert.h>
 #include <skua-int/clock.h>
 #include <skua-int/fail.h>
 #include <skua-int/mem.h>
@@ -259,8 +260,9 @@ step_done(skua__dev_command *command, skua_status status) {
 /* Whether nothing of the caller's is touched once the last command has landed, and the engine need not look at it. */
 static bool
 may_end_promptly(const skua__engine *engine, const skua__launch *launch) {
-    bool prompt = launch->express && !launch->space && launch->built && launch->built->saved &&
-                  skua__watch_admits(&engine->watch, 1);
+    /* A submit that failed half way leaves commands in flight, whose end is not the launch's. */
+    bool prompt = launch->status == SKUA_OK && launch->express && !launch->space && launch->built &&
+                  launch->built->saved && skua__watch_admits(&engine->watch, 1);
     for (uint32_t i = 0; i < launch->arg_count; i++) {
         prompt = prompt && !launch->args[i].shared;
     }
@@ -504,13 +506,14 @@ fail(skua__engine *engine, skua__launch *launch, skua__watch_launch watched) {
 /* Everything that was submitted has landed: what now? */
 static void
 advance(skua__engine *engine, skua__launch *launch) {
-    if (!engine->dev && launch->status == SKUA_OK && launch->stage < SKUA__LAUNCH_OUT) {
+    if (!engine->dev && !launch->ended && launch->status == SKUA_OK &&
+        launch->stage < SKUA__LAUNCH_OUT) {
         /* It was half way when the device was closed: there is nobody to submit the rest to. */
         launch->status = SKUA_FAIL(&launch->error, SKUA_E_DEVICE_FAILED,
                                    "device \"%s\" failed before the launch of \"%s\" had ended",
                                    engine->info.name, skua__launch_name(launch));
     }
-    while (launch->status == SKUA_OK && launch->stage < SKUA__LAUNCH_OUT) {
+    while (engine->dev && launch->status == SKUA_OK && launch->stage < SKUA__LAUNCH_OUT) {
         if (enter_stage(engine, launch, launch->stage + 1)) {
             let_end_promptly(engine, launch);
             return;
@@ -596,6 +599,7 @@ void
 skua__run_end(skua__engine *engine, skua__launch *launch, skua_status status) {
     bool fetches = !launch->kernel && launch->args[0].kind == SKUA_PARAM_OUT;
     bool tried = launch->stage == SKUA__LAUNCH_OUT;
+    assert(!launch->ended && "a launch ends once");
     launch->stage = SKUA__LAUNCH_ENDED;
     engine->stuck = engine->stuck || (fetches && status != SKUA_OK && tried);
     skua__buffers_leave(launch, status == SKUA_OK);
