@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MPL-2.0
-// The box's own: the inside of an engine, shared by engine.c (its thread and its queue), engine_run.c (one launch on the
-// device), engine_built.c (its kernels), engine_health.c (what is done when it fails) and block.c (its memory).
+// The box's own: the inside of an engine, shared by engine.c (its thread and its queue), engine_run.c (the way of one launch),
+// engine_room.c (what it takes of the device), engine_steps.c (its commands), engine_built.c (its kernels), engine_health.c
+// (what is done when it fails) and block.c (its memory).
 #ifndef SKUA_GPU_ENGINE_PRIV_H
 #define SKUA_GPU_ENGINE_PRIV_H
 
@@ -178,7 +179,24 @@ void skua__built_free_all(skua__engine *engine);
 /* Keeps the binary once the kernel has run: PoCL compiles a part of it at the first launch only. */
 void skua__built_save(skua__engine *engine, skua__built *built);
 
-/* ---- engine_run.c: all on the engine's thread ---- */
+/* ---- Arguments ---- */
+
+static inline bool
+skua__arg_is_memory(const skua__launch_arg *arg) {
+    return arg->kind <= SKUA_PARAM_INOUT;
+}
+
+static inline bool
+skua__arg_is_read(const skua__launch_arg *arg) {
+    return arg->kind == SKUA_PARAM_IN || arg->kind == SKUA_PARAM_INOUT;
+}
+
+static inline bool
+skua__arg_is_written(const skua__launch_arg *arg) {
+    return arg->kind == SKUA_PARAM_OUT || arg->kind == SKUA_PARAM_INOUT;
+}
+
+/* ---- engine_room.c: all on the engine's thread ---- */
 
 typedef enum skua__room {
     SKUA__ROOM_YES = 1,
@@ -186,8 +204,30 @@ typedef enum skua__room {
     SKUA__ROOM_NEVER = 3, /* its memory does not fit on the device, and launch->error says so */
 } skua__room;
 
+/* Whether a launch is express; a transfer is a copy and nothing else, and is not. */
+bool skua__run_is_small(const skua__engine *engine, const skua__launch *launch);
 /* Whether the launch fits beside those that run; lets go of kept memory that it needs. */
 skua__room skua__run_make_room(skua__engine *engine, skua__launch *launch);
+/* Takes its memory on the device, or what of it is there when that fails: detach() gives it back. */
+skua_status skua__run_attach(skua__engine *engine, skua__launch *launch);
+void skua__run_detach(skua__engine *engine, skua__launch *launch);
+
+/* ---- engine_steps.c: on the engine's thread, but for the ends of commands ---- */
+
+/* Submit a launch's copies in, its kernel, its copies out. They return false, and note why, when one was refused. */
+bool skua__steps_inputs(skua__engine *engine, skua__launch *launch, skua__dev_queue queue);
+bool skua__steps_kernel(skua__engine *engine, skua__launch *launch);
+bool skua__steps_outputs(skua__engine *engine, skua__launch *launch, skua__dev_queue queue);
+/* All of it was submitted: the driver's thread that hears of its last command ends it, where that may be. */
+void skua__steps_let_end_promptly(skua__engine *engine, skua__launch *launch);
+/* Adds how long a step, or all steps, took to the launch's times. */
+void skua__steps_add_time(skua__launch *launch, const skua__step *step);
+void skua__steps_add_times(skua__launch *launch);
+void skua__steps_count_end_locked(skua__engine *engine, const skua__launch *launch,
+                                  skua_status status);
+
+/* ---- engine_run.c: all on the engine's thread ---- */
+
 /* Begins a launch. When it cannot, or has nothing to do, it ends at once. */
 void skua__run_start(skua__engine *engine, skua__launch *launch);
 /* A command of a launch has ended. */
