@@ -320,7 +320,7 @@ skua__cl_launch(skua__dev *dev, skua__dev_kernel *kernel, const skua__dev_arg *a
     if (!board(dev, command, &flight)) {
         return SKUA_FAIL_MEMORY(err, "a launch");
     }
-    size_t global[3], local[3];
+    size_t global[3], local[3], first[3] = {range->first, 0, 0};
     for (int i = 0; i < 3; i++) {
         global[i] = range->global[i];
         local[i] = range->local[i];
@@ -328,7 +328,8 @@ skua__cl_launch(skua__dev *dev, skua__dev_kernel *kernel, const skua__dev_arg *a
     cl_event event = NULL;
     /* Always with a local size: left to itself, PoCL runs a prime global size 25 times slower. */
     result = dev->cl.enqueue_kernel(dev->queues[SKUA__DEV_COMPUTE], kernel->kernel, range->dims,
-                                    NULL, global, local, 0, NULL, flight ? &event : NULL);
+                                    range->first ? first : NULL, global, local, 0, NULL,
+                                    flight ? &event : NULL);
     return depart(dev, flight, event, result, "launch the kernel", err);
 }
 

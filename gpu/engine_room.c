@@ -5,9 +5,16 @@
 #include <skua-int/clock.h>
 #include <skua-int/fail.h>
 
+/* In place: not a slice that the kernel is to find far behind the memory's beginning. */
 static bool
 can_share(const skua__engine *engine, const skua__launch_arg *arg) {
-    return skua__engine_shares(engine, arg->host);
+    return !arg->before_bytes && skua__engine_shares(engine, arg->host);
+}
+
+/* Of the device's memory for it, when it is copied. */
+static uint64_t
+room_bytes(const skua__launch_arg *arg) {
+    return arg->before_bytes + arg->bytes;
 }
 
 static uint64_t
@@ -48,7 +55,7 @@ memory_needed(const skua__engine *engine, const skua__launch *launch) {
         const skua__launch_arg *arg = &launch->args[i];
         if (arg->buffer ? skua__copy_wants_block(engine, arg)
                         : skua__arg_is_memory(arg) && !can_share(engine, arg)) {
-            skua__blocks_want(&engine->blocks, arg->bytes, &need);
+            skua__blocks_want(&engine->blocks, room_bytes(arg), &need);
         }
     }
     return need;
@@ -147,8 +154,9 @@ skua__run_attach(skua__engine *engine, skua__launch *launch) {
                                              arg->host, &arg->shared, &launch->error);
             shared++;
         } else {
-            launch->wanted_bytes += arg->bytes;
-            status = skua__blocks_take(&engine->blocks, arg->bytes, &arg->block, &launch->error);
+            launch->wanted_bytes += room_bytes(arg);
+            status =
+                skua__blocks_take(&engine->blocks, room_bytes(arg), &arg->block, &launch->error);
             /* A small block is a part of what others use too. */
             launch->device_bytes += status || arg->block->slab ? 0 : arg->block->bytes;
         }

@@ -146,8 +146,8 @@ skua__steps_inputs(skua__engine *engine, skua__launch *launch, skua__dev_queue q
         skua_status status =
             gives ? engine->driver->release(engine->dev, queue, arg->copy->shared, command,
                                             &launch->error)
-                  : engine->driver->write(engine->dev, queue, memory_of(arg), 0, arg->host,
-                                          arg->bytes, command, &launch->error);
+                  : engine->driver->write(engine->dev, queue, memory_of(arg), arg->before_bytes,
+                                          arg->host, arg->bytes, command, &launch->error);
         if (!submitted(engine, launch, queue, status)) {
             return false;
         }
@@ -180,8 +180,8 @@ skua__steps_outputs(skua__engine *engine, skua__launch *launch, skua__dev_queue 
         skua__dev_command *command = next_step(launch, SKUA__STEP_OUT);
         skua_status status =
             shared ? engine->driver->acquire(engine->dev, queue, shared, command, &launch->error)
-                   : engine->driver->read(engine->dev, queue, memory_of(arg), 0, arg->host,
-                                          arg->bytes, command, &launch->error);
+                   : engine->driver->read(engine->dev, queue, memory_of(arg), arg->before_bytes,
+                                          arg->host, arg->bytes, command, &launch->error);
         if (!submitted(engine, launch, queue, status)) {
             return false;
         }
@@ -205,9 +205,10 @@ fill_args(const skua__launch *launch, skua__dev_arg *args) {
         }
     }
     uint32_t count = launch->arg_count;
+    /* The guard ends a part where its slices do. */
     for (uint32_t i = 0; i < 3 && launch->kernel->guarded; i++) {
         args[count++] = (skua__dev_arg){.kind = SKUA__DEV_ARG_VALUE,
-                                        .value = &launch->global[i],
+                                        .value = i ? &launch->global[i] : &launch->end,
                                         .bytes = sizeof launch->global[i]};
     }
     return count;
@@ -223,8 +224,10 @@ skua__steps_kernel(skua__engine *engine, skua__launch *launch) {
     skua__dev_arg args[SKUA_KERNEL_MAX_PARAMS + 3];
     uint32_t count = fill_args(launch, args);
     skua__dev_range range;
-    skua__range_fit(launch->dims, launch->global, launch->kernel->local, built->max_group,
+    const uint64_t items[3] = {launch->end - launch->first, launch->global[1], launch->global[2]};
+    skua__range_fit(launch->dims, items, launch->kernel->local, built->max_group,
                     launch->kernel->guarded, &range);
+    range.first = launch->first;
     skua_status status =
         engine->driver->launch(engine->dev, built->kernel, args, count, &range,
                                next_step(launch, SKUA__STEP_KERNEL), &launch->error);

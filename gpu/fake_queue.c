@@ -220,7 +220,13 @@ run_launch(skua__dev *dev, skua__fake_command *command) {
         }
     }
     call.arg_count = count;
-    call.end = call.global[0];
+    call.begin = command->range.first;
+    call.end = call.begin + command->range.global[0];
+    if (entry->guarded && call.end > call.global[0]) {
+        call.end = call.global[0]; /* the rest is padding */
+    } else if (!entry->guarded) {
+        call.global[0] = call.end;
+    }
     skua_status status = SKUA_OK;
     for (uint32_t i = 0; i < count; i++) {
         const skua__dev_arg *arg = &command->args[i];

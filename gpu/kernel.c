@@ -52,6 +52,15 @@ check_spec(const char *name, const skua_kernel_spec *spec, skua_error *err) {
             return SKUA_FAIL(err, SKUA_E_BAD_ARGUMENT,
                              "parameter %u of kernel \"%s\" is of no kind", i, name);
         }
+        if (spec->sliced >> i & 1 && spec->params[i] > SKUA_PARAM_INOUT) {
+            return SKUA_FAIL(err, SKUA_E_BAD_ARGUMENT,
+                             "parameter %u of kernel \"%s\" is no memory, and so cannot be sliced",
+                             i, name);
+        }
+    }
+    if (spec->param_count < SKUA_KERNEL_MAX_PARAMS && spec->sliced >> spec->param_count) {
+        return SKUA_FAIL(err, SKUA_E_BAD_ARGUMENT,
+                         "kernel \"%s\" slices parameters that it does not have", name);
     }
     if (spec->source &&
         strnlen(spec->source, SKUA_KERNEL_MAX_SOURCE_BYTES) == SKUA_KERNEL_MAX_SOURCE_BYTES) {
@@ -103,6 +112,7 @@ skua__kernel_new(const skua_allocator *hook, const char *name, const skua_kernel
     memcpy(kernel->local, spec.local, sizeof kernel->local);
     kernel->param_count = spec.param_count;
     kernel->guarded = spec.guarded;
+    kernel->sliced = spec.sliced;
     kernel->fn = spec.fn;
     kernel->fn_arg = spec.fn_arg;
     kernel->check = spec.check;

@@ -6,6 +6,8 @@
 #include <skua-int/mem.h>
 #include <skua/buffer.h>
 #include <skua/parallel.h>
+
+#include <assert.h>
 #include <string.h>
 
 enum {
@@ -160,6 +162,7 @@ skua__launch_new(const skua_allocator *hook, const skua__kernel *kernel, const s
     for (uint32_t i = 0; i < 3; i++) {
         launch->global[i] = i < launch->dims ? spec.global[i] : 1;
     }
+    launch->end = launch->global[0];
     for (uint32_t i = 0; i < spec.arg_count; i++) {
         const skua_kernel_arg *from = &spec.args[i];
         skua__launch_arg *arg = &launch->args[i];
@@ -177,6 +180,21 @@ skua__launch_new(const skua_allocator *hook, const skua__kernel *kernel, const s
     }
     *ret_launch = launch;
     return SKUA_OK;
+}
+
+void
+skua__launch_cut(skua__launch *launch, uint64_t first, uint64_t end) {
+    assert(first < end && end <= launch->global[0]);
+    launch->first = first;
+    launch->end = end;
+    for (uint32_t i = 0; i < launch->arg_count; i++) {
+        skua__launch_arg *arg = &launch->args[i];
+        if (launch->kernel->sliced >> i & 1) {
+            uint64_t each = arg->bytes / launch->global[0];
+            arg->bytes = (end - first) * each;
+            arg->before_bytes = first * each;
+        }
+    }
 }
 
 skua__launch *
@@ -256,6 +274,13 @@ note_code(skua__launch *launch, uint32_t code) {
     skua__a32_cas(&launch->code, &none, code, memory_order_relaxed); /* relaxed: read after all */
 }
 
+/* What the function is given. Of a slice it is where all of it would begin: only the slice is there, and only it is touched. */
+static void *
+address_of(const skua__launch_arg *arg) {
+    return arg->value ? (void *)(uintptr_t)arg->value
+                      : (void *)((uintptr_t)arg->host - (uintptr_t)arg->before_bytes);
+}
+
 /* One piece of the work. The memory of an argument stays where the caller has it. */
 static void
 call_function(skua_worker w, uint64_t first, uint64_t end, void *arg) {
@@ -269,8 +294,7 @@ call_function(skua_worker w, uint64_t first, uint64_t end, void *arg) {
     }
     void *args[SKUA_KERNEL_MAX_PARAMS];
     for (uint32_t i = 0; i < launch->arg_count; i++) {
-        args[i] =
-            launch->args[i].value ? (void *)(uintptr_t)launch->args[i].value : launch->args[i].host;
+        args[i] = address_of(&launch->args[i]);
     }
     void *scratch = NULL;
     if (!take_scratch(launch, args, &scratch)) {
@@ -324,8 +348,8 @@ skua__launch_run_on_cores(skua__launch *launch, skua_exec *exec,
         return status;
     }
     int64_t start_ns = skua__clock_ns();
-    status =
-        skua_parallel_for(exec, 0, launch->global[0], 0, call_function, launch, &launch->error);
+    status = skua_parallel_for(exec, launch->first, launch->end, 0, call_function, launch,
+                               &launch->error);
     launch->run_ns = skua__clock_ns() - start_ns;
     status = outcome_of(launch, status);
     skua__buffers_leave(launch, status == SKUA_OK);

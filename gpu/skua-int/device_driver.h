@@ -62,7 +62,8 @@ typedef struct skua__dev_arg {
 
 /* How many work-items, in groups of how many. Each local size divides its global size and is never 0. */
 typedef struct skua__dev_range {
-    uint32_t dims; /* 1 to 3; the rest is 1 */
+    uint32_t dims;  /* 1 to 3; the rest is 1 */
+    uint64_t first; /* index of the first dimension; the others begin at 0 */
     uint64_t global[3];
     uint64_t local[3];
 } skua__dev_range;

@@ -23,6 +23,7 @@ typedef struct skua__kernel {
     char *text;    /* the macros, then the source; NULL: only cores run it */
     skua_param_kind params[SKUA_KERNEL_MAX_PARAMS];
     uint32_t param_count;
+    uint32_t sliced; /* parameters, as bits */
     bool guarded;
     skua_kernel_fn fn; /* NULL: only devices run it */
     void *fn_arg;
@@ -81,8 +82,10 @@ typedef struct skua__launch_arg {
     struct skua__copy *copy; /* of the buffer on the engine's device */
     bool copy_in;            /* which has to be filled from the host */
     void *host;              /* memory: the caller's */
-    uint64_t bytes;          /* of memory, value or scratch */
-    const void *value;       /* VALUE: our copy */
+    uint64_t bytes;          /* of memory (a part's slice of it), value or scratch */
+    /* A slice lies so far behind the memory's beginning, as the kernel sees it; the memory ends with it. */
+    uint64_t before_bytes;
+    const void *value; /* VALUE: our copy */
     /* the engine's */
     bool written;              /* copying it back to the caller has begun */
     struct skua__block *block; /* device memory that it lies in meanwhile */
@@ -104,8 +107,9 @@ struct skua__launch {
     const skua__kernel *kernel; /* NULL: a transfer, which moves its one buffer */
     skua__buffers *space;       /* its buffers' turns are to be waited for; NULL: it needs none */
     uint32_t dims, arg_count;
-    uint64_t global[3]; /* those above dims are 1 */
-    int32_t priority;   /* skua_priority */
+    uint64_t global[3];  /* those above dims are 1 */
+    uint64_t first, end; /* the part that it is, of the first dimension; else all of it */
+    int32_t priority;    /* skua_priority */
     /*
      * Called once, on an engine's thread or a driver's, under no lock. status is also in error, with words, when it is
      * not 0: SKUA_E_CANCELLED, SKUA_E_DEVICE_FAILED, SKUA_E_DEVICE_MEMORY, SKUA_E_KERNEL_BUILD, SKUA_E_TASK_FAILED...
@@ -161,6 +165,11 @@ skua_status skua__launch_check(const skua__kernel *kernel, const skua_launch *sp
  */
 skua_status skua__launch_new(const skua_allocator *hook, const skua__kernel *kernel,
                              const skua_launch *spec, skua__launch **ret_launch, skua_error *err);
+/*
+ * Makes of a launch the part [first, end) of its first dimension, before it is lent. Its sliced arguments, whose bytes
+ * global[0] divides, are those of the whole, but what they point to is the part's slice alone.
+ */
+void skua__launch_cut(skua__launch *launch, uint64_t first, uint64_t end);
 /* Also when its engine has not tidied up after it yet. */
 skua__launch *skua__launch_free(skua__launch *launch);
 /* A launch of nothing, with room for so many arguments and their steps. NULL: no memory. */
@@ -187,7 +196,7 @@ skua_status skua__launch_run_on_cores(skua__launch *launch, skua_exec *exec,
 /* ---- range.c ---- */
 
 /*
- * Chooses groups: the wanted local sizes where they are given, else a fixed choice per number of dimensions (each new
+ * Chooses groups for a range that begins at 0: the wanted local sizes where they are given, else a fixed choice per number of dimensions (each new
  * group size costs a compilation in some drivers), never above max_group in all. padded: global sizes are rounded up to
  * whole groups; otherwise local sizes are made to divide them.
  */

@@ -51,7 +51,7 @@ typedef struct skua_kernel_call {
     size_t size;
     uint32_t dims;
     uint32_t arg_count;
-    uint64_t global[3]; /* the whole launch; sizes above dims are 1 */
+    uint64_t global[3]; /* the whole launch, of which this may be a part; sizes above dims are 1 */
     uint64_t begin;     /* the part to do: items begin to end-1 of the first dimension, */
     uint64_t end;       /* and all of the others */
     void *const *args;  /* memory: its address; VALUE: the address of the value; LOCAL: scratch */
@@ -94,6 +94,13 @@ typedef struct skua_kernel_spec {
     double work;
     /* Bytes that one work-item moves, for the prediction; 0: the sizes of the buffers. */
     double bytes;
+    /*
+     * Bit i: parameter i, which is memory, is *sliced* along the first dimension. Work-items whose first index is j touch only
+     * bytes j*b to (j+1)*b-1 of it, where b is the argument's bytes / global[0]. What a kernel writes to must be sliced for its
+     * launches to be cut into parts; inputs that are not go to each part whole. Since 0.1.
+     */
+    uint32_t sliced;
+    uint32_t reserved;
 } skua_kernel_spec;
 
 #define SKUA_KERNEL_SPEC(...)                                                                      \

@@ -118,14 +118,17 @@ cl_fixture_never_unwanted(const void *arg) {
     return false;
 }
 
-/* Runs one launch on the engine, or with engine NULL on exec, and waits for its end. */
+/* Runs the part [first, end) of a launch, see skua__launch_cut(), on the engine, or with engine NULL on exec, and waits. */
 static inline skua_status
-cl_fixture_run(skua__engine *engine, skua_exec *exec, const skua__kernel *kernel,
-               const skua_launch *spec, skua_error *err) {
+cl_fixture_run_part(skua__engine *engine, skua_exec *exec, const skua__kernel *kernel,
+                    const skua_launch *spec, uint64_t first, uint64_t end, skua_error *err) {
     skua__launch *launch = NULL;
     skua_status status = skua__launch_new(NULL, kernel, spec, &launch, err);
     if (status) {
         return status;
+    }
+    if (end - first < spec->global[0]) {
+        skua__launch_cut(launch, first, end);
     }
     if (!engine) {
         status = skua__launch_run_on_cores(launch, exec, cl_fixture_never_unwanted, NULL);
@@ -149,6 +152,13 @@ cl_fixture_run(skua__engine *engine, skua_exec *exec, const skua__kernel *kernel
     skua__launch_free(launch);
     cl_waiter_fini(&waiter);
     return status;
+}
+
+/* The same for a whole launch. */
+static inline skua_status
+cl_fixture_run(skua__engine *engine, skua_exec *exec, const skua__kernel *kernel,
+               const skua_launch *spec, skua_error *err) {
+    return cl_fixture_run_part(engine, exec, kernel, spec, 0, spec->global[0], err);
 }
 
 /* ---- saxpy: y = a x + y ---- */
@@ -178,12 +188,12 @@ saxpy_fn(const skua_kernel_call *call, void *arg) {
 static inline skua__kernel *
 saxpy_kernel(void) {
     skua__kernel *kernel = NULL;
-    assert_int_equal(
-        skua__kernel_new(NULL, "saxpy",
-                         SKUA_KERNEL_SPEC(.source = saxpy_source, .params = saxpy_params,
-                                          .param_count = 3, .guarded = 1, .fn = saxpy_fn),
-                         &kernel, NULL),
-        SKUA_OK);
+    assert_int_equal(skua__kernel_new(NULL, "saxpy",
+                                      SKUA_KERNEL_SPEC(.source = saxpy_source,
+                                                       .params = saxpy_params, .param_count = 3,
+                                                       .guarded = 1, .fn = saxpy_fn, .sliced = 3),
+                                      &kernel, NULL),
+                     SKUA_OK);
     return kernel;
 }
 
@@ -219,6 +229,36 @@ saxpy_check(skua__engine *engine, skua_exec *exec, const skua__kernel *kernel, s
     }
     free(x_block);
     free(y_block);
+}
+
+/* Runs a saxpy of n numbers in parts that end at these indices, each with nothing but its slices, and checks each number. */
+static inline void
+saxpy_check_parts(skua__engine *engine, skua_exec *exec, const skua__kernel *kernel, size_t n,
+                  const size_t *ends, size_t count) {
+    float a = 2;
+    for (size_t i = 0, first = 0; i < count; first = ends[i++]) {
+        size_t items = ends[i] - first;
+        float *y = malloc(items * sizeof *y), *x = malloc(items * sizeof *x);
+        for (size_t j = 0; j < items; j++) {
+            y[j] = (float)((first + j) % 7);
+            x[j] = (float)((first + j) % 11);
+        }
+        skua_kernel_arg args[] = {{.data = y, .bytes = n * sizeof *y},
+                                  {.data = x, .bytes = n * sizeof *x},
+                                  {.value = &a, .bytes = sizeof a}};
+        skua_error err = {0};
+        if (cl_fixture_run_part(
+                engine, exec, kernel,
+                SKUA_LAUNCH(.kernel = "saxpy", .global = {n}, .args = args, .arg_count = 3), first,
+                ends[i], &err)) {
+            fail_msg("%s", err.message);
+        }
+        for (size_t j = 0; j < items; j++) {
+            assert_true(y[j] == 2 * (float)((first + j) % 11) + (float)((first + j) % 7));
+        }
+        free(x);
+        free(y);
+    }
 }
 
 #endif

@@ -243,6 +243,22 @@ test_cl_launch_one_kernel_from_many_threads(void **state) {
     skua__kernel_free(kernel);
 }
 
+/* Indices are the whole launch's in each part, and no part sees more than its slices. */
+static void
+test_cl_launch_parts_on_device_and_cores(void **state) {
+    (void)state;
+    static const size_t ends[] = {1, 256, 1000, 1001, 40000, 100003};
+    skua__kernel *kernel = saxpy_kernel();
+    skua__engine *engine = cl_fixture_open(&device, NULL);
+    skua_exec *exec = NULL;
+    assert_int_equal(skua_exec_open(&exec, SKUA_EXEC_OPTIONS(.workers = 2), NULL), SKUA_OK);
+    saxpy_check_parts(engine, NULL, kernel, 100003, ends, 6);
+    saxpy_check_parts(NULL, exec, kernel, 100003, ends, 6);
+    skua_exec_close(exec);
+    skua__engine_close(engine);
+    skua__kernel_free(kernel);
+}
+
 /* A group's own memory, two dimensions, and a size that nothing pads. */
 static void
 test_cl_launch_unguarded_with_local_memory(void **state) {
@@ -296,6 +312,7 @@ main(void) {
         cmocka_unit_test(test_cl_launch_falls_back_from_a_foreign_binary),
         cmocka_unit_test(test_cl_launch_is_refused_after_fork),
         cmocka_unit_test(test_cl_launch_one_kernel_from_many_threads),
+        cmocka_unit_test(test_cl_launch_parts_on_device_and_cores),
         cmocka_unit_test(test_cl_launch_unguarded_with_local_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

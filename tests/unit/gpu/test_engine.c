@@ -193,6 +193,20 @@ test_engine_constructors_without_memory(void **state) {
 }
 
 static void
+test_engine_parts_of_a_launch(void **state) {
+    (void)state;
+    static const size_t ends[] = {1, 256, 1000, 1001, 200000};
+    skua__fake *fake = make_fake(SKUA__FAKE_REAL, 0);
+    skua__engine *engine = open_engine(fake, 1 << 30, 0);
+    skua__kernel *kernel = saxpy_kernel();
+    saxpy_check_parts(engine, NULL, kernel, 200000, ends, 5);
+    /* Only the slices were moved: x and y in, y out. */
+    assert_int_equal(skua__fake_counts(fake).copied_bytes, 3 * 200000 * sizeof(float));
+    close_both(engine, fake);
+    skua__kernel_free(kernel);
+}
+
+static void
 test_engine_groups_fit(void **state) {
     (void)state;
     for (uint64_t max_group = 1; max_group <= 1024; max_group *= 4) {
@@ -227,6 +241,7 @@ main(void) {
         cmocka_unit_test(test_engine_a_launch_that_hangs_ends_and_so_do_those_behind_it),
         cmocka_unit_test(test_engine_close_and_cancel_end_what_waits),
         cmocka_unit_test(test_engine_constructors_without_memory),
+        cmocka_unit_test(test_engine_parts_of_a_launch),
         cmocka_unit_test(test_engine_groups_fit),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
