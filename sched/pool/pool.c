@@ -54,9 +54,10 @@ skua__pool_has_notes_locked(const skua_pool *pool) {
 
 /* Calls what waits for a call: on_done, and the free_fn of an input that nothing reads any more. */
 static void
-call_back(skua_pool_future *task, bool drop_input) {
-    if (task->on_done) {
-        task->on_done(task->on_done_arg, task);
+call_back(skua_pool_future *task, void (*on_done)(void *arg, skua_pool_future *future),
+          bool drop_input) {
+    if (on_done) {
+        on_done(task->on_done_arg, task);
     }
     if (drop_input && task->input) {
         skua__task_drop_input(task);
@@ -75,6 +76,8 @@ settle(skua_pool *pool, bool may_call) {
         skua__list *node = may_call ? skua__list_pop_front(&pool->callbacks) : NULL;
         skua_pool_future *task = node ? SKUA_CONTAINER_OF(node, skua_pool_future, link) : NULL;
         bool drop_input = task && !task->run_active;
+        /* Taken while it is locked: from now on the end of a run may note the task once more, to drop its input only. */
+        void (*on_done)(void *arg, skua_pool_future *future) = task ? task->on_done : NULL;
         pool->callbacks_running += task != NULL;
         if (!may_call && !skua__list_empty(&pool->callbacks)) {
             skua__cond_signal(&pool->service_wake);
@@ -98,7 +101,7 @@ settle(skua_pool *pool, bool may_call) {
             skua__remote_wake(pool);
         }
         if (task) {
-            call_back(task, drop_input);
+            call_back(task, on_done, drop_input);
         }
         skua__mutex_lock(&pool->lock);
         pool->settlers--;
