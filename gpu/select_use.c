@@ -173,7 +173,8 @@ skua_select_split(const skua_selector *selector, const skua_select_work *work, u
             best = i;
         }
     }
-    for (int step = 0; step < SPLIT_STEPS && !isinf(high) && high - low > 0.5; step++) {
+    const double fine = 1e-4; /* of the time: the shares are as good as that */
+    for (int step = 0; step < SPLIT_STEPS && !isinf(high) && high - low > fine * high; step++) {
         double middle = (low + high) / 2;
         if (all_units_by(selector, work, middle) >= (double)work->units) {
             high = middle;

@@ -97,7 +97,7 @@ typedef struct skua_kernel_spec {
     /*
      * Bit i: parameter i, which is memory, is *sliced* along the first dimension. Work-items whose first index is j touch only
      * bytes j*b to (j+1)*b-1 of it, where b is the argument's bytes / global[0]. What a kernel writes to must be sliced for its
-     * launches to be cut into parts; inputs that are not go to each part whole. Since 0.1.
+     * launches to be cut into parts (skua_launch.split); inputs that are not go to each part whole. Since 0.1.
      */
     uint32_t sliced;
     uint32_t reserved;
@@ -119,6 +119,15 @@ typedef struct skua_launch {
     int32_t on;
     int64_t
         timeout_ms; /* it must have ended so long after its submission. 0, SKUA_UNLIMITED: none */
+    /*
+     * 1: it is cut along its first dimension into one part for each place that shortens it (the cores, devices, peers), so
+     * sized that all are predicted to end at once. Nothing else is different: indices are those of the whole launch, sliced
+     * memory is addressed as if all of it were there, and there is one result. A device needs the memory for a part's
+     * sliced arguments from their beginning to the part's end, but only the part is moved. In OpenCL get_global_size(0) is the
+     * part's. 0: it runs whole, at one place. Since 0.1.
+     */
+    uint8_t split;
+    uint8_t reserved[7];
 } skua_launch;
 
 enum {

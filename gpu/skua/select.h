@@ -278,7 +278,7 @@ SKUA_API SKUA_MUST_CHECK skua_status skua_selector_calibrate(
  * Splits work->units over its places so that they are all predicted to be done at the same time: ret_units[i] belongs
  * to places[i], and their sum is work->units. Each share but one is a multiple of granule (0: 1), and a place that
  * would not gain anything gets 0. missing_bytes of a place are those of the whole work; a share moves its part.
- * *ret_total_ns (may be NULL) is when they are done.
+ * *ret_total_ns (may be NULL) is when they are done; 0 when nothing is known of any place, and then one has all of it.
  *
  * Returns: 0, or SKUA_E_BAD_ARGUMENT.
  * Threads: synchronised with every other call on the selector. Blocks: never. Since 0.1.

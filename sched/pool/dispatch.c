@@ -71,11 +71,10 @@ skua__dispatch_again_locked(skua_pool *pool, int64_t at_ns) {
     }
 }
 
-/* The site for a task, or NULL when it has to wait. With many sites a part of them is looked at, in turn. */
-static skua__site *
-choose_site(skua_pool *pool, skua_pool_future *task, int64_t now_ns, int64_t *ret_predicted_ns) {
+size_t
+skua__places_locked(skua_pool *pool, const skua_pool_future *task, int64_t now_ns,
+                    skua__place *ret) {
     skua__kind *kind = task->lane->kind;
-    skua__place places[SKUA__PLACE_CANDIDATES];
     size_t count = 0;
     uint32_t sites = pool->site_count < kind->offers_size ? pool->site_count : kind->offers_size;
     uint32_t from = sites > SKUA__PLACE_CANDIDATES ? (uint32_t)(pool->scan++ % sites) : 0;
@@ -89,9 +88,17 @@ choose_site(skua_pool *pool, skua_pool_future *task, int64_t now_ns, int64_t *re
         if (skua__quarantine_holds(&site->quarantine, now_ns)) {
             skua__dispatch_again_locked(pool, site->quarantine.until_ns);
         } else {
-            skua__site_place_locked(pool, kind, site, task, now_ns, &places[count++]);
+            skua__site_place_locked(pool, kind, site, task, now_ns, &ret[count++]);
         }
     }
+    return count;
+}
+
+/* The site for a task, or NULL when it has to wait. */
+static skua__site *
+choose_site(skua_pool *pool, skua_pool_future *task, int64_t now_ns, int64_t *ret_predicted_ns) {
+    skua__place places[SKUA__PLACE_CANDIDATES];
+    size_t count = skua__places_locked(pool, task, now_ns, places);
     int chosen = count == 0     ? -1
                  : task->launch ? skua__launch_choose_locked(pool, task, places, count, now_ns)
                                 : skua__place_choose(places, count);

@@ -151,15 +151,16 @@ refuse(skua_pool *pool, skua_pool_future *future, const skua_task *task, int64_t
 
 /* The lane of a new task: NULL with *ret_status 0 when nobody serves it. */
 static skua__lane *
-find_lane(skua_pool *pool, const skua_task *task, int32_t on, int64_t now_ns,
+find_lane(skua_pool *pool, const skua_task *task, const skua__launch_task *launch, int64_t now_ns,
           skua_status *ret_status) {
     *ret_status = SKUA_OK;
     skua__kind *kind = skua__kind_find_locked(pool, task->name, task->version);
     if (!kind) {
         return NULL;
     }
-    skua__lane *lane = skua__lane_get_locked(pool, kind, task->node ? task->node : "",
-                                             task->node && task->node_only, on);
+    skua__lane *lane = skua__lane_get_locked(
+        pool, kind, task->node ? task->node : "", task->node && task->node_only,
+        launch ? launch->coded.on : SKUA_ON_ANY, launch ? launch->place : 0);
     if (!lane) {
         *ret_status = SKUA_E_NO_MEMORY;
         return NULL;
@@ -180,8 +181,7 @@ insert(skua_pool *pool, skua_pool_future *future, const skua_task *task) {
     if (!status && limited) {
         status = skua__timer_reserve_locked(pool);
     }
-    int32_t on = future->launch ? future->launch->coded.on : SKUA_ON_ANY;
-    skua__lane *lane = status ? NULL : find_lane(pool, task, on, now_ns, &status);
+    skua__lane *lane = status ? NULL : find_lane(pool, task, future->launch, now_ns, &status);
     if (status) {
         return status;
     }
@@ -195,6 +195,7 @@ insert(skua_pool *pool, skua_pool_future *future, const skua_task *task) {
         pool->forwarded_tasks++;
         pool->forwarded_bytes += future->input_bytes;
     }
+    pool->part_tasks += future->launch && future->launch->is_part;
     pool->count.submitted++;
     skua__metric_add(&pool->metrics, SKUA_M_POOL_SUBMITTED, 1);
     skua__metric_add(&pool->metrics, SKUA_M_POOL_IN_FLIGHT, 1);
@@ -205,6 +206,10 @@ insert(skua_pool *pool, skua_pool_future *future, const skua_task *task) {
     if (limited) {
         skua__timer_add_locked(pool, future);
     }
+    if (future->launch && future->launch->split) {
+        skua__split_begin_locked(pool, future, now_ns); /* its parts are dispatched, and not it */
+        return SKUA_OK;
+    }
     skua__queue_push_locked(pool, future, false);
     skua__dispatch_locked(pool, now_ns);
     return SKUA_OK;
@@ -212,10 +217,13 @@ insert(skua_pool *pool, skua_pool_future *future, const skua_task *task) {
 
 static bool
 window_has_room(const skua_pool *pool, size_t input_bytes, const skua__launch_task *launch) {
-    if (launch && launch->forwarded) {
-        return true; /* the server bounds what it takes */
+    if (launch && (launch->forwarded || launch->is_part)) {
+        return true; /* the server bounds what it takes; a split launch was let in as one */
     }
-    uint32_t tasks = pool->window_tasks - pool->forwarded_tasks;
+    if (launch && launch->split) {
+        input_bytes += launch->coded.input_bytes; /* its parts have them */
+    }
+    uint32_t tasks = pool->window_tasks - pool->forwarded_tasks - pool->part_tasks;
     return tasks < pool->options.window_tasks &&
            (pool->window_bytes - pool->forwarded_bytes + input_bytes <=
                 pool->options.window_bytes ||
@@ -426,7 +434,9 @@ skua_pool_explain(skua_pool_future *future, char *ret, size_t ret_size) {
     const skua__verdict *verdict = &future->verdict;
     size_t used = 0;
     ret[0] = 0;
-    if (!verdict->count) {
+    if (future->launch && future->launch->split) {
+        skua__split_explain_locked(pool, future->launch->split, ret, ret_size);
+    } else if (!verdict->count) {
         snprintf(ret, ret_size, "it was not handed to any node");
     } else {
         used = explain_place(pool, future, verdict->chosen, ret, ret_size);

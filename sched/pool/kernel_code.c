@@ -3,11 +3,15 @@
 // of the parameters. docs/design/wire.md has the layout; a peer may send anything.
 #include <skua-int/buf.h>
 #include <skua-int/kernels.h>
+
+#include <assert.h>
 #include <string.h>
 
 enum {
-    CODE_VERSION = 1,
+    CODE_WHOLE = 1, /* versions */
+    CODE_PART = 2,
     HEAD_BYTES = 4 + 4 + 3 * 8 + 4 + 4, /* version, dims, global, on, count of arguments */
+    PART_BYTES = 8 + 8,                 /* of CODE_PART besides: first, end */
     ARG_BYTES = 4 + 8,                  /* kind, bytes */
 };
 
@@ -32,22 +36,79 @@ place(size_t *used, uint64_t bytes, size_t *ret_at) {
     return true;
 }
 
-/* Places every argument; their bytes are known. */
+static bool
+is_part(const skua__coded_launch *launch) {
+    return launch->end - launch->first < launch->global[0];
+}
+
+/* Places every argument; their bytes are known, and which part it is. */
 static bool
 place_all(const skua__kernel *kernel, skua__coded_launch *layout) {
-    layout->input_bytes = HEAD_BYTES + kernel->param_count * (size_t)ARG_BYTES;
+    layout->input_bytes = HEAD_BYTES + (is_part(layout) ? (size_t)PART_BYTES : 0) +
+                          kernel->param_count * (size_t)ARG_BYTES;
     layout->output_bytes = 0;
     for (uint32_t i = 0; i < kernel->param_count; i++) {
         skua__coded_arg *arg = &layout->args[i];
-        if (goes_in(kernel->params[i]) && !place(&layout->input_bytes, arg->bytes, &arg->in_at)) {
+        bool cut = is_part(layout) && (kernel->sliced >> i & 1);
+        uint64_t each = cut ? arg->bytes / layout->global[0] : 0;
+        arg->part_at = (size_t)(layout->first * each);
+        arg->part_bytes = (size_t)(cut ? (layout->end - layout->first) * each : arg->bytes);
+        if (goes_in(kernel->params[i]) &&
+            !place(&layout->input_bytes, arg->part_bytes, &arg->in_at)) {
             return false;
         }
         if (comes_out(kernel->params[i]) &&
-            !place(&layout->output_bytes, arg->bytes, &arg->out_at)) {
+            !place(&layout->output_bytes, arg->part_bytes, &arg->out_at)) {
             return false;
         }
     }
     return true;
+}
+
+/* Whether launches of this kernel, with such arguments, may be cut. *ret_param: else the one that is in the way. */
+static bool
+can_be_cut(const skua__kernel *kernel, const skua__coded_launch *launch, uint32_t *ret_param) {
+    for (uint32_t i = 0; i < kernel->param_count; i++) {
+        bool sliced = kernel->sliced >> i & 1;
+        *ret_param = i;
+        if (sliced ? launch->args[i].bytes % launch->global[0] != 0
+                   : comes_out(kernel->params[i])) {
+            return false;
+        }
+    }
+    return true;
+}
+
+skua_status
+skua__launch_check_cut(const skua__kernel *kernel, const skua__coded_launch *launch,
+                       skua_error *err) {
+    uint32_t i = 0;
+    if (can_be_cut(kernel, launch, &i)) {
+        return SKUA_OK;
+    }
+    if (kernel->sliced >> i & 1) {
+        return SKUA_FAIL(err, SKUA_E_BAD_ARGUMENT,
+                         "argument %u of \"%s\" has %llu bytes, which are not as many for each of "
+                         "the %llu indices of the first dimension: the launch cannot be split",
+                         i, kernel->name, (unsigned long long)launch->args[i].bytes,
+                         (unsigned long long)launch->global[0]);
+    }
+    return SKUA_FAIL(
+        err, SKUA_E_UNSUPPORTED,
+        "parameter %u of \"%s\" is written and not sliced: the launch cannot be split; "
+        "name it in skua_kernel_spec.sliced, if it is",
+        i, kernel->name);
+}
+
+void
+skua__launch_lay_out_part(const skua__kernel *kernel, const skua__coded_launch *whole,
+                          uint64_t first, uint64_t end, skua__coded_launch *ret) {
+    *ret = *whole;
+    ret->first = first;
+    ret->end = end;
+    bool fits = place_all(kernel, ret);
+    assert(fits); /* no argument is larger than it was */
+    (void)fits;
 }
 
 skua_status
@@ -60,6 +121,7 @@ skua__launch_lay_out(const skua__kernel *kernel, const skua_launch *launch, skua
     for (uint32_t i = 0; i < 3; i++) {
         ret->global[i] = i < ret->dims ? launch->global[i] : 1;
     }
+    ret->end = ret->global[0];
     for (uint32_t i = 0; i < kernel->param_count; i++) {
         ret->args[i].bytes = launch->args[i].bytes;
     }
@@ -75,13 +137,17 @@ void
 skua__launch_encode(const skua__kernel *kernel, const skua_launch *launch,
                     const skua__coded_launch *layout, uint8_t *ret) {
     skua__writer writer = skua__writer_of(ret, layout->input_bytes);
-    skua__write_u32(&writer, CODE_VERSION);
+    skua__write_u32(&writer, is_part(layout) ? CODE_PART : CODE_WHOLE);
     skua__write_u32(&writer, layout->dims);
     for (int i = 0; i < 3; i++) {
         skua__write_u64(&writer, layout->global[i]);
     }
     skua__write_u32(&writer, (uint32_t)layout->on);
     skua__write_u32(&writer, kernel->param_count);
+    if (is_part(layout)) {
+        skua__write_u64(&writer, layout->first);
+        skua__write_u64(&writer, layout->end);
+    }
     for (uint32_t i = 0; i < kernel->param_count; i++) {
         skua__write_u32(&writer, (uint32_t)kernel->params[i]);
         skua__write_u64(&writer, layout->args[i].bytes);
@@ -91,9 +157,10 @@ skua__launch_encode(const skua__kernel *kernel, const skua_launch *launch,
         const skua__coded_arg *arg = &layout->args[i];
         if (goes_in(kernel->params[i])) {
             memset(ret + used, 0, arg->in_at - used); /* what aligns it says nothing */
-            const void *from = launch->args[i].value ? launch->args[i].value : launch->args[i].data;
-            memcpy(ret + arg->in_at, from, (size_t)arg->bytes);
-            used = arg->in_at + (size_t)arg->bytes;
+            const uint8_t *from =
+                launch->args[i].value ? launch->args[i].value : launch->args[i].data;
+            memcpy(ret + arg->in_at, from + arg->part_at, arg->part_bytes);
+            used = arg->in_at + arg->part_bytes;
         }
     }
 }
@@ -130,7 +197,15 @@ decode_head(skua__reader *reader, const skua__kernel *kernel, skua__coded_launch
     }
     ret->on = (int32_t)skua__read_u32(reader);
     uint32_t count = skua__read_u32(reader);
-    if (reader->failed || version != CODE_VERSION || ret->dims < 1 || ret->dims > 3 ||
+    ret->end = ret->global[0];
+    if (version == CODE_PART) {
+        ret->first = skua__read_u64(reader);
+        ret->end = skua__read_u64(reader);
+    }
+    bool part_is_good = version == CODE_PART
+                            ? ret->first < ret->end && ret->end <= ret->global[0] && is_part(ret)
+                            : version == CODE_WHOLE;
+    if (reader->failed || !part_is_good || ret->dims < 1 || ret->dims > 3 ||
         count != kernel->param_count) {
         return false;
     }
@@ -163,7 +238,9 @@ skua__launch_decode(const skua__kernel *kernel, const void *bytes, size_t size,
             return false;
         }
     }
-    return place_all(kernel, ret) && ret->input_bytes == size;
+    uint32_t unused = 0;
+    return (!is_part(ret) || can_be_cut(kernel, ret, &unused)) && place_all(kernel, ret) &&
+           ret->input_bytes == size;
 }
 
 skua_status
@@ -179,7 +256,7 @@ skua__launch_decoded(const skua_allocator *hook, const skua__kernel *kernel,
             args[i].data = (void *)(uintptr_t)(input + arg->in_at);
             break;
         case SKUA_PARAM_INOUT:
-            memcpy(output + arg->out_at, input + arg->in_at, (size_t)arg->bytes);
+            memcpy(output + arg->out_at, input + arg->in_at, arg->part_bytes);
             args[i].data = output + arg->out_at;
             break;
         case SKUA_PARAM_OUT:
@@ -199,5 +276,9 @@ skua__launch_decoded(const skua_allocator *hook, const skua__kernel *kernel,
                         .args = args,
                         .priority = coded->priority};
     memcpy(spec.global, coded->global, sizeof spec.global);
-    return skua__launch_new(hook, kernel, &spec, ret_launch, err);
+    skua_status status = skua__launch_new(hook, kernel, &spec, ret_launch, err);
+    if (!status && is_part(coded)) {
+        skua__launch_cut(*ret_launch, coded->first, coded->end);
+    }
+    return status;
 }

@@ -160,11 +160,10 @@ take_term(skua__place *place, const skua__site *site, const skua_select_term *te
     place->run_ns = term->run_ns;
 }
 
-/* The candidates that count, as the selector wants them. avoid: places that are left out. */
-static size_t
-candidates(skua_pool *pool, const skua__launch_task *launch, uint32_t avoid,
-           const skua__place *places, size_t count, int64_t now_ns, skua_select_place *ret,
-           size_t *ret_of) {
+size_t
+skua__launch_candidates_locked(skua_pool *pool, const skua__launch_task *launch, uint32_t avoid,
+                               const skua__place *places, size_t count, int64_t now_ns,
+                               skua_select_place *ret, size_t *ret_of) {
     skua__kernels *kernels = pool->kernels;
     size_t used = 0;
     for (size_t i = 0; i < count; i++) {
@@ -188,6 +187,29 @@ candidates(skua_pool *pool, const skua__launch_task *launch, uint32_t avoid,
     return used;
 }
 
+bool
+skua__place_rests(const skua_pool *pool, const skua__site *site) {
+    const skua__engine *engine = pool->kernels->places[site->place - 1].engine;
+    return engine && skua__engine_rests_until_ns((skua__engine *)(uintptr_t)engine) != 0;
+}
+
+/*
+ * A part of a split launch goes where its share was meant for, and waits there: as large as it is, another place would take
+ * longer. Once that has failed it is a launch like any other. Returns an index into of; used: it is none.
+ */
+static size_t
+shared_out_to(const skua_pool *pool, const skua_pool_future *task, const skua__place *places,
+              const size_t *of, size_t used) {
+    size_t i = task->launch->place && !task->lease.attempts ? 0 : used;
+    for (; i < used; i++) {
+        const skua__site *site = pool->sites[places[of[i]].site];
+        if (site->place == task->launch->place) {
+            return skua__place_rests(pool, site) ? used : i;
+        }
+    }
+    return used;
+}
+
 int
 skua__launch_choose_locked(skua_pool *pool, skua_pool_future *task, skua__place *places,
                            size_t count, int64_t now_ns) {
@@ -195,9 +217,16 @@ skua__launch_choose_locked(skua_pool *pool, skua_pool_future *task, skua__place 
     const skua__kernel *kernel = launch->entry->kernel;
     skua_select_place where[SKUA__KERNEL_PLACES_MAX];
     size_t of[SKUA__KERNEL_PLACES_MAX];
-    size_t used = candidates(pool, launch, launch->avoid, places, count, now_ns, where, of);
+    size_t used = skua__launch_candidates_locked(pool, launch, launch->avoid, places, count, now_ns,
+                                                 where, of);
     if (!used && launch->avoid) { /* all have failed it: whichever comes back may try again */
-        used = candidates(pool, launch, 0, places, count, now_ns, where, of);
+        used = skua__launch_candidates_locked(pool, launch, 0, places, count, now_ns, where, of);
+    }
+    size_t share = shared_out_to(pool, task, places, of, used);
+    if (share < used) {
+        where[0] = where[share];
+        of[0] = of[share];
+        used = 1;
     }
     bool room = false;
     for (size_t i = 0; i < used; i++) {

@@ -10,9 +10,18 @@ skua__launch_task_new(skua__kernel_entry *entry, const skua__coded_launch *coded
     if (launch) {
         launch->entry = entry;
         launch->coded = *coded;
-        launch->items = coded->global[0] * coded->global[1] * coded->global[2];
+        launch->items = (coded->end - coded->first) * coded->global[1] * coded->global[2];
     }
     return launch;
+}
+
+skua__launch_task *
+skua__launch_task_free(const skua_allocator *hook, skua__launch_task *launch) {
+    if (launch) {
+        skua__split_free(launch->split);
+        skua__mem_free(hook, launch);
+    }
+    return NULL;
 }
 
 static void
@@ -20,15 +29,13 @@ free_input(void *input, void *hint) {
     skua__mem_free(hint, input);
 }
 
-/* Encodes a launch that was laid out, and submits it. */
-static skua_status
-submit(skua_pool *pool, skua__kernel_entry *entry, const skua_launch *launch,
-       const skua__coded_launch *coded, skua_pool_future **ret_future, skua_error *err) {
+skua_status
+skua__launch_submit(skua_pool *pool, const skua_launch *launch, const skua__coded_launch *coded,
+                    skua__launch_task *task, void (*on_done)(void *arg, skua_pool_future *future),
+                    void *arg, skua_pool_future **ret_future, skua_error *err) {
+    const skua__kernel_entry *entry = task->entry;
     uint8_t *input = pool->hook->allocate(pool->hook->ctx, coded->input_bytes);
-    skua__launch_task *part = skua__launch_task_new(entry, coded);
-    if (!input || !part) {
-        skua__mem_free(pool->hook, input);
-        skua__mem_free(pool->hook, part);
+    if (!input) {
         return SKUA_FAIL_MEMORY(err, "the arguments of a launch");
     }
     skua__launch_encode(entry->kernel, launch, coded, input);
@@ -38,11 +45,29 @@ submit(skua_pool *pool, skua__kernel_entry *entry, const skua_launch *launch,
         SKUA_TASK(.name = entry->kernel->name, .version = entry->version,
                   .priority = launch->priority, .input = input, .input_bytes = coded->input_bytes,
                   .free_fn = free_input, .free_hint = (void *)(uintptr_t)pool->hook,
-                  .idempotent = 1, .timeout_ms = launch->timeout_ms),
-        part, true, ret_future, err);
+                  .idempotent = 1, .timeout_ms = launch->timeout_ms, .on_done = on_done,
+                  .on_done_arg = arg),
+        task, true, ret_future, err);
     if (status) {
         skua__mem_free(pool->hook, input);
-        skua__mem_free(pool->hook, part);
+    }
+    return status;
+}
+
+static skua_status
+submit(skua_pool *pool, skua__kernel_entry *entry, const skua_launch *launch,
+       const skua__coded_launch *coded, skua_pool_future **ret_future, skua_error *err) {
+    if (launch->split) {
+        return skua__split_submit(pool, entry, launch, coded, ret_future, err);
+    }
+    skua__launch_task *task = skua__launch_task_new(entry, coded);
+    if (!task) {
+        return SKUA_FAIL_MEMORY(err, "a launch");
+    }
+    skua_status status =
+        skua__launch_submit(pool, launch, coded, task, NULL, NULL, ret_future, err);
+    if (status) {
+        skua__launch_task_free(pool->hook, task);
     }
     return status;
 }

@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#define SLICED_FACTOR UINT32_C(2654435769) /* spreads the bits; wire.md has it */
+
 /* ---- Places ---- */
 
 int32_t
@@ -265,7 +267,8 @@ add_kernel(skua__kernels *kernels, skua__kernel *kernel, skua_error *err) {
     entry->kernels = kernels;
     entry->kernel = kernel;
     memcpy(&entry->version, kernel->digest, sizeof entry->version);
-    entry->version |= 1; /* a version is never 0 */
+    entry->version ^= kernel->sliced * SLICED_FACTOR; /* parts are cut alike at both ends */
+    entry->version |= 1;                              /* a version is never 0 */
     bool offered = false;
     skua_status status = skua__pool_enter(pool, err);
     if (!status) {

@@ -143,10 +143,12 @@ skua__lanes_review_locked(skua_pool *pool, int64_t now_ns) {
 }
 
 skua__lane *
-skua__lane_get_locked(skua_pool *pool, skua__kind *kind, const char *node, bool only, int32_t on) {
+skua__lane_get_locked(skua_pool *pool, skua__kind *kind, const char *node, bool only, int32_t on,
+                      uint32_t place) {
     SKUA_LIST_EACH(link, &kind->lanes) {
         skua__lane *lane = SKUA_CONTAINER_OF(link, skua__lane, link);
-        if (lane->only == only && lane->on == on && strcmp(lane->node, node) == 0) {
+        if (lane->only == only && lane->on == on && lane->place == place &&
+            strcmp(lane->node, node) == 0) {
             lane->tasks++;
             return lane;
         }
@@ -158,6 +160,7 @@ skua__lane_get_locked(skua_pool *pool, skua__kind *kind, const char *node, bool 
     lane->kind = kind;
     lane->only = only;
     lane->on = on;
+    lane->place = place;
     lane->tasks = 1;
     snprintf(lane->node, sizeof lane->node, "%s", node);
     for (int i = 0; i < SKUA__POOL_PRIORITIES; i++) {
@@ -175,7 +178,7 @@ void
 skua__lane_put_locked(skua_pool *pool, skua__lane *lane) {
     assert(lane->tasks > 0);
     lane->tasks--;
-    if (lane->tasks == 0 && (lane->node[0] || lane->on)) {
+    if (lane->tasks == 0 && (lane->node[0] || lane->on || lane->place)) {
         skua__list_remove(&lane->link);
         skua__mem_free(pool->hook, lane);
     }

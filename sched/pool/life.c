@@ -48,7 +48,7 @@ skua__task_unref(skua_pool_future *task) {
         skua__mem_free(task->hook, task->output);
     }
     skua__mem_free(task->hook, task->message);
-    skua__mem_free(task->hook, task->launch);
+    skua__launch_task_free(task->hook, task->launch);
     skua__mem_free(task->hook, task);
 }
 
@@ -75,6 +75,7 @@ finish(skua_pool *pool, skua_pool_future *task) {
         pool->forwarded_tasks--;
         pool->forwarded_bytes -= task->input_bytes;
     }
+    pool->part_tasks -= task->launch && task->launch->is_part;
     if (task->lane) {
         skua__lane_put_locked(pool, task->lane);
     }
@@ -174,6 +175,10 @@ leave_site(skua_pool_future *task) {
 static void
 tell_holder(skua_pool *pool, skua_pool_future *task) {
     skua__site *site = task->site;
+    if (!site) {
+        skua__split_cancel_locked(pool, task->launch->split); /* its parts hold it */
+        return;
+    }
     if (site->backend == SKUA_BACKEND_LOCAL) {
         skua__local_cancel_locked(pool, task);
         return;

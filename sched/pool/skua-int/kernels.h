@@ -54,14 +54,16 @@ typedef struct skua__kernels {
 
 /* Where an argument lies in the bytes of a launch. */
 typedef struct skua__coded_arg {
-    uint64_t bytes;
-    size_t in_at;  /* IN, INOUT, VALUE: in the input */
-    size_t out_at; /* OUT, INOUT: in the output */
+    uint64_t bytes;             /* as the launch has it, whole */
+    size_t part_at, part_bytes; /* what there is of it here: from where on, and how much */
+    size_t in_at;               /* IN, INOUT, VALUE: in the input */
+    size_t out_at;              /* OUT, INOUT: in the output */
 } skua__coded_arg;
 
 typedef struct skua__coded_launch {
     uint32_t dims;
     uint64_t global[3];
+    uint64_t first, end; /* of the first dimension: which part it is; 0 and global[0]: whole */
     int32_t on;
     int32_t priority;
     skua__coded_arg args[SKUA_KERNEL_MAX_PARAMS];
@@ -71,6 +73,12 @@ typedef struct skua__coded_launch {
 /* Lays a launch out. It was checked by skua__launch_check(). Returns 0 or SKUA_E_TOO_BIG. */
 skua_status skua__launch_lay_out(const skua__kernel *kernel, const skua_launch *launch,
                                  skua__coded_launch *ret, skua_error *err);
+/* Whether a launch that was laid out may be cut into parts. Returns 0, SKUA_E_BAD_ARGUMENT, SKUA_E_UNSUPPORTED. */
+skua_status skua__launch_check_cut(const skua__kernel *kernel, const skua__coded_launch *launch,
+                                   skua_error *err);
+/* Lays out the part [first, end) of a launch that may be cut. */
+void skua__launch_lay_out_part(const skua__kernel *kernel, const skua__coded_launch *whole,
+                               uint64_t first, uint64_t end, skua__coded_launch *ret);
 /* Writes the input_bytes of the launch to ret. */
 void skua__launch_encode(const skua__kernel *kernel, const skua_launch *launch,
                          const skua__coded_launch *layout, uint8_t *ret);
@@ -97,15 +105,64 @@ typedef struct skua__launch_task {
     skua__kernel_entry *entry; /* constant, as the next three */
     skua__coded_launch coded;
     uint64_t items;
-    bool forwarded;        /* a peer's, from the server: it does not count in the window */
-    uint8_t reason;        /* skua_select_reason of the newest decision */
-    uint32_t avoid;        /* places that could not do it, as bits */
-    skua__device_run *run; /* it is on a device; NULL: it is not, or not yet in its queue */
+    bool forwarded; /* a peer's, from the server: it does not count in the window */
+    bool is_part;   /* of a split launch, and runs like any other */
+    uint32_t place; /* of a part: where its share is meant for, counted from 1; 0: anywhere */
+    struct skua__split *split; /* it is split, and only its parts run; NULL: it is not */
+    uint8_t reason;            /* skua_select_reason of the newest decision */
+    uint32_t avoid;            /* places that could not do it, as bits */
+    skua__device_run *run;     /* it is on a device; NULL: it is not, or not yet in its queue */
 } skua__launch_task;
 
 /* A launch part for coded, NULL: no memory. */
 skua__launch_task *skua__launch_task_new(skua__kernel_entry *entry,
                                          const skua__coded_launch *coded);
+/* Takes NULL. */
+skua__launch_task *skua__launch_task_free(const skua_allocator *hook, skua__launch_task *launch);
+
+/* Encodes a launch that was laid out, and submits it as a task. Takes task on success. Returns as skua_pool_submit(). */
+skua_status skua__launch_submit(skua_pool *pool, const skua_launch *launch,
+                                const skua__coded_launch *coded, skua__launch_task *task,
+                                void (*on_done)(void *arg, skua_pool_future *future), void *arg,
+                                skua_pool_future **ret_future, skua_error *err);
+
+/* ---- kernel_split.c: launches that are cut into parts ---- */
+
+/* A part of a split launch. Constant but for future and site. */
+typedef struct skua__part {
+    struct skua__split *split;
+    uint64_t first, end; /* of the first dimension */
+    skua_pool_future
+        *future;            /* the launch that it is; NULL: it was not submitted, or it has ended */
+    uint32_t place;         /* where its share is meant for, counted from 1; 0: anywhere */
+    const skua__site *site; /* where it is meant for, or where it ran */
+} skua__part;
+
+/* What a split launch has besides. Guarded by the pool's lock, but the output until all parts have ended. */
+typedef struct skua__split {
+    const skua_allocator *hook;
+    skua_pool_future *parent; /* a reference while anybody is left; NULL: it was refused at once */
+    uint8_t *output;          /* where results are gathered; NULL: the parent has it */
+    uint32_t left;            /* parts that have not ended, and one while they are submitted */
+    uint32_t count;
+    int64_t run_ns; /* of the part that took longest */
+    skua__part parts[SKUA__KERNEL_PLACES_MAX];
+} skua__split;
+
+/* As skua_kernel_submit(), for a launch that was laid out and is to be split. */
+skua_status skua__split_submit(skua_pool *pool, skua__kernel_entry *entry,
+                               const skua_launch *launch, const skua__coded_launch *coded,
+                               skua_pool_future **ret_future, skua_error *err);
+/* The launch was let in: it holds its lease itself, and its shares are decided. */
+void skua__split_begin_locked(skua_pool *pool, skua_pool_future *parent, int64_t now_ns);
+/* Its outcome stands: its parts are cancelled. */
+void skua__split_cancel_locked(skua_pool *pool, skua__split *split);
+/* Who has which part, in words. */
+void skua__split_explain_locked(skua_pool *pool, const skua__split *split, char *ret, size_t size);
+skua__split *skua__split_free(skua__split *split);
+
+/* ---- kernel_share.c: fills split->parts, with at least one ---- */
+void skua__split_share_locked(skua_pool *pool, skua_pool_future *parent, int64_t now_ns);
 
 /* ---- kernels.c ---- */
 
@@ -120,6 +177,15 @@ int skua__kernel_task(skua_task_call *call, void *arg);
 
 /* ---- kernel_place.c ---- */
 
+/*
+ * The candidates that count, as the selector wants them, in ret with room for SKUA__KERNEL_PLACES_MAX; ret_of are their indices in
+ * places. avoid: places that are left out, as bits. Returns how many there are.
+ */
+size_t skua__launch_candidates_locked(skua_pool *pool, const skua__launch_task *launch,
+                                      uint32_t avoid, const skua__place *places, size_t count,
+                                      int64_t now_ns, skua_select_place *ret, size_t *ret_of);
+/* Whether the device that a site with a place is takes nothing, because it failed. */
+bool skua__place_rests(const skua_pool *pool, const skua__site *site);
 /* Makes the selector, with what earlier runs on this machine learned. */
 skua_status skua__selector_open(skua_pool *pool, skua_selector **ret_selector, skua_error *err);
 /* The selector's name of a kernel, the same in each run. */

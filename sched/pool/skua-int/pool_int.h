@@ -165,8 +165,10 @@ struct skua__lane {
     char node[SKUA_NAME_BYTES]; /* "" or the node that its tasks name */
     bool only;                  /* they run there or nowhere */
     int32_t on;                 /* of launches: SKUA_ON_ANY, or where alone they run */
-    uint32_t tasks;             /* not ended: the lane stays */
-    int64_t orphaned_ns;        /* since when no site offers them; SKUA_NEVER_NS: some do */
+    uint32_t
+        place; /* of parts of a split launch: where they run if that can be, counted from 1; 0: anywhere */
+    uint32_t tasks;      /* not ended: the lane stays */
+    int64_t orphaned_ns; /* since when no site offers them; SKUA_NEVER_NS: some do */
     skua__list queue[SKUA__POOL_PRIORITIES];
     skua__list ready[SKUA__POOL_PRIORITIES]; /* in pool->ready while the queue is not empty */
     uint64_t blocked_round;                  /* the dispatch round in which it had to wait */
@@ -233,6 +235,8 @@ struct skua_pool {
     uint32_t window_tasks;
     uint64_t forwarded_bytes; /* of these, of peers' launches: the server bounds them */
     uint32_t forwarded_tasks;
+    uint32_t
+        part_tasks; /* of them, parts of split launches: a launch takes one place in the window */
     uint32_t local_runs; /* run_active */
 
     skua__list ready[SKUA__POOL_PRIORITIES]; /* lanes whose queue is not empty */
@@ -304,7 +308,7 @@ skua_status skua__kind_set_offered_locked(skua_pool *pool, const char *name, uin
                                           const skua__site *site);
 void skua__kinds_forget_site_locked(skua_pool *pool, const skua__site *site);
 skua__lane *skua__lane_get_locked(skua_pool *pool, skua__kind *kind, const char *node, bool only,
-                                  int32_t on);
+                                  int32_t on, uint32_t place);
 /* One task fewer: an empty lane that names a node or a place is freed. */
 void skua__lane_put_locked(skua_pool *pool, skua__lane *lane);
 /* Whether a site's tasks may go there by name. */
@@ -341,6 +345,12 @@ void skua__queue_push_locked(skua_pool *pool, skua_pool_future *task, bool front
 void skua__queue_remove_locked(skua_pool *pool, skua_pool_future *task);
 /* Grants as many waiting tasks as have a place to go to. */
 void skua__dispatch_locked(skua_pool *pool, int64_t now_ns);
+/*
+ * The figures of the sites where a task may go now, in ret, which has room for SKUA__PLACE_CANDIDATES. With many sites a part
+ * of them is looked at, in turn.
+ */
+size_t skua__places_locked(skua_pool *pool, const skua_pool_future *task, int64_t now_ns,
+                           skua__place *ret);
 /* Dispatch is tried again at the latest at at_ns. */
 void skua__dispatch_again_locked(skua_pool *pool, int64_t at_ns);
 

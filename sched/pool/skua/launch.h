@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MPL-2.0
 // Kernels through a pool: registered once, submitted by name, and run on the cores, a device or a peer, whichever is
-// predicted to be done first. A launch is a task, with a task's future, deadline, cancel and retries: what a device could not
+// predicted to be done first, or on several at once, by parts. A launch is a task, with a task's future, deadline, cancel and retries: what a device could not
 // do, because it failed, hung or is too small, is done elsewhere.
 #ifndef SKUA_LAUNCH_H
 #define SKUA_LAUNCH_H
@@ -32,8 +32,14 @@ SKUA_API SKUA_MUST_CHECK skua_status skua_kernel_register(skua_pool *pool, const
  * written by skua_kernel_collect() alone. All inputs together, and all outputs, may have up to SKUA_TASK_MAX_BYTES.
  * The caller owns *ret_future: skua_pool_future_free().
  *
- * Returns: 0, or SKUA_E_NOT_FOUND (no such kernel is registered), SKUA_E_BAD_ARGUMENT (with words), SKUA_E_UNSUPPORTED (an
- * argument is a buffer), and what skua_pool_submit() returns.
+ * With launch->split the future is that of all parts: it ends OK with the last of them, or as the first that fails, with its
+ * words and which part it was; the others are cancelled, as all are when it is. A part whose place fails is done elsewhere. It takes
+ * one place in the pool's window; in the pool's figures its parts are tasks of their own. skua_pool_explain() tells who has
+ * which part.
+ *
+ * Returns: 0, or SKUA_E_NOT_FOUND (no such kernel is registered), SKUA_E_BAD_ARGUMENT (with words; also: the bytes of a sliced
+ * argument of a launch to be split are not as many for each index), SKUA_E_UNSUPPORTED (an argument is a buffer; a launch to be
+ * split writes to memory that is not sliced), and what skua_pool_submit() returns.
  * Threads: any. Blocks: never. Since 0.1.
  */
 SKUA_API SKUA_MUST_CHECK skua_status skua_kernel_submit(skua_pool *pool, const skua_launch *launch,
