@@ -75,6 +75,7 @@ skua__bind_stack(const skua__worker *worker) {
 
 uint32_t
 skua_exec_worker_numa(const skua_exec *exec, uint32_t worker) {
+    assert(exec);
     if (!exec->topology || worker >= exec->worker_places) {
         return 0;
     }

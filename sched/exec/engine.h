@@ -127,6 +127,9 @@ typedef struct skua__worker {
     uint32_t split;    /* the owner's copy */
     uint32_t overflow; /* forks that found the stack full, and are not synced yet */
     uint32_t block_depth;
+    /* While it waits without a limit: for which group, or job of a future. These two are guarded by sleep_lock. */
+    const void *waits_for;
+    bool wait_seen;        /* by the search that goes on */
     uint32_t keep_off;     /* pauses after a stolen call that was not worth it */
     uint32_t turns;        /* jobs looked for */
     uint32_t urgent_turns; /* jobs of high priority taken in a row, from elsewhere */
@@ -238,6 +241,7 @@ struct skua_exec {
 
     alignas(EXEC_CACHE_LINE) skua__a64 submitted; /* jobs ever submitted, where queue_max bounds */
     skua__a64 popped;                             /* and ever taken out */
+    skua__a32 promises;                           /* futures that are not completed */
 
     alignas(EXEC_CACHE_LINE)
         skua__a32 places; /* workers whose thread was ever started: those that thieves look at */
@@ -246,7 +250,9 @@ struct skua_exec {
     skua__a32 threads;    /* that run */
     skua__parker closer;  /* who closes, until the last thread has ended */
 
-    skua__mutex sleep_lock; /* guards the domains' sleepers, retired and the start of spares */
+    /* Guards the domains' sleepers, retired, the start of spares, who waits for what, and: */
+    skua__mutex sleep_lock;
+    bool told_stuck; /* that all workers wait */
     skua__list retired;
 
     skua__timers timers;
@@ -356,9 +362,8 @@ void skua__sleep(skua__worker *worker, int64_t deadline_ns);
 void skua__leave_list(skua_exec *exec, skua__worker *worker, bool sleeps);
 /* Jobs that wait or run; *ret_waiting are those that wait. */
 uint64_t skua__jobs_under_way(skua_exec *exec, uint64_t *ret_waiting);
-/* Gives this worker's place to a spare, and takes it back. */
-void skua__block_begin(skua__worker *worker);
-void skua__block_end(skua__worker *worker);
+/* The worker that the calling thread is, of whichever executor, or NULL. */
+skua__worker *skua__worker_any(void);
 
 /* resize.c */
 /* Sets the sizes of an executor that is being opened. */
@@ -405,6 +410,8 @@ skua_taken skua__replay_sync(skua__worker *worker, skua_slot *slot);
 /* fork.c */
 /* Notes where the calling thread's own stack is, before it runs anything. */
 void skua__c_stack_begin(skua__worker *worker);
+/* So much of it is in use that nothing is to be run on top of it which the program did not call there. */
+bool skua__is_deep(const skua__worker *worker);
 /* Makes trouble for the worker's next spawn or sync, once per request. */
 void skua__request(skua__stack *stack, uint32_t request);
 /* Takes the oldest public slot at or above min_tail, as long as until (may be NULL) is not done; or NULL. */
@@ -444,6 +451,30 @@ skua__inject_urgent(const skua_exec *exec) {
            skua__a32_load(&high->has_listed, memory_order_relaxed); /* relaxed: same */
 }
 
+/* misuse.c */
+/* Tells the executor's log, or stderr. */
+void skua__say(const skua_exec *exec, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+/* Names the functions that workers run; call: whose report it is. */
+void skua__say_who_runs(const skua_exec *exec, const char *call, uint32_t workers_max);
+/* A task left forked calls above top, or did not end as many blocks as it began. */
+void skua__returned_early(skua__worker *worker, const skua_slot *top, uint32_t block_depth);
+
+/* After a task's function, which began at top. */
+static inline void
+skua__check_return(skua__worker *worker, const skua_slot *top, uint32_t block_depth) {
+    bool early = worker->stack->trap.top != top || worker->block_depth != block_depth;
+    if (__builtin_expect(early, 0)) {
+        skua__returned_early(worker, top, block_depth);
+    }
+}
+
+/* Notes what this worker runs, for people. */
+static inline void
+skua__note_running(skua__worker *worker, void *fn) {
+    skua__aptr_store(&worker->running, fn, memory_order_relaxed); /* relaxed: a figure */
+}
+
 /* closing.c */
 /* Waits until the threads have ended; says once what keeps them. */
 void skua__await_threads(skua_exec *exec);
@@ -454,10 +485,41 @@ skua_status skua__exec_check(const skua_exec *exec);
 /* Waits for the parker's token: looks for a while, then sleeps. Returns false when deadline_ns passed. */
 bool skua__await(skua_exec *exec, skua__parker *parker, int64_t deadline_ns);
 
+/* wait.c */
+/* Gives this worker's place to a spare, and takes it back. */
+void skua__block_begin_locked(skua__worker *worker);
+void skua__block_end_locked(skua__worker *worker);
+/*
+ * The same for calls: a worker, of whichever executor, gives its place away meanwhile. target: the group, or the job of the
+ * future, that is waited for; NULL: something else. SKUA_E_TIMEOUT; SKUA_E_DEADLOCK when target waits for what runs here;
+ * SKUA_E_AGAIN, without a wait, when it was to wait only if somebody takes the place, and nobody can.
+ */
+skua_status skua__wait(skua_exec *exec, skua__parker *parker, int64_t deadline_ns,
+                       const void *target, bool only_if_replaced);
+
 /* group.c */
 enum {
     EXEC_JOB_ALWAYS = 1, /* flag: run is called even when the group was cancelled */
+    EXEC_JOB_LENT = 2,   /* flag, for debugging alone: it was submitted, and not begun */
 };
+/* A job is lent from its submit until its run: to submit it again meanwhile would tie the queue into a knot. */
+static inline void
+skua__job_lend(skua_job *job) {
+#ifndef NDEBUG
+    assert(!(job->flags & EXEC_JOB_LENT) && "submit: the job is submitted already, and not begun");
+    job->flags |= EXEC_JOB_LENT;
+#else
+    (void)job;
+#endif
+}
+static inline void
+skua__job_begin(skua_job *job) {
+#ifndef NDEBUG
+    job->flags = (uint8_t)(job->flags & ~EXEC_JOB_LENT);
+#else
+    (void)job;
+#endif
+}
 /* What the group was cancelled with. */
 skua_status skua__group_why(const skua_group *group);
 /* One job of the group has ended. The group may be gone afterwards. */

@@ -15,6 +15,7 @@ enum {
 
 void
 skua_exec_options_init(skua_exec_options *options, size_t size) {
+    assert(options && size >= sizeof options->size);
     memset(options, 0, size);
     options->size = size;
 }
@@ -93,6 +94,7 @@ begin_life(skua_exec *exec, uint32_t workers) {
     skua__list_init(&exec->retired);
     skua__a64_store(&exec->submitted, 0, memory_order_relaxed); /* relaxed: no thread yet */
     skua__a64_store(&exec->popped, 0, memory_order_relaxed);    /* relaxed: no thread yet */
+    skua__a32_store(&exec->promises, 0, memory_order_relaxed);  /* relaxed: no thread yet */
     skua__a32_store(&exec->closing, 0, memory_order_relaxed);   /* relaxed: no thread yet */
     skua__a32_store(&exec->tracing, EXEC_TRACE_OFF,
                     memory_order_relaxed);                         /* relaxed: no thread yet */
@@ -200,7 +202,12 @@ skua_exec_close(skua_exec *exec) {
     if (!exec) {
         return NULL;
     }
-    assert(!skua__worker_here(exec) && "skua_exec_close: called by a worker of the executor");
+    if (skua__worker_here(exec)) {
+        skua__say(exec, "skua_exec_close: called by a worker of the executor, which would wait for "
+                        "itself; it stays open");
+        assert(!"skua_exec_close: called by a worker of the executor");
+        return NULL;
+    }
     if (exec->fork_generation != skua__fork_generation()) {
         /* The threads stayed in the parent, and may have held any lock, the allocator's as well. */
         return NULL;
@@ -215,6 +222,9 @@ skua_exec_close(skua_exec *exec) {
     }
     skua__wake_all(exec);
     skua__await_threads(exec);
+    /* relaxed: whoever completes one is to have returned */
+    assert(skua__a32_load(&exec->promises, memory_order_relaxed) == 0 &&
+           "skua_exec_close: a future of skua_future_promise() was never completed");
     for (uint32_t i = 0; exec->workers && i < exec->worker_places; i++) {
         if (exec->workers[i].started) {
             skua__thread_join(exec->workers[i].thread);
@@ -267,6 +277,7 @@ skua__exec_check(const skua_exec *exec) {
 
 uint32_t
 skua_exec_workers(const skua_exec *exec) {
+    assert(exec);
     return skua__target(exec);
 }
 
@@ -300,8 +311,12 @@ typedef struct outside_call {
 static void
 run_outside_call(skua_worker w, skua_job *job) {
     outside_call *call = SKUA_CONTAINER_OF(job, outside_call, job);
+    skua__worker *worker = skua__stack_of(w.top)->worker;
+    uint32_t depth = worker->block_depth;
+    skua__note_running(worker, (void *)(uintptr_t)call->fn);
     call->fn(w, call->frame);
-    skua__unpark(&call->parker); /* the call's memory may be gone from here on */
+    skua__check_return(worker, w.top, depth); /* before the caller goes on */
+    skua__unpark(&call->parker);              /* the call's memory may be gone from here on */
 }
 
 skua_status
@@ -311,11 +326,15 @@ skua_exec_run(skua_exec *exec, skua_fn *fn, void *frame, skua_error *err) {
     }
     skua_status status = skua__exec_check(exec);
     if (status != SKUA_OK) {
-        return SKUA_FAIL(err, status, "the executor cannot run this: %s", skua_status_text(status));
+        return SKUA_FAIL(err, status, "the executor runs nothing more: %s",
+                         skua_status_text(status));
     }
     skua__worker *here = skua__worker_here(exec);
     if (here) {
-        fn((skua_worker){here->stack->trap.top}, frame);
+        skua_slot *top = here->stack->trap.top;
+        uint32_t depth = here->block_depth;
+        fn((skua_worker){top}, frame);
+        skua__check_return(here, top, depth);
         return SKUA_OK;
     }
     outside_call call = {.fn = fn, .frame = frame};
@@ -326,12 +345,13 @@ skua_exec_run(skua_exec *exec, skua_fn *fn, void *frame, skua_error *err) {
         return SKUA_FAIL(err, status, "%lld jobs wait already: the queue_tasks option",
                          (long long)exec->queue_max);
     }
-    skua__await(exec, &call.parker, SKUA_NEVER_NS);
+    (void)skua__wait(exec, &call.parker, SKUA_NEVER_NS, NULL, false);
     return SKUA_OK;
 }
 
 void
 skua_job_set_deadline(skua_job *job, int64_t timeout_ms) {
+    assert(job);
     int64_t deadline_ns = timeout_ms < 0 ? 1 : skua__deadline_ns(timeout_ms);
     job->deadline_ns = timeout_ms == SKUA_UNLIMITED ? 0 : deadline_ns;
 }
@@ -370,8 +390,8 @@ typedef struct posted_call {
 
 static void
 run_posted_call(skua_worker w, skua_job *job) {
-    (void)w;
     posted_call *call = SKUA_CONTAINER_OF(job, posted_call, job);
+    skua__note_running(skua__stack_of(w.top)->worker, (void *)(uintptr_t)call->fn);
     void (*fn)(void *arg) = call->fn;
     void *arg = call->arg;
     skua__mem_free(call->hook, call);
@@ -396,6 +416,7 @@ post_to_exec(void *ctx, void (*fn)(void *arg), void *arg) {
 
 void
 skua_exec_runner(skua_exec *exec, skua_runner *ret_runner) {
+    assert(exec && ret_runner);
     *ret_runner = (skua_runner){.version = SKUA_RUNNER_VERSION, .ctx = exec, .post = post_to_exec};
 }
 
@@ -433,6 +454,9 @@ give_stats(skua_exec_stats *ret_stats, const skua_exec_stats *stats) {
 
 skua_status
 skua_exec_stats_get(skua_exec *exec, skua_exec_stats *ret_stats) {
+    if (!exec || !ret_stats) {
+        return SKUA_E_BAD_ARGUMENT;
+    }
     skua_exec_stats stats = {0};
     /* acquire N1: the spares' fields; pairs with release N1 in skua__worker_start() */
     uint32_t places = skua__a32_load(&exec->places, memory_order_acquire);
@@ -454,7 +478,7 @@ skua_status
 skua_exec_worker_stats(skua_exec *exec, uint32_t worker, skua_exec_stats *ret_stats) {
     skua_exec_stats stats = {0};
     /* acquire N1: as in skua_exec_stats_get() */
-    if (worker >= skua__a32_load(&exec->places, memory_order_acquire)) {
+    if (!exec || !ret_stats || worker >= skua__a32_load(&exec->places, memory_order_acquire)) {
         return SKUA_E_BAD_ARGUMENT;
     }
     add_stats(&stats, &exec->workers[worker]);

@@ -225,10 +225,13 @@ skua__worker_run_stolen(skua__worker *worker, skua_slot *slot, uint32_t base) {
     void *frame = slot->frame;
     const skua__frame *origin = slot->origin;
     const skua__frame *before = worker->frame;
+    uint32_t depth = worker->block_depth;
     skua__frame here = {
         .parent = origin, .outer = before, .group = origin ? origin->group : NULL, .base = base};
+    void *outer = skua__aptr_load(&worker->running, memory_order_relaxed); /* relaxed: ours */
     worker->frame = &here;
     stack->trap.top = &stack->slots[base];
+    skua__note_running(worker, (void *)(uintptr_t)fn);
     /* release S2: our stack is at base now; pairs with acquire S2 in wait_stolen() */
     skua__a64_add(state_of(slot), skua__state_of(worker->index, base), memory_order_release);
     skua__trace(worker, EXEC_TRACE_STEAL, skua__stack_of(slot)->worker->index);
@@ -236,7 +239,8 @@ skua__worker_run_stolen(skua__worker *worker, skua_slot *slot, uint32_t base) {
     fn((skua_worker){stack->trap.top}, frame);
     bool tiny = skua__clock_ns() - from_ns < FORK_TINY_NS;
     skua__trace(worker, EXEC_TRACE_END, 0);
-    assert(stack->trap.top == &stack->slots[base] && "a forked call returned before its sync");
+    skua__check_return(worker, &stack->slots[base], depth);
+    skua__note_running(worker, outer);
     assert(worker->split == base);
     worker->frame = before;
     /* relaxed: no thief can swap an empty stack's word; E1's order is by the exchange below. */
@@ -265,8 +269,8 @@ skua__c_stack_begin(skua__worker *worker) {
  * Whether so much of the thread's own stack is in use that nothing is to be run on top of it which its program has not
  * called there: a stolen call may recurse as deep again as the one that waits for it.
  */
-static bool
-is_deep(const skua__worker *worker) {
+bool
+skua__is_deep(const skua__worker *worker) {
     uintptr_t used = worker->c_stack - (uintptr_t)__builtin_frame_address(0);
     return worker->c_stack && used > worker->c_stack_bytes / FORK_DEEP_SHARE;
 }
@@ -332,7 +336,7 @@ static void
 wait_stolen(skua__worker *worker, skua_slot *slot) {
     skua_exec *exec = worker->exec;
     uint32_t base = index_of(worker->stack, slot) + 1;
-    bool helps = !is_deep(worker);
+    bool helps = !skua__is_deep(worker);
     int64_t spin_until_ns = 0;
     for (uint32_t spins = 0; !is_done(slot); spins++) {
         uint32_t thief_base = 0;
@@ -404,18 +408,4 @@ skua_sync_slow(skua_slot *slot) {
     stack->trap.top = slot;
     attend(worker, index);
     return (skua_taken){.top = slot, .run = false};
-}
-
-void
-skua_sync_check(skua_worker w, skua_fn *fn, const void *frame) {
-    const skua__stack *stack = skua__stack_of(w.top - 1);
-    const skua__worker *worker = stack->worker;
-    assert(worker == skua__worker_here(worker->exec) && "skua_sync: called outside w's worker");
-    assert(w.top == stack->trap.top && "skua_sync: w is stale, a copy from before a fork or sync");
-    assert((worker->overflow || w.top > stack->slots) && "skua_sync: more syncs than spawns");
-    assert((worker->overflow || (w.top[-1].fn == fn && w.top[-1].frame == frame)) &&
-           "skua_sync: this is not the newest fork");
-    assert(frame != (const void *)w.top->room && frame != (const void *)w.top[-1].room &&
-           "skua_sync: a frame of SKUA_FRAME() goes with skua_take_back()");
-    (void)stack, (void)worker, (void)fn, (void)frame;
 }

@@ -76,6 +76,7 @@ new_future(skua_exec *exec, uint32_t state, skua_error *err) {
 
 skua_future *
 skua_future_ref(skua_future *future) {
+    assert(future);
     /* relaxed: who takes a reference has one. */
     skua__a32_add(&future->refs, 1, memory_order_relaxed);
     return future;
@@ -87,6 +88,9 @@ finish(skua_future *future, skua_status status, void *value) {
     skua__mutex_lock(&future->lock);
     future->status = status;
     future->value = value;
+    if (future->is_promise) {
+        skua__a32_sub(&future->exec->promises, 1, memory_order_relaxed); /* relaxed: a figure */
+    }
     skua_future *previous = future->previous;
     skua_future *followers = future->followers;
     future->previous = NULL;
@@ -165,6 +169,9 @@ run_body(skua_worker w, skua_future *future) {
     if (future->job.deadline_ns && skua__clock_ns() > future->job.deadline_ns) {
         status = SKUA_E_TIMEOUT;
     } else if (!future->group || !skua_group_cancelled(future->group)) {
+        skua__note_running(skua__stack_of(w.top)->worker, future->then_fn
+                                                              ? (void *)(uintptr_t)future->then_fn
+                                                              : (void *)(uintptr_t)future->fn);
         status = future->then_fn ? future->then_fn(w, future->previous, future->arg, &value)
                                  : future->fn(w, future->arg, &value);
     }
@@ -182,17 +189,22 @@ run_future_job(skua_worker w, skua_job *job) {
 
 /* ---- Making ---- */
 
+/* missing: what of the call's arguments is NULL, or NULL. */
 static skua_status
-check_call(skua_exec *exec, bool complete_call, const skua_future_options *given,
+check_call(skua_exec *exec, const char *missing, const skua_future_options *given,
            skua_future_options *ret_options, skua_error *err) {
-    if (!complete_call) {
-        return SKUA_FAIL(err, SKUA_E_BAD_ARGUMENT, "ret_future, fn, exec or future is NULL");
+    if (missing) {
+        return SKUA_FAIL(err, SKUA_E_BAD_ARGUMENT, "%s is NULL", missing);
     }
     if (!SKUA_READ_OPTIONS(ret_options, given) || ret_options->priority < 0 ||
         ret_options->priority >= EXEC_PRIORITIES || ret_options->deadline_ms < 0) {
         return SKUA_FAIL(err, SKUA_E_BAD_ARGUMENT,
                          "options have no size, a newer field, an unknown priority or a negative "
                          "deadline_ms");
+    }
+    if (ret_options->group && ret_options->group->exec != exec) {
+        return SKUA_FAIL(err, SKUA_E_BAD_ARGUMENT, "the option group is %s",
+                         ret_options->group->exec ? "a group of another executor" : "not prepared");
     }
     skua_status status = skua__exec_check(exec);
     return status == SKUA_OK ? SKUA_OK
@@ -204,7 +216,8 @@ skua_status
 skua_future_start(skua_future **ret_future, skua_exec *exec, skua_future_fn *fn, void *arg,
                   const skua_future_options *given, skua_error *err) {
     skua_future_options options;
-    skua_status status = check_call(exec, ret_future && exec && fn, given, &options, err);
+    const char *missing = !ret_future ? "ret_future" : !exec ? "exec" : !fn ? "fn" : NULL;
+    skua_status status = check_call(exec, missing, given, &options, err);
     if (status != SKUA_OK) {
         return status;
     }
@@ -231,7 +244,8 @@ skua_future_start(skua_future **ret_future, skua_exec *exec, skua_future_fn *fn,
 skua_status
 skua_future_promise(skua_future **ret_future, skua_exec *exec, skua_error *err) {
     skua_future_options options;
-    skua_status status = check_call(exec, ret_future && exec, NULL, &options, err);
+    const char *missing = !ret_future ? "ret_future" : !exec ? "exec" : NULL;
+    skua_status status = check_call(exec, missing, NULL, &options, err);
     if (status != SKUA_OK) {
         return status;
     }
@@ -240,6 +254,7 @@ skua_future_promise(skua_future **ret_future, skua_exec *exec, skua_error *err) 
         return SKUA_E_NO_MEMORY;
     }
     future->is_promise = true;
+    skua__a32_add(&exec->promises, 1, memory_order_relaxed); /* relaxed: a figure */
     *ret_future = future;
     return SKUA_OK;
 }
@@ -270,7 +285,8 @@ skua_future_then(skua_future **ret_future, skua_future *future, skua_then_fn *fn
                  const skua_future_options *given, skua_error *err) {
     skua_future_options options;
     skua_exec *exec = future ? future->exec : NULL;
-    skua_status status = check_call(exec, ret_future && exec && fn, given, &options, err);
+    const char *missing = !ret_future ? "ret_future" : !future ? "future" : !fn ? "fn" : NULL;
+    skua_status status = check_call(exec, missing, given, &options, err);
     if (status == SKUA_OK && future->fork_generation != skua__fork_generation()) {
         status = SKUA_FAIL(err, SKUA_E_FORKED, "the future was made before fork()");
     }
@@ -314,6 +330,7 @@ skua_future_then(skua_future **ret_future, skua_future *future, skua_then_fn *fn
 
 bool
 skua_future_done(const skua_future *future) {
+    assert(future);
     return load_state(future) == FUTURE_DONE;
 }
 
@@ -366,23 +383,26 @@ help(skua__worker *worker, skua_future *future) {
     if (claimed) {
         const skua__frame *before = worker->frame;
         skua_slot *top = worker->stack->trap.top;
+        uint32_t depth = worker->block_depth;
         skua__frame here = {.parent = before,
                             .outer = before,
                             .group = first->group,
                             .job = &first->job,
                             .base = (uint32_t)(top - worker->stack->slots)};
+        void *outer = skua__aptr_load(&worker->running, memory_order_relaxed); /* relaxed: ours */
         worker->frame = &here;
         skua__stat_add(worker, EXEC_STAT_TASKS, 1);
         run_body((skua_worker){top}, first);
+        skua__check_return(worker, top, depth);
+        skua__note_running(worker, outer);
         worker->frame = before;
     }
     skua_future_unref(first);
     return claimed;
 }
 
-/* Returns false when deadline_ns passed. */
-static bool
-wait_for(skua_future *future, skua__worker *worker, int64_t deadline_ns) {
+static skua_status
+wait_for(skua_future *future, int64_t deadline_ns, bool only_if_replaced) {
     skua__waiter waiter = {0};
     skua__mutex_lock(&future->lock);
     bool waits = load_state(future) != FUTURE_DONE;
@@ -391,21 +411,33 @@ wait_for(skua_future *future, skua__worker *worker, int64_t deadline_ns) {
     }
     skua__mutex_unlock(&future->lock);
     if (!waits) {
-        return true;
+        return SKUA_OK;
     }
-    if (worker) {
-        skua__block_begin(worker);
-    }
-    bool in_time = skua__await(future->exec, &waiter.parker, deadline_ns);
-    if (worker) {
-        skua__block_end(worker);
-    }
-    if (!in_time) {
+    skua_future *first = first_in_line(future);
+    skua_status status =
+        skua__wait(future->exec, &waiter.parker, deadline_ns, &first->job, only_if_replaced);
+    skua_future_unref(first);
+    if (status != SKUA_OK) {
         skua__mutex_lock(&future->lock);
         skua__list_remove(&waiter.link); /* unlinked already when it was done in the meantime */
+        status = load_state(future) == FUTURE_DONE ? SKUA_OK : status;
         skua__mutex_unlock(&future->lock);
     }
-    return in_time || load_state(future) == FUTURE_DONE;
+    return status;
+}
+
+/* Waits for a future that is not done; on a worker it helps, unless the thread's own stack is deep and somebody else can. */
+static skua_status
+help_and_wait(skua_future *future, skua__worker *worker, int64_t deadline_ns, bool may_help) {
+    bool deep = worker && skua__is_deep(worker);
+    skua_status status;
+    do {
+        while (worker && may_help && !deep && !skua_future_done(future) && help(worker, future)) {
+        }
+        status = wait_for(future, deadline_ns, deep && may_help);
+        deep = false;
+    } while (status == SKUA_E_AGAIN);
+    return status;
 }
 
 skua_status
@@ -422,10 +454,13 @@ skua_future_get(skua_future *future, int64_t timeout_ms, void **ret_value, skua_
         if (worker && runs_here(worker, future)) {
             return SKUA_FAIL(err, SKUA_E_DEADLOCK, "a future's own task waits for it");
         }
-        while (worker && timeout_ms != SKUA_NONE && !skua_future_done(future) &&
-               help(worker, future)) {
+        skua_status status = help_and_wait(future, worker, deadline_ns, timeout_ms != SKUA_NONE);
+        if (status == SKUA_E_DEADLOCK) {
+            return SKUA_FAIL(err, status,
+                             "the future's task waits, itself or through others, for the task that "
+                             "would wait for it here");
         }
-        if (!wait_for(future, worker, deadline_ns)) {
+        if (status != SKUA_OK) {
             return SKUA_FAIL(err, SKUA_E_TIMEOUT, "the future was not done in %lld ms",
                              (long long)(timeout_ms > 0 ? timeout_ms : 0));
         }

@@ -53,6 +53,9 @@ skua_graph_fini(skua_graph *public) {
 skua_status
 skua_graph_reset(skua_graph *public, skua_error *err) {
     skua__graph *graph = skua__graph_of(public);
+    if (!graph || !graph->hook) {
+        return SKUA_FAIL(err, SKUA_E_BAD_ARGUMENT, "the graph is NULL, or not prepared");
+    }
     if (is_under_way(graph)) {
         return SKUA_FAIL(err, SKUA_E_AGAIN, "the graph \"%s\" runs", graph->name);
     }
@@ -68,6 +71,9 @@ skua_graph_reset(skua_graph *public, skua_error *err) {
 
 static skua_status
 check_building(const skua__graph *graph, skua_error *err) {
+    if (!graph->hook) {
+        return SKUA_FAIL(err, SKUA_E_BAD_ARGUMENT, "skua_graph_init() did not prepare the graph");
+    }
     if (skua__graph_state(graph) != GRAPH_BUILDING) {
         return SKUA_FAIL(err, SKUA_E_BAD_ARGUMENT,
                          "the graph \"%s\" is sealed; reset it to build it anew", graph->name);
@@ -363,6 +369,9 @@ write_quoted(FILE *out, const char *text) {
 /* Nodes are named by their way from the outermost graph: n3_0 is node 0 of the graph that stands at node 3. */
 typedef struct drawing {
     FILE *out;
+    const skua__graph *around[SKUA_GRAPH_DEPTH_MAX]; /* the graphs that are being drawn */
+    uint32_t depth;
+    bool in_itself; /* it was built anew, to hold one that holds it */
     char prefix[SKUA_GRAPH_DEPTH_MAX * 9 + 1];
 } drawing;
 
@@ -399,9 +408,18 @@ write_node(drawing *d, const skua__node *node, size_t prefix_bytes) {
 
 static void
 write_graph(drawing *d, const skua__graph *graph, size_t prefix_bytes) {
+    for (uint32_t i = 0; i < d->depth; i++) {
+        d->in_itself |= d->around[i] == graph;
+    }
+    d->in_itself |= d->depth == SKUA_GRAPH_DEPTH_MAX;
+    if (d->in_itself) {
+        return;
+    }
+    d->around[d->depth++] = graph;
     for (const skua__node *node = graph->first; node; node = node->sibling) {
         write_node(d, node, prefix_bytes);
     }
+    d->depth--;
 }
 
 skua_status
@@ -416,6 +434,10 @@ skua_graph_write_dot(const skua_graph *public, FILE *out, skua_error *err) {
     fputs("\" {\n", out);
     write_graph(&d, graph, 0);
     fputs("}\n", out);
+    if (d.in_itself) {
+        return SKUA_FAIL(err, SKUA_E_GRAPH_CYCLE,
+                         "the graph \"%s\" stands, through others, in itself", graph->name);
+    }
     if (fflush(out) != 0 || ferror(out)) {
         return SKUA_FAIL(err, SKUA_E_FILE, "the drawing of the graph \"%s\" was not written",
                          graph->name);

@@ -315,7 +315,7 @@ run_inner(strand *s, skua__node *node) {
     if (was != GRAPH_SEALED) {
         fail_node(s, node, was == GRAPH_BUILDING ? SKUA_E_BAD_ARGUMENT : SKUA_E_GRAPH_RACE,
                   was == GRAPH_BUILDING ? "its graph is not sealed any more"
-                                        : "its graph runs elsewhere already");
+                                        : "its graph runs elsewhere, or around it, already");
         return NULL;
     }
     spend_credit(s); /* the node's, from here on */
@@ -368,8 +368,9 @@ run_root_job(skua_worker w, skua_job *job) {
 /* Claims the graph for a run from outside, with a group that holds one until finish(). */
 static skua_status
 claim(skua__graph *graph, skua_exec *exec, skua_error *err) {
-    if (!graph || !exec) {
-        return SKUA_FAIL(err, SKUA_E_BAD_ARGUMENT, "graph or exec is NULL");
+    if (!graph || !exec || !graph->hook) {
+        return SKUA_FAIL(err, SKUA_E_BAD_ARGUMENT, "%s",
+                         exec ? "the graph is NULL, or not prepared" : "exec is NULL");
     }
     skua_status status = skua__exec_check(exec);
     if (status != SKUA_OK) {
@@ -439,6 +440,7 @@ skua_graph_run(skua_graph *public, skua_exec *exec, skua_error *err) {
 
 bool
 skua_graph_cancel(skua_graph *public, skua_status status, const char *message) {
+    assert(public);
     skua__graph *graph = skua__graph_of(public);
     return skua__graph_state(graph) == GRAPH_RUNNING &&
            skua_group_cancel(&graph->group, status, message);

@@ -36,6 +36,7 @@ body_of(const skua_group *group) {
 
 void
 skua_group_init(skua_group *group, skua_exec *exec) {
+    assert(group && exec);
     memset(group, 0, sizeof *group);
     group_body *body = body_of(group);
     body->exec = exec;
@@ -151,6 +152,7 @@ skua_group_submit(skua_group *group, skua_job *job) {
 
 bool
 skua_group_cancel(skua_group *group, skua_status status, const char *message) {
+    assert(group && group->exec && "skua_group_init() prepares a group");
     group_body *body = body_of(group);
     if (is_forked(body)) {
         return false;
@@ -170,6 +172,7 @@ skua_group_cancel(skua_group *group, skua_status status, const char *message) {
 
 bool
 skua_group_cancelled(const skua_group *group) {
+    assert(group && group->exec && "skua_group_init() prepares a group");
     group_body *body = body_of(group);
     /* acquire G3: pairs with release G3 in skua_group_cancel() */
     if (skua__a32_load(&body->status, memory_order_acquire) != 0) {
@@ -192,6 +195,7 @@ skua__group_why(const skua_group *group) {
 
 void
 skua_group_set_deadline(skua_group *group, int64_t timeout_ms) {
+    assert(group && group->exec && "skua_group_init() prepares a group");
     int64_t deadline_ns = timeout_ms == SKUA_UNLIMITED ? 0
                           : timeout_ms < 0             ? 1
                                                        : skua__deadline_ns(timeout_ms);
@@ -201,6 +205,7 @@ skua_group_set_deadline(skua_group *group, int64_t timeout_ms) {
 
 void
 skua_group_set_near(skua_group *group, skua_near near) {
+    assert(group && group->exec && "skua_group_init() prepares a group");
     /* relaxed: the submit publishes it. */
     skua__a32_store(&body_of(group)->near, near.node | (uint32_t)near.core << 16,
                     memory_order_relaxed); /* relaxed: same */
@@ -258,6 +263,26 @@ is_waiting_for_itself(const skua__worker *worker, const skua_group *group) {
     return frame != NULL;
 }
 
+static bool
+is_empty(group_body *body) {
+    skua__mutex_lock(&body->lock);
+    /* acquire G1: as in add_waiter() */
+    bool empty = skua__a64_load(&body->pending, memory_order_acquire) == 0;
+    skua__mutex_unlock(&body->lock);
+    return empty;
+}
+
+static skua_status
+fail_wait(skua_status status, int64_t timeout_ms, skua_error *err) {
+    if (status == SKUA_E_DEADLOCK) {
+        return SKUA_FAIL(err, status,
+                         "a job of the group waits, itself or through others, for the task that "
+                         "would wait for the group here");
+    }
+    return SKUA_FAIL(err, status, "the group's jobs did not end in %lld ms",
+                     (long long)(timeout_ms > 0 ? timeout_ms : 0));
+}
+
 skua_status
 skua_group_wait(skua_group *group, int64_t timeout_ms, skua_error *err) {
     if (!group || !group->exec) {
@@ -273,31 +298,23 @@ skua_group_wait(skua_group *group, int64_t timeout_ms, skua_error *err) {
         return SKUA_FAIL(err, SKUA_E_DEADLOCK, "a job of the group waits for the group");
     }
     int64_t deadline_ns = skua__deadline_ns(timeout_ms ? timeout_ms : SKUA_UNLIMITED);
+    bool helps = worker && !skua__is_deep(worker);
     for (;;) {
-        while (help(group, worker)) {
+        while (helps && help(group, worker)) {
         }
         skua__waiter waiter = {0};
         if (!add_waiter(body, &waiter)) {
             return result_of(body, err);
         }
-        bool in_time = true;
-        if (!help(group, worker)) {
-            if (worker) {
-                skua__block_begin(worker);
-            }
-            in_time = skua__await(exec, &waiter.parker, deadline_ns);
-            if (worker) {
-                skua__block_end(worker);
-            }
+        skua_status status = SKUA_OK;
+        if (!helps || !help(group, worker)) {
+            status = skua__wait(exec, &waiter.parker, deadline_ns, group, worker && !helps);
         }
         remove_waiter(body, &waiter);
-        if (!in_time && !add_waiter(body, &waiter)) {
-            return result_of(body, err);
-        }
-        if (!in_time) {
-            remove_waiter(body, &waiter);
-            return SKUA_FAIL(err, SKUA_E_TIMEOUT, "the group's jobs did not end in %lld ms",
-                             (long long)timeout_ms);
+        if (status == SKUA_E_AGAIN) {
+            helps = true; /* deep as we are, nobody else would */
+        } else if (status != SKUA_OK && !is_empty(body)) {
+            return fail_wait(status, timeout_ms, err);
         }
     }
 }

@@ -57,6 +57,9 @@ skua__inject(skua_exec *exec, skua_job *const *jobs, size_t count) {
     if (exec->queue_max >= 0 && !count_in(exec, count)) {
         return SKUA_E_AGAIN;
     }
+    for (size_t i = 0; i < count; i++) {
+        skua__job_lend(jobs[i]);
+    }
     for (size_t i = 0; i < count;) {
         uint32_t priority = priority_of(jobs[i]), core = jobs[i]->near.core;
         skua__domain *domain = skua__domain_for(exec, jobs[i]);

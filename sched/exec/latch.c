@@ -25,6 +25,7 @@ body_of(const skua_latch *latch) {
 
 void
 skua_latch_init(skua_latch *latch, skua_exec *exec, uint64_t count) {
+    assert(latch && exec);
     memset(latch, 0, sizeof *latch);
     latch_body *body = body_of(latch);
     body->exec = exec;
@@ -46,6 +47,7 @@ skua_latch_fini(skua_latch *latch) {
 
 bool
 skua_latch_count_down(skua_latch *latch, uint64_t count) {
+    assert(latch && latch->exec && "skua_latch_init() prepares a latch");
     latch_body *body = body_of(latch);
     uint64_t left = skua__a64_load(&body->left, memory_order_relaxed); /* relaxed: CAS */
     assert(count <= left && "skua_latch_count_down: more than was left");
@@ -75,6 +77,7 @@ skua_latch_count_down(skua_latch *latch, uint64_t count) {
 
 bool
 skua_latch_is_open(const skua_latch *latch) {
+    assert(latch && latch->exec && "skua_latch_init() prepares a latch");
     /* acquire L1: what all did; pairs with release L1 in skua_latch_count_down() */
     return skua__a64_load(&body_of(latch)->left, memory_order_acquire) == 0;
 }
@@ -104,6 +107,9 @@ remove_waiter(skua_latch *latch, skua__waiter *waiter) {
 
 skua_status
 skua_latch_wait(skua_latch *latch, int64_t timeout_ms, skua_error *err) {
+    if (!latch || !latch->exec) {
+        return SKUA_FAIL(err, SKUA_E_BAD_ARGUMENT, "the latch is NULL, or not prepared");
+    }
     skua_exec *exec = latch->exec;
     if (exec->fork_generation != skua__fork_generation()) {
         return SKUA_FAIL(err, SKUA_E_FORKED, "the latch was made before fork()");
@@ -113,14 +119,7 @@ skua_latch_wait(skua_latch *latch, int64_t timeout_ms, skua_error *err) {
     if (!add_waiter(latch, &waiter)) {
         return SKUA_OK;
     }
-    skua__worker *worker = skua__worker_here(exec);
-    if (worker) {
-        skua__block_begin(worker);
-    }
-    skua__await(exec, &waiter.parker, deadline_ns);
-    if (worker) {
-        skua__block_end(worker);
-    }
+    (void)skua__wait(exec, &waiter.parker, deadline_ns, NULL, false);
     if (!remove_waiter(latch, &waiter)) {
         return SKUA_FAIL(err, SKUA_E_TIMEOUT, "the latch did not open in %lld ms",
                          (long long)(timeout_ms > 0 ? timeout_ms : 0));

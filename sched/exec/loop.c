@@ -83,8 +83,12 @@ run_piece(skua_worker w, void *frame) {
 skua_status
 skua_parallel_for(skua_exec *exec, uint64_t first, uint64_t end, uint64_t grain, skua_for_fn *fn,
                   void *arg, skua_error *err) {
-    if (!exec || !fn || end < first) {
-        return SKUA_FAIL(err, SKUA_E_BAD_ARGUMENT, "exec or fn is NULL, or end is before first");
+    if (!exec || !fn) {
+        return SKUA_FAIL(err, SKUA_E_BAD_ARGUMENT, "%s is NULL", exec ? "fn" : "exec");
+    }
+    if (end < first) {
+        return SKUA_FAIL(err, SKUA_E_BAD_ARGUMENT, "end is %llu, before first, which is %llu",
+                         (unsigned long long)end, (unsigned long long)first);
     }
     if (first == end) {
         return SKUA_OK;

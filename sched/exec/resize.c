@@ -160,6 +160,9 @@ skua__set_share_locked(skua_exec *exec, uint32_t share) {
 
 skua_status
 skua_exec_resize(skua_exec *exec, uint32_t workers, skua_error *err) {
+    if (!exec) {
+        return SKUA_FAIL(err, SKUA_E_BAD_ARGUMENT, "exec is NULL");
+    }
     skua_status status = skua__exec_check(exec);
     if (status != SKUA_OK) {
         return SKUA_FAIL(err, status, "the executor cannot be resized: %s",
@@ -188,7 +191,7 @@ skua_exec_resize(skua_exec *exec, uint32_t workers, skua_error *err) {
 
 static skua_status
 set_paused(skua_exec *exec, bool paused) {
-    skua_status status = skua__exec_check(exec);
+    skua_status status = exec ? skua__exec_check(exec) : SKUA_E_BAD_ARGUMENT;
     if (status == SKUA_OK && exec->replay_seed) {
         return SKUA_E_UNSUPPORTED;
     }

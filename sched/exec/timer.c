@@ -134,6 +134,7 @@ static void
 run_timer_job(skua_worker w, skua_job *job) {
     skua__timer *timer = SKUA_CONTAINER_OF(job, skua__timer, job);
     skua__timers *timers = &timer->exec->timers;
+    skua__note_running(skua__stack_of(w.top)->worker, (void *)(uintptr_t)timer->fn);
     timer->fn(w, (skua_timer *)(void *)timer);
     skua__mutex_lock(&timers->lock);
     timer->is_busy = false;
@@ -249,6 +250,7 @@ start_locked(skua_exec *exec, skua_error *err) {
 
 void
 skua_timer_init(skua_timer *public, skua_timer_fn *fn) {
+    assert(public);
     memset(public, 0, sizeof *public);
     skua__timer *timer = body_of(public);
     timer->fn = fn;
@@ -264,9 +266,14 @@ is_of_parent(const skua__timer *timer) {
 static skua_status
 set(skua_exec *exec, skua_timer *public, int64_t delay_ms, int64_t period_ns, skua_error *err) {
     skua__timer *timer = body_of(public);
-    if (!exec || !timer || !timer->fn || delay_ms < 0) {
-        return SKUA_FAIL(err, SKUA_E_BAD_ARGUMENT,
-                         "exec, timer or its fn is NULL, or the time of %lld ms is too short",
+    if (!exec || !timer || !timer->fn) {
+        return SKUA_FAIL(err, SKUA_E_BAD_ARGUMENT, "%s is NULL",
+                         !exec    ? "exec"
+                         : !timer ? "timer"
+                                  : "the timer's fn");
+    }
+    if (delay_ms < 0) {
+        return SKUA_FAIL(err, SKUA_E_BAD_ARGUMENT, "delay_ms is %lld; it is at least 0",
                          (long long)delay_ms);
     }
     skua_status status = skua__exec_check(exec);
@@ -310,13 +317,15 @@ skua_exec_after(skua_exec *exec, skua_timer *timer, int64_t delay_ms, skua_error
 skua_status
 skua_exec_every(skua_exec *exec, skua_timer *timer, int64_t period_ms, skua_error *err) {
     if (period_ms < 1 || period_ms > SKUA_NEVER_NS / SKUA_NS_PER_MS) {
-        return SKUA_FAIL(err, SKUA_E_BAD_ARGUMENT, "a period of %lld ms", (long long)period_ms);
+        return SKUA_FAIL(err, SKUA_E_BAD_ARGUMENT, "period_ms is %lld; it is at least 1",
+                         (long long)period_ms);
     }
     return set(exec, timer, period_ms, period_ms * SKUA_NS_PER_MS, err);
 }
 
 bool
 skua_timer_cancel(skua_timer *public) {
+    assert(public);
     skua__timer *timer = body_of(public);
     skua_exec *exec = timer->exec;
     if (!exec || is_of_parent(timer)) {
@@ -352,6 +361,7 @@ skua_timer_fini(skua_timer *public) {
     skua_exec *exec = timer->exec;
     if (!is_of_parent(timer)) {
         skua_timer_cancel(public);
+        assert(!timer->is_busy && "skua_timer_fini: called by the timer's own call");
         skua_group_fini(&timer->group);
         skua__mutex_lock(&exec->timers.lock);
         exec->timers.bound--;
@@ -362,5 +372,6 @@ skua_timer_fini(skua_timer *public) {
 
 uint64_t
 skua_timer_missed(const skua_timer *timer) {
+    assert(timer);
     return skua__a64_load(&body_of(timer)->missed, memory_order_relaxed); /* relaxed: a figure */
 }

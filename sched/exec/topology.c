@@ -8,6 +8,7 @@
 #include <skua-int/quota.h>
 #include <skua/topology.h>
 
+#include <assert.h>
 #include <errno.h>
 #include <hwloc.h>
 #include <inttypes.h>
@@ -30,6 +31,7 @@ struct skua_topology {
 
 void
 skua_topology_options_init(skua_topology_options *options, size_t size) {
+    assert(options && size >= sizeof options->size);
     memset(options, 0, size);
     options->size = size;
 }
@@ -263,6 +265,7 @@ skua_topology_free(skua_topology *topology) {
 
 uint32_t
 skua_topology_workers(const skua_topology *topology) {
+    assert(topology);
     uint32_t workers = topology->pu_count;
     double quota = topology->quota_cpus;
     if (quota > 0 && quota < (double)workers) {
@@ -274,41 +277,49 @@ skua_topology_workers(const skua_topology *topology) {
 
 uint32_t
 skua_topology_pus(const skua_topology *topology) {
+    assert(topology);
     return topology->pu_count;
 }
 
 uint32_t
 skua_topology_cores(const skua_topology *topology) {
+    assert(topology);
     return topology->core_count;
 }
 
 uint32_t
 skua_topology_packages(const skua_topology *topology) {
+    assert(topology);
     return topology->package_count;
 }
 
 uint32_t
 skua_topology_numas(const skua_topology *topology) {
+    assert(topology);
     return topology->numa_count;
 }
 
 double
 skua_topology_quota_cpus(const skua_topology *topology) {
+    assert(topology);
     return topology->quota_cpus;
 }
 
 const skua_topology_pu *
 skua_topology_pu_at(const skua_topology *topology, uint32_t i) {
+    assert(topology);
     return i < topology->pu_count ? &topology->pus[i] : NULL;
 }
 
 const skua_topology_numa *
 skua_topology_numa_at(const skua_topology *topology, uint32_t i) {
+    assert(topology);
     return i < topology->numa_count ? &topology->numas[i] : NULL;
 }
 
 uint32_t
 skua_topology_distance(const skua_topology *topology, uint32_t a, uint32_t b) {
+    assert(topology);
     uint32_t n = topology->numa_count;
     return a < n && b < n ? topology->distances[a * n + b] : 0;
 }
@@ -347,6 +358,10 @@ draw_numa(skua__drawing *to, const skua_topology *topology, uint32_t numa) {
 
 skua_status
 skua_topology_text(const skua_topology *topology, char **ret_text, skua_error *err) {
+    if (!topology || !ret_text) {
+        return SKUA_FAIL(err, SKUA_E_BAD_ARGUMENT, "%s is NULL",
+                         topology ? "ret_text" : "topology");
+    }
     skua__drawing to = {.hook = topology->hook};
     uint32_t n = topology->numa_count;
     uint32_t workers = skua_topology_workers(topology);

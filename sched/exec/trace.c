@@ -85,6 +85,9 @@ skua__trace_fini(skua_exec *exec) {
 
 skua_status
 skua_exec_trace_start(skua_exec *exec, const skua_trace_options *given, skua_error *err) {
+    if (!exec) {
+        return SKUA_FAIL(err, SKUA_E_BAD_ARGUMENT, "exec is NULL");
+    }
     skua_trace_options options;
     if (!SKUA_READ_OPTIONS(&options, given) || options.events < 0 ||
         options.events > TRACE_EVENTS_MAX) {
@@ -125,6 +128,7 @@ skua_exec_trace_start(skua_exec *exec, const skua_trace_options *given, skua_err
 
 void
 skua_exec_trace_stop(skua_exec *exec) {
+    assert(exec);
     if (exec->fork_generation == skua__fork_generation()) {
         /* relaxed: as in skua_exec_trace_start() */
         skua__a32_store(&exec->tracing, EXEC_TRACE_OFF, memory_order_relaxed);

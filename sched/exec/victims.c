@@ -221,6 +221,10 @@ draw_worker(skua__drawing *to, const skua_topology *topology, const skua__plan *
 skua_status
 skua_topology_plan_text(const skua_topology *topology, uint32_t workers, char **ret_text,
                         skua_error *err) {
+    if (!topology || !ret_text) {
+        return SKUA_FAIL(err, SKUA_E_BAD_ARGUMENT, "%s is NULL",
+                         topology ? "ret_text" : "topology");
+    }
     skua__drawing to = {.hook = skua__topology_hook(topology)};
     skua__plan plan;
     workers = workers ? workers : skua_topology_workers(topology);

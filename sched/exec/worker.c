@@ -37,6 +37,12 @@ skua__worker_here(const skua_exec *exec) {
 }
 
 skua__worker *
+skua__worker_any(void) {
+    bool ours = worker_here && worker_here->exec->fork_generation == skua__fork_generation();
+    return ours ? worker_here : NULL;
+}
+
+skua__worker *
 skua__worker_enter(skua__worker *worker) {
     skua__worker *before = worker_here;
     worker_here = worker;
@@ -466,12 +472,14 @@ skua__worker_run(skua__worker *worker, skua_job *job) {
     skua_group *group = job->group;
     skua_slot *top = worker->stack->trap.top;
     const skua__frame *before = worker->frame;
+    uint32_t depth = worker->block_depth;
     skua__frame here = {.parent = before,
                         .outer = before,
                         .group = group,
                         .job = job,
                         .base = (uint32_t)(top - worker->stack->slots)};
     skua_status why = SKUA_OK;
+    skua__job_begin(job);
     if ((group || job->deadline_ns) && !(job->flags & EXEC_JOB_ALWAYS)) {
         why = why_not(job);
     }
@@ -479,8 +487,7 @@ skua__worker_run(skua__worker *worker, skua_job *job) {
     worker->frame = &here;
     skua__stat_add(worker, why ? EXEC_STAT_DROPPED : EXEC_STAT_TASKS, 1);
     if (why == SKUA_OK) {
-        skua__aptr_store(&worker->running, (void *)(uintptr_t)job->run,
-                         memory_order_relaxed); /* relaxed: a figure */
+        skua__note_running(worker, (void *)(uintptr_t)job->run);
         skua__trace(worker, EXEC_TRACE_JOB, 0);
         job->run((skua_worker){top}, job);
         skua__trace(worker, EXEC_TRACE_END, 0);
@@ -488,13 +495,19 @@ skua__worker_run(skua__worker *worker, skua_job *job) {
         job->dropped((skua_worker){top}, job, why);
     }
     /* The job's memory may be gone. */
-    assert(worker->stack->trap.top == top && "a job returned before the sync of a forked call");
+    skua__check_return(worker, top, depth);
     skua__aptr_store(&worker->running, outer, memory_order_relaxed); /* relaxed: a figure */
     worker->frame = before;
     if (group) {
         skua__group_done(group);
     }
     end_job(worker);
+}
+
+/* The worker of a call that only it may make. */
+static skua__worker *
+worker_of(skua_worker w) {
+    return skua__stack_of(w.top)->worker;
 }
 
 /* Whether a job goes among the worker's own. */
@@ -505,10 +518,15 @@ stays_here(const skua_job *job) {
 
 void
 skua_worker_submit_batch(skua_worker w, skua_job *const *jobs, size_t count) {
-    skua__stack *stack = skua__stack_of(w.top);
-    skua__worker *worker = stack->worker;
+    assert(w.top && "w is empty: a worker is handed to each task");
+    skua__worker *worker = worker_of(w);
+    skua__stack *stack = worker->stack;
+    assert((jobs || count == 0) && "skua_worker_submit_batch: jobs is NULL");
     assert(worker == skua__worker_here(worker->exec) &&
            "skua_worker_submit: w is another worker's");
+    for (size_t i = 0; i < count; i++) {
+        skua__job_lend(jobs[i]);
+    }
     for (size_t first = 0; first < count;) {
         size_t end = first;
         while (end < count && stays_here(jobs[end])) {
@@ -530,10 +548,13 @@ skua_worker_submit_batch(skua_worker w, skua_job *const *jobs, size_t count) {
 
 void
 skua_worker_submit(skua_worker w, skua_job *job) {
-    skua__stack *stack = skua__stack_of(w.top);
-    skua__worker *worker = stack->worker;
+    assert(w.top && "w is empty: a worker is handed to each task");
+    skua__worker *worker = worker_of(w);
+    skua__stack *stack = worker->stack;
+    assert(job && job->run && "skua_worker_submit: job or its run is NULL");
     assert(worker == skua__worker_here(worker->exec) &&
            "skua_worker_submit: w is another worker's");
+    skua__job_lend(job);
     if (stays_here(job)) {
         skua__stat_add(worker, EXEC_STAT_OWN, 1);
         void *const items[] = {job};
@@ -572,43 +593,6 @@ worker_main(void *arg) {
         skua__unpark(&exec->closer);
     }
     return NULL;
-}
-
-/* ---- Spares ---- */
-
-void
-skua__block_begin(skua__worker *worker) {
-    skua_exec *exec = worker->exec;
-    if (worker->block_depth++ > 0) {
-        return;
-    }
-    skua__mutex_lock(&exec->sleep_lock);
-    /* relaxed: under the lock. A worker that has not yet noticed that it could retire is as good as a new one. */
-    skua__a32_sub(&exec->active, 1, memory_order_relaxed);
-    skua__stand_in_locked(exec);
-    skua__lease_note_locked(exec);
-    skua__mutex_unlock(&exec->sleep_lock);
-}
-
-void
-skua__block_end(skua__worker *worker) {
-    skua_exec *exec = worker->exec;
-    if (--worker->block_depth == 0) {
-        skua__mutex_lock(&exec->sleep_lock);
-        skua__a32_add(&exec->active, 1, memory_order_relaxed); /* relaxed: under the lock */
-        skua__lease_note_locked(exec);
-        skua__mutex_unlock(&exec->sleep_lock);
-    }
-}
-
-void
-skua_worker_block_begin(skua_worker w) {
-    skua__block_begin(skua__stack_of(w.top)->worker);
-}
-
-void
-skua_worker_block_end(skua_worker w) {
-    skua__block_end(skua__stack_of(w.top)->worker);
 }
 
 /* ---- Life ---- */
@@ -674,16 +658,19 @@ skua__worker_close(skua__worker *worker) {
 
 skua_exec *
 skua_worker_exec(skua_worker w) {
-    return skua__stack_of(w.top)->worker->exec;
+    assert(w.top && "w is empty: a worker is handed to each task");
+    return worker_of(w)->exec;
 }
 
 uint32_t
 skua_worker_index(skua_worker w) {
-    return skua__stack_of(w.top)->worker->index;
+    assert(w.top && "w is empty: a worker is handed to each task");
+    return worker_of(w)->index;
 }
 
 bool
 skua_worker_cancelled(skua_worker w) {
-    const skua__frame *frame = skua__stack_of(w.top)->worker->frame;
+    assert(w.top && "w is empty: a worker is handed to each task");
+    const skua__frame *frame = worker_of(w)->frame;
     return frame && frame->group && skua_group_cancelled(frame->group);
 }

@@ -16,15 +16,23 @@ const explore_scenario explore_scenarios[] = {
     {"near", scenario_near},       {0},
 };
 
+static void
+hear_nothing(void *ctx, const skua_log_record *record) {
+    (void)ctx, (void)record;
+}
+
+const skua_log_sink scenario_silence = {.version = SKUA_LOG_SINK_VERSION, .fn = hear_nothing};
+
 skua_exec *
 scenario_open(int32_t workers, int32_t spares) {
     skua_exec *exec = NULL;
-    skua_status status = skua_exec_open(
-        &exec,
-        SKUA_EXEC_OPTIONS(.allocator = explore_allocator(), .lease = SKUA_LEASE_NEVER,
-                          .workers = workers, .spares = spares ? spares : SKUA_NONE,
-                          .stack_slots = 64, .spin_us = SKUA_NONE),
-        NULL);
+    skua_status status =
+        skua_exec_open(&exec,
+                       SKUA_EXEC_OPTIONS(.allocator = explore_allocator(), .log = &scenario_silence,
+                                         .lease = SKUA_LEASE_NEVER, .workers = workers,
+                                         .spares = spares ? spares : SKUA_NONE, .stack_slots = 64,
+                                         .spin_us = SKUA_NONE),
+                       NULL);
     explore_check(status == SKUA_OK, "the executor opens");
     return exec;
 }

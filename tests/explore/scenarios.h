@@ -8,6 +8,9 @@
 #include <skua-int/thread.h>
 #include <skua/exec.h>
 
+/* For the option log: time flies here, and a close that waits long has nothing to say. */
+extern const skua_log_sink scenario_silence;
+
 /* Opens an executor that sleeps as soon as it finds nothing. */
 skua_exec *scenario_open(int32_t workers, int32_t spares);
 

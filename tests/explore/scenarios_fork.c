@@ -171,9 +171,9 @@ scenario_full(void) {
     skua_exec *exec = NULL;
     skua_status status = skua_exec_open(
         &exec,
-        SKUA_EXEC_OPTIONS(.allocator = explore_allocator(), .workers = 2, .lease = SKUA_LEASE_NEVER,
-                          .spares = SKUA_NONE, .stack_slots = 1 + (int32_t)explore_below(2),
-                          .spin_us = 20),
+        SKUA_EXEC_OPTIONS(.allocator = explore_allocator(), .log = &scenario_silence, .workers = 2,
+                          .lease = SKUA_LEASE_NEVER, .spares = SKUA_NONE,
+                          .stack_slots = 1 + (int32_t)explore_below(2), .spin_us = 20),
         NULL);
     explore_check(status == SKUA_OK, "the executor opens");
     uint32_t nodes = 4 + explore_below(5);

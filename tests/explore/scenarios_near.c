@@ -57,7 +57,8 @@ scenario_near(void) {
     /* Workers 0 and 1 stand on the first node, 2 and 3 on the second. */
     explore_check(
         skua_exec_open(&exec,
-                       SKUA_EXEC_OPTIONS(.allocator = explore_allocator(), .topology = two_nodes(),
+                       SKUA_EXEC_OPTIONS(.allocator = explore_allocator(), .log = &scenario_silence,
+                                         .topology = two_nodes(),
                                          .workers = 3 + (int32_t)explore_below(2),
                                          .spares = SKUA_NONE, .stack_slots = 16,
                                          .spin_us = explore_below(2) ? 1 : SKUA_NONE),

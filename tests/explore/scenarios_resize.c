@@ -55,9 +55,10 @@ scenario_resize(void) {
     shared *s = explore_new(sizeof *s);
     skua_status status = skua_exec_open(
         &s->exec,
-        SKUA_EXEC_OPTIONS(.allocator = explore_allocator(), .lease = SKUA_LEASE_NEVER,
-                          .workers = 1 + (int32_t)explore_below(2), .workers_max = WORKERS_MAX,
-                          .spares = SKUA_NONE, .stack_slots = 64, .spin_us = SKUA_NONE),
+        SKUA_EXEC_OPTIONS(.allocator = explore_allocator(), .log = &scenario_silence,
+                          .lease = SKUA_LEASE_NEVER, .workers = 1 + (int32_t)explore_below(2),
+                          .workers_max = WORKERS_MAX, .spares = SKUA_NONE, .stack_slots = 64,
+                          .spin_us = SKUA_NONE),
         NULL);
     explore_check(status == SKUA_OK, "the executor opens");
     s->done = tally_new();

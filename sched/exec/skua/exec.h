@@ -24,6 +24,13 @@ typedef struct skua_group skua_group;
 typedef struct skua_job skua_job;
 
 /*
+ * Bad use. What a function with a status is given wrongly, a NULL among it, is SKUA_E_BAD_ARGUMENT with a message that names
+ * it. A NULL for one without a status, and a broken rule that no call could report (forked calls left behind, a worker used on
+ * another thread), stops programs that are built for debugging with a line that names the call; others go on where they can,
+ * and tell the option log of skua_exec_open().
+ */
+
+/*
  * Where a task runs: the worker, and the top of its stack of forked calls. It is handed to each task and passed on by
  * value to what the task calls; it is good only there, on that thread, until the task returns.
  */
@@ -71,9 +78,13 @@ typedef struct skua_exec_options {
     const char *name;    /* of the threads, 9 characters are kept; NULL: "skua" */
     int32_t bind;        /* skua_bind: whether threads keep to a place */
     int32_t workers_max; /* the most that skua_exec_resize() may ask for; 0: the machine's CPUs */
-    /* Who hears, once, which jobs keep skua_exec_close() waiting; NULL: stderr. Borrowed until closed. Since 0.1 */
+    /*
+     * Who hears of what no call can return, each thing once: which jobs keep skua_exec_close() waiting, that all workers
+     * wait while jobs cannot begin, that a task left forked calls behind. NULL: stderr. Borrowed until closed. Since 0.1
+     */
     const skua_log_sink *log;
-    int32_t close_warn_ms; /* after so long; 0: 10000; SKUA_NONE: never. Since 0.1 */
+    int32_t
+        close_warn_ms; /* of the two waits, after so long; 0: 10000; SKUA_NONE: never. Since 0.1 */
     /*
      * Not 0: deterministic mode, to find and to replay an order. There are no threads: whoever waits, or closes, runs
      * everything that waits on his own thread, in an order that this seed draws, forked calls too. Used from one thread,
@@ -114,7 +125,8 @@ SKUA_API SKUA_MUST_CHECK skua_status skua_exec_open(skua_exec **ret_exec,
  * NULL. Futures may be released later. In the child of a fork() it does nothing. When jobs keep it waiting for longer than
  * the option close_warn_ms, it says once which ones, to the option log.
  *
- * Returns: NULL; it fails an assertion when a worker of the executor itself calls it.
+ * Returns: NULL. A worker of the executor itself would wait for its own end: that fails an assertion; without assertions it
+ * is told to the option log, and the executor stays open.
  * Threads: one, not a worker, and no other call may be under way. Blocks: until all work is done. Since 0.1.
  */
 SKUA_API skua_exec *skua_exec_close(skua_exec *exec);
@@ -233,7 +245,9 @@ skua_worker_trap(skua_worker w) {
 SKUA_API skua_slot *skua_spawn_slow(skua_slot *slot);
 /** The slow path of skua_take_back(). Returns: what it found. Threads: worker. Blocks: as sync. Since 0.1. */
 SKUA_API skua_taken skua_sync_slow(skua_slot *slot);
-/** Fails an assertion unless the newest fork is this call. Returns: nothing. Threads: worker. Blocks: never. Since 0.1. */
+/** Ends a program that is built for debugging unless w is good here; call is named. Returns: nothing. Threads: worker. Blocks: never. Since 0.1. */
+SKUA_API void skua_fork_check(skua_worker w, const char *call);
+/** The same, and unless the newest fork is this call. Returns: nothing. Threads: worker. Blocks: never. Since 0.1. */
 SKUA_API void skua_sync_check(skua_worker w, skua_fn *fn, const void *frame);
 
 /*
@@ -256,6 +270,9 @@ SKUA_API void skua_sync_check(skua_worker w, skua_fn *fn, const void *frame);
  */
 static inline void
 skua_spawn(skua_worker *w, skua_fn *fn, void *frame) {
+#ifndef NDEBUG
+    skua_fork_check(*w, "skua_spawn");
+#endif
     skua_slot *slot = w->top;
     skua_trap *trap = skua_worker_trap(*w);
     slot->fn = fn;
@@ -277,6 +294,9 @@ skua_spawn(skua_worker *w, skua_fn *fn, void *frame) {
  */
 static inline SKUA_MUST_CHECK bool
 skua_take_back(skua_worker *w) {
+#ifndef NDEBUG
+    skua_fork_check(*w, "skua_take_back");
+#endif
     skua_slot *slot = w->top - 1;
     skua_trap *trap = skua_worker_trap(*w);
     w->top = slot;
@@ -340,7 +360,7 @@ SKUA_API bool skua_worker_cancelled(skua_worker w);
  * Threads: worker. Blocks: never. Since 0.1.
  */
 SKUA_API void skua_worker_block_begin(skua_worker w);
-/** Ends skua_worker_block_begin(). Returns: nothing. Threads: worker. Blocks: never. Since 0.1. */
+/** Ends skua_worker_block_begin(), in the same task. Returns: nothing. Threads: worker. Blocks: never. Since 0.1. */
 SKUA_API void skua_worker_block_end(skua_worker w);
 
 /* ---- Jobs: detached tasks in the caller's memory ---- */
@@ -419,7 +439,7 @@ SKUA_API void skua_job_set_deadline(skua_job *job, int64_t timeout_ms);
  * Submits a job: run(w, job) will be called once, on some worker. Jobs of one submitter and priority are taken in the order
  * in which they were submitted; docs/design/exec.md says what several workers may make of it when very many wait.
  *
- * job: lent until run is called.
+ * job: lent until run is called; an assertion fails in debug builds when it is submitted again meanwhile.
  * Returns: 0, or SKUA_E_CLOSED, SKUA_E_FORKED, SKUA_E_AGAIN (queue_tasks wait already), SKUA_E_BAD_ARGUMENT for a NULL
  * executor, job or run; then run is not called.
  * Threads: any, workers too. Blocks: never. Since 0.1.
@@ -521,7 +541,8 @@ SKUA_API bool skua_group_cancelled(const skua_group *group);
  * Waits until every task of the group has ended. A worker runs queued tasks of this group meanwhile, and no others.
  *
  * timeout_ms: 0 or SKUA_UNLIMITED: no limit; SKUA_NONE: do not wait.
- * Returns: 0; the first cancel's status; SKUA_E_TIMEOUT; SKUA_E_DEADLOCK when a task of the group waits for it.
+ * Returns: 0; the first cancel's status; SKUA_E_TIMEOUT; SKUA_E_DEADLOCK when a task of the group waits for it, or when one
+ * waits without a limit, through any number of groups and futures, for the task that calls this without a limit.
  * Threads: any. Blocks: until done, or timeout_ms. Since 0.1.
  */
 SKUA_API SKUA_MUST_CHECK skua_status skua_group_wait(skua_group *group, int64_t timeout_ms,
@@ -561,7 +582,7 @@ SKUA_API SKUA_MUST_CHECK skua_status skua_future_start(skua_future **ret_future,
 
 /**
  * Makes a future that the program completes itself, with skua_future_complete(): a bridge from callbacks. It must be
- * complete before the executor is closed. When its last reference goes first, what follows it sees SKUA_E_CANCELLED.
+ * complete, or gone, before the executor is closed: an assertion says so in debug builds. When its last reference goes first, what follows it sees SKUA_E_CANCELLED.
  *
  * Returns: 0 and *ret_future (the caller owns one reference); SKUA_E_NO_MEMORY, SKUA_E_CLOSED, SKUA_E_FORKED.
  * Threads: any, workers too. Blocks: never. Since 0.1.
@@ -595,7 +616,8 @@ SKUA_API SKUA_MUST_CHECK skua_status skua_future_then(skua_future **ret_future, 
  *
  * timeout_ms: 0 or SKUA_UNLIMITED: no limit; SKUA_NONE: do not wait. ret_value may be NULL.
  * Returns: 0 and *ret_value; the negative status that the task returned; SKUA_E_CANCELLED; SKUA_E_TIMEOUT (it goes on);
- * SKUA_E_DEADLOCK when the future's own task asks.
+ * SKUA_E_DEADLOCK when the future's own task asks, or waits without a limit, through any number of groups and futures, for
+ * the task that asks without a limit.
  * Threads: any, workers too. Blocks: until done, or timeout_ms. Since 0.1.
  */
 SKUA_API SKUA_MUST_CHECK skua_status skua_future_get(skua_future *future, int64_t timeout_ms,

@@ -1,0 +1,324 @@
+// SPDX-License-Identifier: MPL-2.0
+// Waits that could never end are refused; waits across executors, deep in a thread's stack, and without a spare.
+#include "test.h"
+
+#include <pthread.h>
+#include <skua/exec.h>
+#include <skua/latch.h>
+
+#include <stdatomic.h>
+#include <string.h>
+
+enum { RING_MAX = 4 };
+
+static skua_exec *
+open_exec(const skua_exec_options *options) {
+    skua_exec *exec = NULL;
+    assert_int_equal(skua_exec_open(&exec, options, NULL), SKUA_OK);
+    return exec;
+}
+
+/* ---- Circles ---- */
+
+/* Members that each wait for the next, when all of them run. */
+typedef struct member {
+    skua_job job;
+    struct circle *all;
+    int index;
+    skua_status status;
+    char message[SKUA_ERROR_MESSAGE_BYTES];
+} member;
+
+typedef struct circle {
+    skua_exec *exec;
+    pthread_barrier_t running;
+    int count;
+    int32_t timeout_ms[RING_MAX]; /* 0: no limit */
+    bool is_group[RING_MAX];      /* the others are futures */
+    bool forks;                   /* each waits in a forked call, which others may steal */
+    member members[RING_MAX];
+    skua_group groups[RING_MAX];
+    skua_future *futures[RING_MAX];
+} circle;
+
+static void
+wait_for_next(skua_worker w, void *frame) {
+    (void)w;
+    member *self = frame;
+    circle *all = self->all;
+    int next = (self->index + 1) % all->count;
+    skua_error err = {0};
+    int32_t timeout_ms = all->timeout_ms[self->index];
+    self->status = all->is_group[next]
+                       ? skua_group_wait(&all->groups[next], timeout_ms, &err)
+                       : skua_future_get(all->futures[next], timeout_ms, NULL, &err);
+    if (self->status != SKUA_OK) {
+        strcpy(self->message, err.message);
+    }
+}
+
+static void
+run_member(skua_worker w, member *self) {
+    pthread_barrier_wait(&self->all->running);
+    if (!self->all->forks) {
+        wait_for_next(w, self);
+        return;
+    }
+    skua_spawn(&w, wait_for_next, self);
+    skua_sync(&w, wait_for_next, self);
+}
+
+static void
+run_job_member(skua_worker w, skua_job *job) {
+    run_member(w, (member *)(void *)job);
+}
+
+static skua_status
+run_future_member(skua_worker w, void *arg, void **ret_value) {
+    (void)ret_value;
+    run_member(w, arg);
+    return SKUA_OK;
+}
+
+/* Runs the circle. Returns how many of the waits were refused as a circle. */
+static int
+run_circle(circle *all) {
+    int refused = 0;
+    all->exec = open_exec(SKUA_EXEC_OPTIONS(.workers = all->count));
+    pthread_barrier_init(&all->running, NULL, (unsigned)all->count + 1);
+    for (int i = 0; i < all->count; i++) {
+        member *self = &all->members[i];
+        *self = (member){.all = all, .index = i};
+        skua_job_init(&self->job, run_job_member);
+        skua_group_init(&all->groups[i], all->exec);
+        skua_status status = all->is_group[i]
+                                 ? skua_group_submit(&all->groups[i], &self->job)
+                                 : skua_future_start(&all->futures[i], all->exec, run_future_member,
+                                                     self, NULL, NULL);
+        assert_int_equal(status, SKUA_OK);
+    }
+    pthread_barrier_wait(&all->running);
+    for (int i = 0; i < all->count; i++) {
+        assert_int_equal(all->is_group[i] ? skua_group_wait(&all->groups[i], 0, NULL)
+                                          : skua_future_get(all->futures[i], 0, NULL, NULL),
+                         SKUA_OK);
+    }
+    for (int i = 0; i < all->count; i++) {
+        skua_group_fini(&all->groups[i]);
+        skua_future_unref(all->futures[i]);
+        refused += all->members[i].status == SKUA_E_DEADLOCK;
+        if (all->members[i].status == SKUA_E_DEADLOCK) {
+            assert_non_null(strstr(all->members[i].message, "through others"));
+        }
+    }
+    pthread_barrier_destroy(&all->running);
+    skua_exec_close(all->exec);
+    return refused;
+}
+
+static void
+test_wait_circles_are_refused_once(void **state) {
+    (void)state;
+    for (unsigned kinds = 0; kinds < 1u << RING_MAX; kinds++) {
+        for (int count = 2; count <= RING_MAX; count++) {
+            circle all = {.count = count};
+            for (int i = 0; i < count; i++) {
+                all.is_group[i] = kinds >> i & 1;
+            }
+            assert_int_equal(run_circle(&all), 1); /* who closes it; the others go on */
+        }
+    }
+}
+
+static void
+test_wait_circles_through_forks_are_refused(void **state) {
+    (void)state;
+    for (int i = 0; i < 50; i++) {
+        circle all = {.count = 3, .forks = true, .is_group = {true}};
+        assert_int_equal(run_circle(&all), 1);
+    }
+}
+
+static void
+test_wait_with_a_limit_is_no_circle(void **state) {
+    (void)state;
+    circle all = {.count = 3, .timeout_ms = {0, 2, 0}};
+    assert_int_equal(run_circle(&all), 0);
+    assert_int_equal(all.members[1].status, SKUA_E_TIMEOUT);
+    assert_int_equal(all.members[0].status, SKUA_OK);
+    assert_int_equal(all.members[2].status, SKUA_OK);
+}
+
+/* ---- Two executors ---- */
+
+typedef struct two {
+    skua_exec *a, *b;
+    int depth;
+    int reached;
+} two;
+
+static void
+go_across(skua_worker w, void *frame) {
+    two *self = frame;
+    skua_exec *other = skua_worker_exec(w) == self->a ? self->b : self->a;
+    if (++self->reached < self->depth) {
+        assert_int_equal(skua_exec_run(other, go_across, self, NULL), SKUA_OK);
+    }
+}
+
+/* Each has one worker, and it waits for the other executor: a spare stands in. */
+static void
+test_wait_for_another_executor_gives_the_place_away(void **state) {
+    (void)state;
+    two self = {.depth = 9};
+    self.a = open_exec(SKUA_EXEC_OPTIONS(.workers = 1));
+    self.b = open_exec(SKUA_EXEC_OPTIONS(.workers = 1));
+    assert_int_equal(skua_exec_run(self.a, go_across, &self, NULL), SKUA_OK);
+    assert_int_equal(self.reached, 9);
+    skua_exec_close(self.a);
+    skua_exec_close(self.b);
+}
+
+/* ---- Deep in the thread's own stack ---- */
+
+typedef struct deep {
+    skua_job job; /* of the group */
+    skua_exec *exec;
+    bool by_future;
+    uint32_t waiter, runner; /* workers */
+} deep;
+
+static void
+note_job_runner(skua_worker w, skua_job *job) {
+    ((deep *)(void *)job)->runner = skua_worker_index(w);
+}
+
+static skua_status
+note_runner(skua_worker w, void *arg, void **ret_value) {
+    (void)ret_value;
+    ((deep *)arg)->runner = skua_worker_index(w);
+    return SKUA_OK;
+}
+
+static void
+wait_in_depth(skua_worker w, deep *self) {
+    self->waiter = skua_worker_index(w);
+    if (self->by_future) {
+        skua_future *future = NULL;
+        assert_int_equal(skua_future_start(&future, self->exec, note_runner, self, NULL, NULL),
+                         SKUA_OK);
+        assert_int_equal(skua_future_get(future, 0, NULL, NULL), SKUA_OK);
+        skua_future_unref(future);
+        return;
+    }
+    skua_group group;
+    skua_group_init(&group, self->exec);
+    skua_job_init(&self->job, note_job_runner);
+    assert_int_equal(skua_group_submit(&group, &self->job), SKUA_OK);
+    assert_int_equal(skua_group_wait(&group, 0, NULL), SKUA_OK);
+    skua_group_fini(&group);
+}
+
+static void __attribute__((noinline)) go_deep(skua_worker w, deep *self, size_t bytes) {
+    volatile char room[4096];
+    room[0] = 1;
+    if (bytes > sizeof room) {
+        go_deep(w, self, bytes - sizeof room);
+    } else {
+        wait_in_depth(w, self);
+    }
+    room[sizeof room - 1] = room[0];
+}
+
+static void
+run_deep(skua_worker w, void *frame) {
+    pthread_attr_t attr;
+    size_t bytes = 0;
+    pthread_getattr_np(pthread_self(), &attr);
+    pthread_attr_getstacksize(&attr, &bytes);
+    pthread_attr_destroy(&attr);
+    go_deep(w, frame, bytes / 8 * 5);
+}
+
+static void
+test_wait_in_a_deep_stack_leaves_the_task_to_others(void **state) {
+    (void)state;
+    for (int i = 0; i < 4; i++) {
+        bool spare = i / 2;
+        skua_exec *exec =
+            open_exec(SKUA_EXEC_OPTIONS(.workers = 1, .spares = spare ? 1 : SKUA_NONE));
+        deep self = {.exec = exec, .by_future = i % 2};
+        assert_int_equal(skua_exec_run(exec, run_deep, &self, NULL), SKUA_OK);
+        /* Without a spare nobody else would ever run it. */
+        assert_int_equal(self.waiter != self.runner, spare);
+        skua_exec_close(exec);
+    }
+}
+
+/* ---- No spare left ---- */
+
+typedef struct stuck {
+    skua_log_sink sink;
+    skua_latch latch;
+    skua_job waits, opens;
+    atomic_int heard;
+    char text[2048];
+} stuck;
+
+static void
+hear(void *ctx, const skua_log_record *record) {
+    stuck *self = ctx;
+    strncat(self->text, record->message, sizeof self->text - strlen(self->text) - 1);
+    if (strstr(record->message, "worker 0 runs")) {
+        self->heard++;
+        skua_latch_count_down(&self->latch, 1);
+    }
+}
+
+static void
+wait_for_latch(skua_worker w, skua_job *job) {
+    (void)w;
+    stuck *self = (stuck *)(void *)((char *)job - offsetof(stuck, waits));
+    assert_int_equal(skua_latch_wait(&self->latch, 0, NULL), SKUA_OK);
+}
+
+static void
+do_nothing(skua_worker w, skua_job *job) {
+    (void)w, (void)job;
+}
+
+/* The only worker waits, and a job that might end that cannot begin: the program hears of it, and here it helps itself. */
+static void
+test_wait_of_all_workers_is_told(void **state) {
+    (void)state;
+    static stuck self;
+    self.sink = (skua_log_sink){
+        .version = SKUA_LOG_SINK_VERSION, .level = SKUA_LOG_WARNING, .ctx = &self, .fn = hear};
+    skua_exec *exec = open_exec(SKUA_EXEC_OPTIONS(.workers = 1, .spares = SKUA_NONE,
+                                                  .close_warn_ms = 1, .log = &self.sink));
+    skua_latch_init(&self.latch, exec, 1);
+    skua_job_init(&self.waits, wait_for_latch);
+    skua_job_init(&self.opens, do_nothing);
+    skua_job *const both[] = {&self.waits, &self.opens};
+    assert_int_equal(skua_exec_submit_batch(exec, both, 2), SKUA_OK);
+    assert_int_equal(skua_latch_wait(&self.latch, 0, NULL),
+                     SKUA_OK); /* ends only because it speaks */
+    skua_exec_close(exec);
+    skua_latch_fini(&self.latch);
+    assert_int_equal(self.heard, 1);
+    assert_non_null(strstr(self.text, "1 jobs cannot begin"));
+    assert_non_null(strstr(self.text, "the option spares"));
+}
+
+int
+main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_wait_circles_are_refused_once),
+        cmocka_unit_test(test_wait_circles_through_forks_are_refused),
+        cmocka_unit_test(test_wait_with_a_limit_is_no_circle),
+        cmocka_unit_test(test_wait_for_another_executor_gives_the_place_away),
+        cmocka_unit_test(test_wait_in_a_deep_stack_leaves_the_task_to_others),
+        cmocka_unit_test(test_wait_of_all_workers_is_told),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
