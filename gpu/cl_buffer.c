@@ -17,14 +17,20 @@ adopt(skua__dev *dev, cl_mem object, skua__dev_mem_kind kind, uint64_t bytes, vo
     return mem;
 }
 
-/* Maps pinned memory once and for all: its address is where copies start and end. */
+/*
+ * Maps pinned memory once and for all: its address is where copies start and end. In a queue of its own, since the call waits
+ * for all that lies in its queue before it.
+ */
 static skua_status
 pin(skua__dev *dev, skua__dev_mem *mem, skua_error *err) {
     cl_int result = CL_SUCCESS;
-    mem->host =
-        dev->cl.map_buffer(dev->queues[SKUA__DEV_IN], mem->mem, CL_TRUE, CL_MAP_READ | CL_MAP_WRITE,
-                           0, mem->bytes, 0, NULL, NULL, &result);
-    mem->mapped = result == CL_SUCCESS;
+    cl_command_queue queue = dev->cl.create_queue(dev->context, dev->device, 0, &result);
+    if (result == CL_SUCCESS) {
+        mem->host = dev->cl.map_buffer(queue, mem->mem, CL_TRUE, CL_MAP_READ | CL_MAP_WRITE, 0,
+                                       mem->bytes, 0, NULL, NULL, &result);
+        mem->mapped = result == CL_SUCCESS;
+        dev->cl.release_queue(queue);
+    }
     return result == CL_SUCCESS ? SKUA_OK : skua__cl_fail(err, result, "map pinned memory");
 }
 
@@ -87,4 +93,20 @@ skua__cl_mem_free(skua__dev *dev, skua__dev_mem *mem) {
     dev->cl.release_mem(mem->mem);
     skua__list_remove(&mem->link);
     skua__mem_free(dev->hook, mem);
+}
+
+skua_status
+skua__cl_host_copy(skua__dev *dev, void *to, const void *from, uint64_t bytes,
+                   skua__dev_command *command, skua_error *err) {
+    skua_status status = SKUA_OK;
+    if (!dev->copiers) {
+        status = skua__copiers_new(dev->hook, &dev->copiers, err);
+    }
+    return status ? status : skua__copiers_copy(dev->copiers, to, from, bytes, command, err);
+}
+
+uint32_t
+skua__cl_host_copiers(skua__dev *dev) {
+    (void)dev;
+    return skua__copiers_count();
 }

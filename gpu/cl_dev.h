@@ -4,6 +4,7 @@
 #define SKUA_GPU_CL_DEV_H
 
 #include "cl_load.h"
+#include "copiers.h"
 
 #include <skua-int/device_driver.h>
 #include <skua-int/list.h>
@@ -25,6 +26,7 @@ struct skua__dev {
     cl_context context;
     cl_command_queue queues[SKUA__DEV_QUEUES];
     skua__list mems, kernels; /* the driver thread's */
+    skua__copiers *copiers;   /* as well; NULL: none was needed yet */
     skua__mutex lock;         /* guards flights and spare; called out of with it released */
     skua__cond landed;        /* flights is empty */
     skua__list flights, spare;
@@ -83,6 +85,10 @@ skua_status skua__cl_mem_part(skua__dev *dev, skua__dev_mem *whole, uint64_t off
                               skua__dev_mem **ret_mem, skua_error *err);
 void *skua__cl_mem_host(skua__dev *dev, skua__dev_mem *mem);
 void skua__cl_mem_free(skua__dev *dev, skua__dev_mem *mem);
+
+skua_status skua__cl_host_copy(skua__dev *dev, void *to, const void *from, uint64_t bytes,
+                               skua__dev_command *command, skua_error *err);
+uint32_t skua__cl_host_copiers(skua__dev *dev);
 
 /* ---- cl_program.c ---- */
 

@@ -90,6 +90,7 @@ cl_close(skua__dev *dev, bool abandon) {
     if (!dev) {
         return;
     }
+    dev->copiers = skua__copiers_free(dev->copiers, abandon); /* they use pinned memory */
     bool whole = dev->queues[SKUA__DEV_QUEUES - 1] != NULL;
     if (whole && !skua__cl_land_all(dev, abandon)) {
         return; /* what hangs still uses all of it: it is left to the end of the process */
@@ -179,6 +180,8 @@ skua__cl_driver(void) {
         .write = skua__cl_write,
         .read = skua__cl_read,
         .copy = skua__cl_copy,
+        .host_copy = skua__cl_host_copy,
+        .host_copiers = skua__cl_host_copiers,
         .acquire = skua__cl_acquire,
         .release = skua__cl_release,
         .launch = skua__cl_launch,

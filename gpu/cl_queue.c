@@ -93,7 +93,8 @@ static void CL_CALLBACK
 land(cl_event event, cl_int result, void *arg) {
     skua__cl_flight *flight = arg;
     skua__dev *dev = flight->dev;
-    int64_t times[3] = {time_of(&dev->cl, event, CL_PROFILING_COMMAND_QUEUED),
+    int64_t times[4] = {time_of(&dev->cl, event, CL_PROFILING_COMMAND_QUEUED),
+                        time_of(&dev->cl, event, CL_PROFILING_COMMAND_SUBMIT),
                         time_of(&dev->cl, event, CL_PROFILING_COMMAND_START),
                         time_of(&dev->cl, event, CL_PROFILING_COMMAND_END)};
     skua__mutex_lock(&dev->lock);
@@ -103,8 +104,9 @@ land(cl_event event, cl_int result, void *arg) {
     skua__mutex_unlock(&dev->lock);
     if (command) {
         command->queued_ns = times[0];
-        command->start_ns = times[1];
-        command->end_ns = times[2];
+        command->submit_ns = times[1];
+        command->start_ns = times[2];
+        command->end_ns = times[3];
         command->done(command, result < 0 ? skua__cl_status(result) : SKUA_OK);
     }
     /* Only now: close() frees the device when no flight is left. */

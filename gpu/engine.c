@@ -279,6 +279,9 @@ engine_new(const skua__engine_options *options) {
     engine->info = *options->info;
     engine->ordinal = options->ordinal;
     engine->device = options->device;
+    engine->shares = engine->info.unified && options->copies != SKUA__COPY_STAGED;
+    uint64_t stage_bytes = options->stage_bytes ? options->stage_bytes : STAGE_BYTES_DEFAULT;
+    engine->stage_bytes = engine->shares || options->copies == SKUA__COPY_PLAIN ? 0 : stage_bytes;
     engine->depth = options->depth ? options->depth : ENGINE_DEPTH_DEFAULT;
     int64_t hang_ms = options->hang_ms ? options->hang_ms : ENGINE_HANG_MS_DEFAULT;
     engine->hang_ns = hang_ms < 0 ? SKUA_NEVER_NS : hang_ms * ms_ns;
@@ -418,7 +421,7 @@ bool
 skua__engine_shares(const skua__engine *engine, const void *host) {
     /* Vector loads want it aligned as the device's own. */
     uint64_t align = engine->info.align_bytes ? engine->info.align_bytes : 1;
-    return engine->info.unified && (uintptr_t)host % align == 0;
+    return engine->shares && (uintptr_t)host % align == 0;
 }
 
 void

@@ -16,6 +16,7 @@ skua__health_open(skua__engine *engine, skua_error *err) {
         engine->dev = NULL;
         return status;
     }
+    skua__stage_init(engine);
     skua__blocks_init(&engine->blocks, engine->hook, engine->driver, engine->dev, &engine->info);
     memset(engine->dirty, 0, sizeof engine->dirty);
     return SKUA_OK;
@@ -36,6 +37,7 @@ skua__health_close(skua__engine *engine, bool abandon) {
     skua__engine_collect_locked(engine, &landed);
     skua__mutex_unlock(&engine->lock);
     skua__engine_land(engine, &landed);
+    skua__stage_init(engine);
     skua__copy_drop_all(engine, abandon);
     skua__blocks_fini(&engine->blocks);
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MPL-2.0
 // The box's own: the inside of an engine, shared by engine.c (its thread and its queue), engine_run.c (the way of one launch),
-// engine_room.c (what it takes of the device), engine_steps.c (its commands), engine_built.c (its kernels), engine_health.c
+// engine_room.c (what it takes of the device), engine_steps.c (its commands), staging.c (its large copies), engine_built.c (its kernels), engine_health.c
 // (what is done when it fails) and block.c (its memory).
 #ifndef SKUA_GPU_ENGINE_PRIV_H
 #define SKUA_GPU_ENGINE_PRIV_H
@@ -26,6 +26,11 @@ enum {
         8, /* so that a slab is at most an eighth of it, and a small block of a slab */
     BLOCK_SMALL_SHIFT_MIN = 8, /* the smallest class: 256 bytes */
     BLOCK_CLASSES = 12,        /* 256 bytes to 512 KiB */
+    STAGE_DIRECTIONS = 2,
+    STAGE_BLOCKS_MAX = 8,                   /* pinned blocks of a direction */
+    STAGE_BYTES_DEFAULT = 2 * 1024 * 1024,  /* of each */
+    STAGE_MIN_BYTES = ENGINE_EXPRESS_BYTES, /* copies up to this are left to the driver */
+    STAGE_SHARE = 8, /* the blocks of a direction are at most this part of a device's memory */
 };
 
 /* ---- block.c: device memory, kept for the next launch ---- */
@@ -88,6 +93,27 @@ typedef struct skua__built {
     skua_error error;        /* why it does not build */
 } skua__built;
 
+/* ---- staging.c: large copies through pinned memory ---- */
+
+/* A pinned block, and the piece of a copy that is on its way through it. */
+typedef struct skua__piece {
+    skua__list link; /* in free */
+    skua__step step;
+    skua__launch_arg *arg;
+    uint64_t offset, bytes;
+    uint8_t *host;
+} skua__piece;
+
+/* One direction. */
+typedef struct skua__stage {
+    skua__dev_mem *pinned; /* NULL: nothing was copied yet */
+    uint64_t bytes;        /* of it */
+    uint32_t busy;         /* pieces under way */
+    skua__list free;       /* pieces that are not */
+    skua__list copies;     /* skua__staged, the oldest first */
+    skua__piece pieces[STAGE_BLOCKS_MAX];
+} skua__stage;
+
 struct skua__engine {
     const skua_allocator *hook;
     const skua__device_driver *driver;
@@ -96,8 +122,10 @@ struct skua__engine {
     uint32_t ordinal;
     uint32_t device;
     uint32_t depth;
-    int64_t hang_ns; /* SKUA_NEVER_NS: none */
-    char *cache_dir; /* NULL: none */
+    bool shares;          /* its device uses the host's memory in place */
+    uint64_t stage_bytes; /* of a pinned block; 0: nothing is staged */
+    int64_t hang_ns;      /* SKUA_NEVER_NS: none */
+    char *cache_dir;      /* NULL: none */
     uint32_t fork_generation;
     pthread_t thread;
     bool started;
@@ -136,7 +164,9 @@ struct skua__engine {
     int64_t progress_ns; /* when it last ended a command, or was given one after a rest */
     uint32_t staged;     /* of these, not express */
     uint32_t express;
-    bool dirty[SKUA__DEV_QUEUES]; /* commands lie in the queue, not flushed */
+    bool dirty[SKUA__DEV_QUEUES];         /* commands lie in the queue, not flushed */
+    skua__stage stages[STAGE_DIRECTIONS]; /* in, out */
+    bool unpinned;                        /* the device has no pinned memory */
     skua__watch watch;
     bool failed;  /* its context is to be closed: when nothing runs any more, */
     bool abandon; /* or at once */
@@ -218,6 +248,10 @@ void skua__run_detach(skua__engine *engine, skua__launch *launch);
 bool skua__steps_inputs(skua__engine *engine, skua__launch *launch, skua__dev_queue queue);
 bool skua__steps_kernel(skua__engine *engine, skua__launch *launch);
 bool skua__steps_outputs(skua__engine *engine, skua__launch *launch, skua__dev_queue queue);
+/* The device's memory behind an argument. */
+skua__dev_mem *skua__arg_memory(const skua__launch_arg *arg);
+/* Makes a step ready to be submitted, with the command that tells of its end. */
+skua__dev_command *skua__step_begin(skua__step *step, skua__launch *launch, skua__step_kind kind);
 /* All of it was submitted: the driver's thread that hears of its last command ends it, where that may be. */
 void skua__steps_let_end_promptly(skua__engine *engine, skua__launch *launch);
 /* Adds how long a step, or all steps, took to the launch's times. */
@@ -226,12 +260,29 @@ void skua__steps_add_times(skua__launch *launch);
 void skua__steps_count_end_locked(skua__engine *engine, const skua__launch *launch,
                                   skua_status status);
 
+/* ---- staging.c: all on the engine's thread ---- */
+
+/* Begins without blocks: a context is new, or was closed and took them along. */
+void skua__stage_init(skua__engine *engine);
+/* Whether an argument's copy, IN or OUT, is to be staged: it is large, and there are blocks. */
+bool skua__stage_takes(skua__engine *engine, const skua__launch *launch,
+                       const skua__launch_arg *arg, skua__step_kind kind);
+/* Begins such a copy, which is one of what the launch awaits. Returns false, and notes why, when it cannot. */
+bool skua__stage_begin(skua__engine *engine, skua__launch *launch, skua__launch_arg *arg,
+                       skua__step_kind kind);
+/* A step of a piece has ended; its status is in the launch. */
+void skua__stage_landed(skua__engine *engine, skua__step *step);
+/* Gives blocks back that are not used now. Returns their bytes. */
+uint64_t skua__stage_let_go(skua__engine *engine);
+
 /* ---- engine_run.c: all on the engine's thread ---- */
 
 /* Begins a launch. When it cannot, or has nothing to do, it ends at once. */
 void skua__run_start(skua__engine *engine, skua__launch *launch);
 /* A command of a launch has ended. */
 void skua__run_landed(skua__engine *engine, skua__step *step);
+/* One thing that a launch awaits has ended. */
+void skua__run_landed_one(skua__engine *engine, skua__launch *launch);
 /* Ends a launch: its memory is given back, and done() is called. */
 void skua__run_end(skua__engine *engine, skua__launch *launch, skua_status status);
 

@@ -61,11 +61,14 @@ memory_needed(const skua__engine *engine, const skua__launch *launch) {
     return need;
 }
 
-/* What a launch takes goes beyond what is free and kept: whether copies of idle buffers can make way, now or soon. */
+/* What a launch takes goes beyond what is free and kept: whether pinned blocks and copies of idle buffers can make way, now or soon. */
 static skua__admit
 press(skua__engine *engine, skua__need *need) {
     uint64_t evict_bytes = 0;
     skua__admit admit = SKUA__ADMIT_WAIT;
+    if (skua__stage_let_go(engine)) {
+        admit = skua__blocks_ask(&engine->blocks, need, skua__clock_ns(), &evict_bytes);
+    }
     while (admit == SKUA__ADMIT_WAIT && skua__copy_evict(engine, need->bytes) > 0) {
         admit = skua__blocks_ask(&engine->blocks, need, skua__clock_ns(), &evict_bytes);
     }
@@ -78,6 +81,7 @@ press(skua__engine *engine, skua__need *need) {
 /* All that lies on the device only in case it is needed again. */
 static void
 let_all_go(skua__engine *engine) {
+    skua__stage_let_go(engine);
     while (skua__copy_evict(engine, UINT64_MAX) > 0) {
     }
     skua__blocks_evict(&engine->blocks, UINT64_MAX);

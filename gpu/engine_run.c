@@ -178,7 +178,7 @@ skua__run_start(skua__engine *engine, skua__launch *launch) {
 void
 skua__run_landed(skua__engine *engine, skua__step *step) {
     skua__launch *launch = step->launch;
-    if (!launch->prompt) { /* else whoever ends it adds up */
+    if (!launch->prompt && !step->piece) { /* else whoever ends it adds up */
         skua__steps_add_time(launch, step);
     }
     if (step->status && launch->status == SKUA_OK) {
@@ -186,6 +186,15 @@ skua__run_landed(skua__engine *engine, skua__step *step) {
                                    "a command of the launch of \"%s\" failed on device \"%s\"",
                                    skua__launch_name(launch), engine->info.name);
     }
+    if (step->piece) {
+        skua__stage_landed(engine, step);
+    } else {
+        skua__run_landed_one(engine, launch);
+    }
+}
+
+void
+skua__run_landed_one(skua__engine *engine, skua__launch *launch) {
     if (--launch->pending == 0) {
         advance(engine, launch);
     }

@@ -18,6 +18,9 @@ skua__steps_add_time(skua__launch *launch, const skua__step *step) {
     case SKUA__STEP_OUT:
         launch->out_ns += took_ns;
         break;
+    case SKUA__STEP_HOST_IN: /* as parts of a staged copy, which staging.c adds */
+    case SKUA__STEP_HOST_OUT:
+        break;
     }
 }
 
@@ -92,14 +95,18 @@ skua__steps_let_end_promptly(skua__engine *engine, skua__launch *launch) {
     }
 }
 
-static skua__dev_command *
-next_step(skua__launch *launch, skua__step_kind kind) {
-    skua__step *step = &launch->steps[launch->step_count];
+skua__dev_command *
+skua__step_begin(skua__step *step, skua__launch *launch, skua__step_kind kind) {
     memset(step, 0, sizeof *step);
     step->launch = launch;
     step->kind = kind;
     step->command.done = step_done;
     return &step->command;
+}
+
+static skua__dev_command *
+next_step(skua__launch *launch, skua__step_kind kind) {
+    return skua__step_begin(&launch->steps[launch->step_count], launch, kind);
 }
 
 /* Counts the step that was just submitted, or notes why it was not. Returns whether to go on. */
@@ -115,9 +122,8 @@ submitted(skua__engine *engine, skua__launch *launch, skua__dev_queue queue, sku
     return true;
 }
 
-/* The device's memory behind an argument. */
-static skua__dev_mem *
-memory_of(const skua__launch_arg *arg) {
+skua__dev_mem *
+skua__arg_memory(const skua__launch_arg *arg) {
     if (arg->copy) {
         return arg->copy->shared ? arg->copy->shared : arg->copy->block->mem;
     }
@@ -142,12 +148,20 @@ skua__steps_inputs(skua__engine *engine, skua__launch *launch, skua__dev_queue q
             continue;
         }
         bool gives = arg->copy && arg->copy->shared;
+        if (!gives && skua__stage_takes(engine, launch, arg, SKUA__STEP_IN)) {
+            launch->in_bytes += arg->bytes;
+            if (!skua__stage_begin(engine, launch, arg, SKUA__STEP_IN)) {
+                return false;
+            }
+            continue;
+        }
         skua__dev_command *command = next_step(launch, SKUA__STEP_IN);
-        skua_status status =
-            gives ? engine->driver->release(engine->dev, queue, arg->copy->shared, command,
-                                            &launch->error)
-                  : engine->driver->write(engine->dev, queue, memory_of(arg), arg->before_bytes,
-                                          arg->host, arg->bytes, command, &launch->error);
+        skua_status status = gives
+                                 ? engine->driver->release(engine->dev, queue, arg->copy->shared,
+                                                           command, &launch->error)
+                                 : engine->driver->write(engine->dev, queue, skua__arg_memory(arg),
+                                                         arg->before_bytes, arg->host, arg->bytes,
+                                                         command, &launch->error);
         if (!submitted(engine, launch, queue, status)) {
             return false;
         }
@@ -177,11 +191,19 @@ skua__steps_outputs(skua__engine *engine, skua__launch *launch, skua__dev_queue 
         if (arg->copy && arg->copy->host_has_it) {
             continue; /* it was brought meanwhile */
         }
+        if (!shared && skua__stage_takes(engine, launch, arg, SKUA__STEP_OUT)) {
+            launch->out_bytes += arg->bytes;
+            if (!skua__stage_begin(engine, launch, arg, SKUA__STEP_OUT)) {
+                return false;
+            }
+            continue;
+        }
         skua__dev_command *command = next_step(launch, SKUA__STEP_OUT);
         skua_status status =
-            shared ? engine->driver->acquire(engine->dev, queue, shared, command, &launch->error)
-                   : engine->driver->read(engine->dev, queue, memory_of(arg), arg->before_bytes,
-                                          arg->host, arg->bytes, command, &launch->error);
+            shared
+                ? engine->driver->acquire(engine->dev, queue, shared, command, &launch->error)
+                : engine->driver->read(engine->dev, queue, skua__arg_memory(arg), arg->before_bytes,
+                                       arg->host, arg->bytes, command, &launch->error);
         if (!submitted(engine, launch, queue, status)) {
             return false;
         }
@@ -198,7 +220,7 @@ fill_args(const skua__launch *launch, skua__dev_arg *args) {
         args[i] = (skua__dev_arg){.value = arg->value, .bytes = (size_t)arg->bytes};
         if (skua__arg_is_memory(arg)) {
             args[i].kind = SKUA__DEV_ARG_MEM;
-            args[i].mem = memory_of(arg);
+            args[i].mem = skua__arg_memory(arg);
         } else {
             args[i].kind =
                 arg->kind == SKUA_PARAM_VALUE ? SKUA__DEV_ARG_VALUE : SKUA__DEV_ARG_LOCAL;

@@ -48,7 +48,7 @@ void
 skua__fake_set_faults(skua__fake *fake, const skua__fake_faults *faults) {
     skua__mutex_lock(&fake->lock);
     fake->faults = *faults;
-    fake->launches_since = 0;
+    fake->launches_since = fake->copies_since = 0;
     skua__mutex_unlock(&fake->lock);
 }
 
@@ -127,7 +127,7 @@ fake_open(void *ctx, const skua_device_info *info, uint32_t ordinal, const skua_
     dev->align_bytes = info->align_bytes ? info->align_bytes : 1;
     skua__list_init(&dev->memories);
     skua__list_init(&dev->kernels);
-    for (uint32_t i = 0; i < SKUA__DEV_QUEUES; i++) {
+    for (uint32_t i = 0; i < SKUA__FAKE_QUEUES; i++) {
         skua__list_init(&dev->queues[i].commands);
     }
     skua__mutex_lock(&fake->lock);
@@ -246,6 +246,8 @@ fake_mem_new(skua__dev *dev, skua__dev_mem_kind kind, uint64_t bytes, void *host
         status = SKUA_FAIL(err, SKUA_E_BAD_ARGUMENT, "memory of no bytes, or a host that is wrong");
     } else if (dev->lost) {
         status = SKUA_FAIL(err, SKUA_E_DEVICE_FAILED, "the fake device is lost");
+    } else if (kind == SKUA__DEV_MEM_PINNED && fake->faults.no_pinned) {
+        status = SKUA_FAIL(err, SKUA_E_DEVICE_MEMORY, "the fake device pins no memory now");
     } else if (!(mem = skua__mem_new(dev->hook, sizeof *mem))) {
         status = SKUA_FAIL_MEMORY(err, "a fake memory");
     } else {
@@ -438,7 +440,7 @@ fake_kernel_free(skua__dev *dev, skua__dev_kernel *kernel) {
 /* ---- Commands, as the table has them ---- */
 
 static skua_status
-submit(skua__dev *dev, const char *call, skua__dev_queue queue, const skua__fake_command *command,
+submit(skua__dev *dev, const char *call, uint32_t queue, const skua__fake_command *command,
        skua_error *err) {
     enter(dev, call);
     skua_status status = skua__fake_submit_locked(dev, queue, command, err);
@@ -485,6 +487,24 @@ fake_copy(skua__dev *dev, skua__dev_queue queue, skua__dev_mem *from, uint64_t f
                                .bytes = bytes,
                                .command = command};
     return submit(dev, "copy", queue, &what, err);
+}
+
+static skua_status
+fake_host_copy(skua__dev *dev, void *to, const void *from, uint64_t bytes,
+               skua__dev_command *command, skua_error *err) {
+    skua__fake_command what = {.kind = SKUA__FAKE_HOST_COPY,
+                               .source = from,
+                               .target = to,
+                               .bytes = bytes,
+                               .command = command};
+    return submit(dev, "host_copy", SKUA__FAKE_HOST, &what, err);
+}
+
+static uint32_t
+fake_host_copiers(skua__dev *dev) {
+    enter(dev, "host_copiers");
+    leave(dev);
+    return 1;
 }
 
 static skua_status
@@ -541,6 +561,8 @@ skua__fake_driver(void) {
         .write = fake_write,
         .read = fake_read,
         .copy = fake_copy,
+        .host_copy = fake_host_copy,
+        .host_copiers = fake_host_copiers,
         .acquire = fake_acquire,
         .release = fake_release,
         .launch = fake_launch,

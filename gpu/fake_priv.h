@@ -9,12 +9,17 @@
 #include <skua-int/mem.h>
 #include <skua-int/thread.h>
 
-enum { SKUA__FAKE_ARGS_MAX = SKUA_KERNEL_MAX_PARAMS + 3 };
+enum {
+    SKUA__FAKE_ARGS_MAX = SKUA_KERNEL_MAX_PARAMS + 3,
+    SKUA__FAKE_HOST = SKUA__DEV_QUEUES, /* the queue of host copies */
+    SKUA__FAKE_QUEUES = SKUA__DEV_QUEUES + 1,
+};
 
 typedef enum skua__fake_kind {
     SKUA__FAKE_WRITE,
     SKUA__FAKE_READ,
     SKUA__FAKE_COPY,
+    SKUA__FAKE_HOST_COPY,
     SKUA__FAKE_ACQUIRE,
     SKUA__FAKE_RELEASE,
     SKUA__FAKE_LAUNCH,
@@ -47,6 +52,7 @@ typedef struct skua__fake_command {
     skua_status status;                  /* with which it will end */
     bool loses;                          /* the device is lost when it ends */
     skua__dev_mem *from, *to;
+    skua__dev_mem *pinned; /* that source or target is in */
     uint64_t from_offset, to_offset, bytes;
     const void *source;
     void *target;
@@ -76,7 +82,7 @@ struct skua__dev {
     bool in_done; /* a done() of it runs, on done_thread */
     pthread_t done_thread;
     skua__list memories, kernels;
-    skua__fake_queue queues[SKUA__DEV_QUEUES];
+    skua__fake_queue queues[SKUA__FAKE_QUEUES];
 };
 
 struct skua__fake {
@@ -86,7 +92,7 @@ struct skua__fake {
     skua__cond changed;
     skua__list devices;
     skua__fake_faults faults;
-    uint64_t launches_since; /* the faults were set */
+    uint64_t launches_since, copies_since; /* the faults were set */
     skua__fake_counters count;
     int64_t now_ns; /* VIRTUAL */
 };
@@ -97,7 +103,7 @@ void skua__fake_misuse_locked(skua__fake *fake, const char *what);
 skua_status skua__fake_count_mem_locked(skua__fake *fake, skua__dev_mem *mem);
 
 /* ---- fake_queue.c ---- */
-skua_status skua__fake_submit_locked(skua__dev *dev, skua__dev_queue queue,
+skua_status skua__fake_submit_locked(skua__dev *dev, uint32_t queue,
                                      const skua__fake_command *command, skua_error *err);
 /* Ends everything that is under way at once: as it was meant, or lost when the device is. */
 void skua__fake_drain(skua__dev *dev);

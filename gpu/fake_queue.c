@@ -70,6 +70,9 @@ count_uses(skua__fake_command *command, int by) {
     if (command->to) {
         command->to->uses += step;
     }
+    if (command->pinned) {
+        command->pinned->uses += step;
+    }
     if (command->kernel) {
         command->kernel->uses += step;
     }
@@ -102,6 +105,18 @@ launch_faults_locked(skua__fake *fake, skua__fake_command *command) {
     return SKUA_OK;
 }
 
+static void
+copy_faults_locked(skua__fake *fake, skua__fake_command *command) {
+    uint64_t number = ++fake->copies_since;
+    if (number == fake->faults.copy_loss_at) {
+        command->status = SKUA_E_DEVICE_FAILED;
+        command->loses = true;
+    }
+    if (number == fake->faults.copy_hang_at) {
+        command->end_ns = SKUA_NEVER_NS;
+    }
+}
+
 /* Memory that was promised lazily is missed now. */
 static void
 count_memory_locked(skua__fake *fake, skua__fake_command *command) {
@@ -132,15 +147,37 @@ duration_ns(const skua__fake *fake, const skua__fake_command *command) {
     if (command->kind == SKUA__FAKE_ACQUIRE || command->kind == SKUA__FAKE_RELEASE) {
         return 0;
     }
-    double move_ns = options->copy_bytes_per_s
-                         ? (double)command->bytes * 1e9 / (double)options->copy_bytes_per_s
-                         : 0;
-    return options->copy_ns + (int64_t)move_ns;
+    bool on_host = command->kind == SKUA__FAKE_HOST_COPY;
+    uint64_t rate = on_host ? options->host_bytes_per_s : options->copy_bytes_per_s;
+    double move_ns = rate ? (double)command->bytes * 1e9 / (double)rate : 0;
+    return (on_host ? 0 : options->copy_ns) + (int64_t)move_ns;
+}
+
+/* The pinned memory that an address of the host is in; NULL: it is the caller's. */
+static skua__dev_mem *
+pinned_of(const skua__dev *dev, const void *host) {
+    SKUA_LIST_EACH(node, &dev->memories) {
+        skua__dev_mem *mem = SKUA_CONTAINER_OF(node, skua__dev_mem, link);
+        if (mem->kind == SKUA__DEV_MEM_PINNED && (const uint8_t *)host >= mem->at &&
+            (const uint8_t *)host < mem->at + mem->bytes) {
+            return mem;
+        }
+    }
+    return NULL;
+}
+
+/* The one pinned memory that a command copies from or to; NULL: none, or there are two. */
+static skua__dev_mem *
+pinned_by(const skua__dev *dev, const skua__fake_command *command) {
+    skua__dev_mem *from = pinned_of(dev, command->source), *to = pinned_of(dev, command->target);
+    return from && to ? NULL : from ? from : to;
 }
 
 static bool
-is_good(const skua__dev *dev, skua__dev_queue queue, const skua__fake_command *command) {
-    if (queue >= SKUA__DEV_QUEUES || !inside(command->from, command->from_offset, command->bytes) ||
+is_good(const skua__dev *dev, uint32_t queue, const skua__fake_command *command) {
+    bool on_host = command->kind == SKUA__FAKE_HOST_COPY;
+    if (queue >= SKUA__FAKE_QUEUES || on_host != (queue == SKUA__FAKE_HOST) ||
+        !inside(command->from, command->from_offset, command->bytes) ||
         !inside(command->to, command->to_offset, command->bytes)) {
         return false;
     }
@@ -151,6 +188,8 @@ is_good(const skua__dev *dev, skua__dev_queue queue, const skua__fake_command *c
         return command->from && command->target && command->bytes;
     case SKUA__FAKE_COPY:
         return command->from && command->to && command->bytes;
+    case SKUA__FAKE_HOST_COPY:
+        return command->source && command->target && command->bytes && pinned_by(dev, command);
     case SKUA__FAKE_ACQUIRE:
     case SKUA__FAKE_RELEASE:
         return command->to && command->to->kind == SKUA__DEV_MEM_SHARED;
@@ -160,13 +199,13 @@ is_good(const skua__dev *dev, skua__dev_queue queue, const skua__fake_command *c
 }
 
 skua_status
-skua__fake_submit_locked(skua__dev *dev, skua__dev_queue queue, const skua__fake_command *command,
+skua__fake_submit_locked(skua__dev *dev, uint32_t queue, const skua__fake_command *command,
                          skua_error *err) {
     skua__fake *fake = dev->fake;
     if (!is_good(dev, queue, command)) {
         return SKUA_FAIL(err, SKUA_E_BAD_ARGUMENT, "a command that the fake device cannot mean");
     }
-    if (dev->lost) {
+    if (dev->lost && command->kind != SKUA__FAKE_HOST_COPY) {
         return SKUA_FAIL(err, SKUA_E_DEVICE_FAILED, "the fake device is lost");
     }
     skua__fake_command *copy = skua__mem_new(dev->hook, sizeof *copy);
@@ -185,6 +224,9 @@ skua__fake_submit_locked(skua__dev *dev, skua__dev_queue queue, const skua__fake
         skua__mem_free(dev->hook, copy);
         return status;
     }
+    if (copy->kind <= SKUA__FAKE_COPY) {
+        copy_faults_locked(fake, copy);
+    }
     skua__fake_queue *to = &dev->queues[queue];
     copy->queued_ns = now_locked(fake);
     copy->start_ns = to->free_ns > copy->queued_ns ? to->free_ns : copy->queued_ns;
@@ -194,6 +236,7 @@ skua__fake_submit_locked(skua__dev *dev, skua__dev_queue queue, const skua__fake
     }
     to->free_ns = copy->end_ns;
     count_memory_locked(fake, copy);
+    copy->pinned = pinned_by(dev, copy);
     count_uses(copy, 1);
     skua__list_push_back(&to->commands, &copy->link);
     skua__cond_broadcast(&fake->changed);
@@ -256,6 +299,9 @@ take_effect(skua__dev *dev, skua__fake_command *command) {
     case SKUA__FAKE_READ:
         memcpy(command->target, command->from->at + command->from_offset, command->bytes);
         return SKUA_OK;
+    case SKUA__FAKE_HOST_COPY:
+        memcpy(command->target, command->source, command->bytes);
+        return SKUA_OK;
     case SKUA__FAKE_COPY:
         memmove(command->to->at + command->to_offset, command->from->at + command->from_offset,
                 command->bytes);
@@ -288,7 +334,8 @@ check_sharing_locked(skua__fake *fake, skua__fake_command *command) {
 static void
 finish_locked(skua__dev *dev, skua__fake_command *command) {
     skua__fake *fake = dev->fake;
-    skua_status status = dev->lost ? SKUA_E_DEVICE_FAILED : command->status;
+    bool on_host = command->kind == SKUA__FAKE_HOST_COPY;
+    skua_status status = dev->lost && !on_host ? SKUA_E_DEVICE_FAILED : command->status;
     if (!status) {
         check_sharing_locked(fake, command);
         skua__mutex_unlock(&fake->lock);
@@ -301,10 +348,12 @@ finish_locked(skua__dev *dev, skua__fake_command *command) {
     fake->count.launches += command->kind == SKUA__FAKE_LAUNCH;
     fake->count.copies += copies;
     fake->count.copied_bytes += copies ? command->bytes : 0;
+    fake->count.pinned_bytes += copies && command->pinned ? command->bytes : 0;
+    fake->count.host_copies += on_host;
     fake->count.failed += status != SKUA_OK;
     skua__dev_command *told = command->command;
     if (told) {
-        told->queued_ns = command->queued_ns;
+        told->queued_ns = told->submit_ns = command->queued_ns;
         told->start_ns = command->start_ns;
         told->end_ns = command->end_ns == SKUA_NEVER_NS ? now_locked(fake) : command->end_ns;
         dev->in_done = true;
@@ -320,7 +369,7 @@ finish_locked(skua__dev *dev, skua__fake_command *command) {
 /* The command of a device that ends first; NULL: none ends by itself. */
 static skua__fake_command *
 next_of(skua__dev *dev, skua__fake_command *best) {
-    for (uint32_t i = 0; i < SKUA__DEV_QUEUES; i++) {
+    for (uint32_t i = 0; i < SKUA__FAKE_QUEUES; i++) {
         skua__list *commands = &dev->queues[i].commands;
         skua__fake_command *head =
             skua__list_empty(commands)
@@ -343,7 +392,7 @@ skua__fake_drain(skua__dev *dev) {
         finish_locked(dev, command);
     }
     /* What hangs ends only with the device. */
-    for (uint32_t i = 0; i < SKUA__DEV_QUEUES && dev->closing; i++) {
+    for (uint32_t i = 0; i < SKUA__FAKE_QUEUES && dev->closing; i++) {
         skua__list *node;
         while ((node = skua__list_pop_front(&dev->queues[i].commands))) {
             dev->lost = true;
@@ -380,7 +429,7 @@ skua__fake_unhang(skua__fake *fake) {
     int64_t now_ns = now_locked(fake);
     SKUA_LIST_EACH(dev_node, &fake->devices) {
         skua__dev *dev = SKUA_CONTAINER_OF(dev_node, skua__dev, link);
-        for (uint32_t i = 0; i < SKUA__DEV_QUEUES; i++) {
+        for (uint32_t i = 0; i < SKUA__FAKE_QUEUES; i++) {
             SKUA_LIST_EACH(node, &dev->queues[i].commands) {
                 skua__fake_command *command = SKUA_CONTAINER_OF(node, skua__fake_command, link);
                 command->end_ns = command->end_ns == SKUA_NEVER_NS ? now_ns : command->end_ns;

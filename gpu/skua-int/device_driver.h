@@ -11,7 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define SKUA__DEVICE_DRIVER_VERSION 1
+#define SKUA__DEVICE_DRIVER_VERSION 2
 
 /* Each driver has structs of its own behind these names. */
 typedef struct skua__dev skua__dev;               /* an open device: its context and its queues */
@@ -35,8 +35,8 @@ typedef enum skua__dev_queue {
  */
 typedef struct skua__dev_command {
     void (*done)(struct skua__dev_command *command, skua_status status);
-    /* Filled before done(), on the device's own clock; 0 where the device does not tell. */
-    int64_t queued_ns, start_ns, end_ns;
+    /* Filled before done(), on the device's own clock; 0 where the device does not tell. Of host copies on the host's. */
+    int64_t queued_ns, submit_ns, start_ns, end_ns;
     void *driver[2]; /* the driver's own while the command is under way */
 } skua__dev_command;
 
@@ -137,6 +137,14 @@ typedef struct skua__device_driver {
     skua_status (*copy)(skua__dev *dev, skua__dev_queue queue, skua__dev_mem *from,
                         uint64_t from_offset, skua__dev_mem *to, uint64_t to_offset, uint64_t bytes,
                         skua__dev_command *command, skua_error *err);
+    /*
+     * Copies between two places of host memory, of which one is PINNED, on threads of the driver's: in no order, neither
+     * among themselves nor to the queues. Also: SKUA_E_SYSTEM (there is no thread).
+     */
+    skua_status (*host_copy)(skua__dev *dev, void *to, const void *from, uint64_t bytes,
+                             skua__dev_command *command, skua_error *err);
+    /* How many host copies run at once, at least 1. */
+    uint32_t (*host_copiers)(skua__dev *dev);
     /* The host reads and writes SHARED memory only between the end of acquire and the call of release. */
     skua_status (*acquire)(skua__dev *dev, skua__dev_queue queue, skua__dev_mem *mem,
                            skua__dev_command *command, skua_error *err);

@@ -42,11 +42,12 @@ typedef struct skua__fake_options {
     bool lazy_memory;          /* memory is only missed by the first command that uses it */
     int64_t copy_ns;           /* of each copy */
     uint64_t copy_bytes_per_s; /* 0: at once */
+    uint64_t host_bytes_per_s; /* of host copies, one at a time; 0: at once */
     int64_t launch_ns;         /* of each launch */
     uint64_t max_group;        /* work-items; 0: 256 */
 } skua__fake_options;
 
-/* What goes wrong. Counts are of calls or launches from now on, the first is 1; 0: none. */
+/* What goes wrong. Counts are of calls, launches or copies from now on, the first is 1; 0: none. */
 typedef struct skua__fake_faults {
     bool absent;           /* open() finds nothing */
     uint32_t builds;       /* so many builds fail */
@@ -57,6 +58,9 @@ typedef struct skua__fake_faults {
         loss_at; /* the device is lost in the middle of this launch, until it is opened again */
     uint32_t submit_at;    /* submitting this launch fails at once, SKUA_E_DEVICE_FAILED */
     uint64_t others_bytes; /* memory that somebody else took */
+    uint32_t copy_loss_at; /* the device is lost in the middle of this copy to or from it */
+    uint32_t copy_hang_at; /* this copy never ends by itself */
+    bool no_pinned;        /* there is no PINNED memory */
     bool no_binaries;      /* kernel_binary() is not offered, and given ones are refused */
 } skua__fake_faults;
 
@@ -67,8 +71,10 @@ typedef struct skua__fake_counters {
     uint64_t memory_peak_bytes;
     uint64_t builds, binaries;                       /* from source; from a binary */
     uint64_t launches, copies, copied_bytes, failed; /* commands that have ended */
-    uint64_t misuses;                                /* calls that the table does not allow */
-    char misuse[SKUA__FAKE_MISUSE_BYTES];            /* the first of them */
+    uint64_t pinned_bytes; /* of copied_bytes: from and to pinned memory */
+    uint64_t host_copies;
+    uint64_t misuses;                     /* calls that the table does not allow */
+    char misuse[SKUA__FAKE_MISUSE_BYTES]; /* the first of them */
 } skua__fake_counters;
 
 /* NULL: no memory. The caller owns it: skua__fake_free(), after the last device on it is closed. */

@@ -47,6 +47,8 @@ typedef enum skua__step_kind {
     SKUA__STEP_IN = 1,
     SKUA__STEP_KERNEL = 2,
     SKUA__STEP_OUT = 3,
+    SKUA__STEP_HOST_IN = 4,  /* of a staged copy: from the caller's memory to a pinned block, */
+    SKUA__STEP_HOST_OUT = 5, /* and back */
 } skua__step_kind;
 
 /* One command of a launch, and where its end is noted. */
@@ -54,9 +56,19 @@ typedef struct skua__step {
     skua__dev_command command;
     skua__list link; /* in the engine's landed list */
     skua__launch *launch;
+    struct skua__piece *piece; /* of a staged copy; NULL: all of a command */
     skua__step_kind kind;
     skua_status status;
 } skua__step;
+
+/* A copy that goes in pieces (staging.c); the engine's. */
+typedef struct skua__staged {
+    skua__list link; /* in its direction's copies, while pieces are left to begin */
+    skua__launch *launch;
+    uint64_t begun_bytes;
+    uint32_t pieces; /* under way */
+    int64_t bus_start_ns, bus_end_ns, host_ns;
+} skua__staged;
 
 /* The buffers of one list of devices (buffer.c). */
 typedef struct skua__buffers skua__buffers;
@@ -87,7 +99,8 @@ typedef struct skua__launch_arg {
     uint64_t before_bytes;
     const void *value; /* VALUE: our copy */
     /* the engine's */
-    bool written;              /* copying it back to the caller has begun */
+    bool written; /* copying it back to the caller has begun */
+    skua__staged staged;
     struct skua__block *block; /* device memory that it lies in meanwhile */
     skua__dev_mem *shared;     /* or the host's memory as the device sees it */
 } skua__launch_arg;
@@ -223,6 +236,13 @@ void skua__buffers_leave(skua__launch *launch, bool success);
 
 /* ---- engine.c: one device and its thread ---- */
 
+/* How memory of the caller's reaches the device. */
+typedef enum skua__copy_mode {
+    SKUA__COPY_BEST = 0,   /* not at all where it is shared, else staged where that pays */
+    SKUA__COPY_STAGED = 1, /* as if nothing were shared: for tests and measurements on a CPU */
+    SKUA__COPY_PLAIN = 2,  /* not staged: left to the driver */
+} skua__copy_mode;
+
 typedef struct skua__engine_options {
     const skua_allocator *hook; /* borrowed, as everything here until skua__engine_close() */
     const skua__device_driver *driver;
@@ -235,6 +255,8 @@ typedef struct skua__engine_options {
     int64_t hang_ms; /* a kernel that runs so long hangs; 0: 10,000; SKUA_UNLIMITED: none does */
     int64_t quarantine_ms;  /* the first one's, each is twice as long; 0: 1,000; SKUA_NONE */
     uint64_t reserve_bytes; /* of the device's memory that stays free; 0: admission.h's share */
+    skua__copy_mode copies;
+    uint64_t stage_bytes; /* of a pinned block; 0: 2 MiB */
 } skua__engine_options;
 
 typedef struct skua__engine_counters {

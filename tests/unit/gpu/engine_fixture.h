@@ -5,6 +5,7 @@
 
 #include "cl_fixture.h"
 
+#include <sched.h>
 #include <skua-int/fake_device.h>
 
 static const skua__fake_entry saxpy_entries[] = {
@@ -46,6 +47,19 @@ close_both(skua__engine *engine, skua__fake *fake) {
     assert_int_equal(counts.memories, 0);
     assert_int_equal(counts.kernels, 0);
     skua__fake_free(fake);
+}
+
+/* Lets a virtual clock run until nothing is due any more; time passes only while the engine has nothing to do. */
+static inline void
+let_time_pass(skua__engine *engine, skua__fake *fake) {
+    int64_t deadline_ns = skua__deadline_ns(CL_FIXTURE_DEADLINE_MS);
+    for (bool over = false; !over;) {
+        while (!skua__engine_is_settled(engine)) {
+            sched_yield();
+            assert_true(skua__clock_ns() < deadline_ns);
+        }
+        over = !skua__fake_step(fake);
+    }
 }
 
 /* A kernel that fills y: it may run twice, unlike saxpy, whose y is read too. */

@@ -206,7 +206,7 @@ test_buffer_prefetch_spares_the_launch_its_copy(void **state) {
     (void)state;
     setup s;
     set_up(&s, (setup_options){0});
-    skua_buffer *x = new_buffer(&s, 2 * MIB), *y = new_buffer(&s, 2 * MIB);
+    skua_buffer *x = new_buffer(&s, 128 * KIB), *y = new_buffer(&s, 128 * KIB);
     assert_int_equal(skua_buffer_prefetch(x, 1, NULL), SKUA_OK);
     assert_int_equal(skua_buffer_prefetch(x, 0, NULL), SKUA_OK);
     uint32_t value = 9;

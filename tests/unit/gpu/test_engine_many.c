@@ -48,15 +48,7 @@ time_of_launches(uint32_t depth) {
         launches[i]->done_arg = &waiter;
         assert_int_equal(skua__engine_submit(engine, launches[i], NULL), SKUA_OK);
     }
-    int64_t deadline_ns = skua__deadline_ns(CL_FIXTURE_DEADLINE_MS);
-    for (bool over = false; !over;) {
-        /* Time passes only while the engine has nothing to do. */
-        while (!skua__engine_is_settled(engine)) {
-            sched_yield();
-            assert_true(skua__clock_ns() < deadline_ns);
-        }
-        over = !skua__fake_step(fake);
-    }
+    let_time_pass(engine, fake);
     assert_int_equal(cl_waiter_wait(&waiter, OVERLAP_LAUNCHES), SKUA_OK);
     int64_t took_ns = skua__fake_now_ns(fake) - start_ns;
     for (int i = 0; i < OVERLAP_LAUNCHES; i++) {
