@@ -4,16 +4,20 @@
 
 /*
  * Places of which the selector knows nothing get a part to learn from: a small one beside others that are known, an equal one
- * when none is. The others share the rest as skua_select_split() says. A part is whole groups of work-items, so that no
- * device pads more than the whole launch would be padded.
+ * when none is. The others share the rest as skua_select_split() says. Now and then one gets more than that, because what is
+ * never tried would never be found to be better than it was. A part is whole groups of work-items, so that no device pads
+ * more than the whole launch would be padded.
  */
 
 enum {
-    PROBE_PART = 16,   /* a place that nothing is known of gets one in so many indices, */
-    PROBES_HALF = 2,   /* and all such places together at most one in so many */
-    GROUPS_EACH = 8,   /* groups are made smaller until there are so many for each place */
-    USUAL_GROUP = 256, /* work-items in a group: what devices have in common */
-    TRIES = 3,         /* a place that failed so often, and never did it, gets nothing more */
+    PROBE_PART = 16,    /* a place that nothing is known of gets one in so many indices, */
+    PROBES_HALF = 2,    /* and all such places together at most one in so many */
+    REVISIT_EVERY = 16, /* in one of so many split launches of a kernel a place gets more: */
+    REVISIT_PART = 256, /* one in so many indices, where it was to have none, */
+    REVISIT_MORE = 8,   /* else one in so many of its share */
+    GROUPS_EACH = 32,   /* groups are made smaller until there are so many for each place */
+    USUAL_GROUP = 256,  /* work-items in a group: what devices have in common */
+    TRIES = 3,          /* a place that failed so often, and never did it, gets nothing more */
 };
 
 typedef struct sharing {
@@ -113,6 +117,25 @@ share_among_known(sharing *self, const bool *known, uint64_t indices) {
     }
 }
 
+/*
+ * One place, in turn, gets a little more than its share, at the largest one's cost: a very small part if it was to get nothing,
+ * else an eighth more. That is what corrects a place that was found slow in a bad moment.
+ */
+static void
+revisit(sharing *self, uint32_t turn) {
+    size_t i = turn % self->count, largest = 0;
+    for (size_t j = 1; j < self->count; j++) {
+        largest = self->indices[j] > self->indices[largest] ? j : largest;
+    }
+    uint64_t more = self->indices[i] ? self->indices[i] / REVISIT_MORE
+                                     : self->launch->coded.global[0] / REVISIT_PART;
+    more = whole_groups(self, more) ? whole_groups(self, more) : self->granule;
+    if (i != largest && self->indices[largest] / 2 >= more) {
+        self->indices[i] += more;
+        self->indices[largest] -= more;
+    }
+}
+
 static void
 share_out(sharing *self) {
     uint64_t left = self->launch->coded.global[0];
@@ -159,6 +182,10 @@ skua__split_share_locked(skua_pool *pool, skua_pool_future *parent, int64_t now_
     if (self.count) {
         find_granule(&self);
         share_out(&self);
+        uint32_t splits = ++launch->entry->splits;
+        if (splits % REVISIT_EVERY == 0) {
+            revisit(&self, splits / REVISIT_EVERY);
+        }
     }
     uint64_t at = 0;
     for (size_t i = 0; i < self.count; i++) {

@@ -29,6 +29,7 @@ typedef struct skua__kernel_entry {
     uint32_t version; /* as a task: of the source, so that peers with another one are no peers */
     uint32_t selector_number; /* the selector's */
     uint32_t warm;            /* places that began to run it, as bits */
+    uint32_t splits;          /* split launches */
     skua_kernel_share shares[SKUA__KERNEL_PLACES_MAX];
 } skua__kernel_entry;
 

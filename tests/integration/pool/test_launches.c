@@ -63,7 +63,8 @@ offer_kernels(skua_pool *pool, skua_kernel_fn cores) {
         must(skua_kernel_register(pool, names[i],
                                   SKUA_KERNEL_SPEC(.source = "kernel", .params = params,
                                                    .param_count = 3, .guarded = 1,
-                                                   .fn = i == 0 ? cores : NULL, .check = check),
+                                                   .fn = i == 0 ? cores : NULL, .check = check,
+                                                   .sliced = 3),
                                   &err),
              &err);
     }
@@ -115,7 +116,7 @@ typedef struct shot {
 } shot;
 
 static void
-submit(crew_bench *b, shot *s, const char *kernel, uint32_t n) {
+submit_as(crew_bench *b, shot *s, const char *kernel, uint32_t n, bool split) {
     s->n = n;
     s->a = 3;
     for (uint32_t i = 0; i < n; i++) {
@@ -125,10 +126,19 @@ submit(crew_bench *b, shot *s, const char *kernel, uint32_t n) {
     s->args[0] = (skua_kernel_arg){.data = s->x, .bytes = n * sizeof s->x[0]};
     s->args[1] = (skua_kernel_arg){.data = s->y, .bytes = n * sizeof s->y[0]};
     s->args[2] = (skua_kernel_arg){.value = &s->a, .bytes = sizeof s->a};
-    s->launch = (skua_launch){
-        .size = sizeof s->launch, .kernel = kernel, .global = {n}, .args = s->args, .arg_count = 3};
+    s->launch = (skua_launch){.size = sizeof s->launch,
+                              .kernel = kernel,
+                              .global = {n},
+                              .args = s->args,
+                              .arg_count = 3,
+                              .split = split};
     skua_error err = {0};
     must(skua_kernel_submit(b->pool, &s->launch, &s->future, &err), &err);
+}
+
+static void
+submit(crew_bench *b, shot *s, const char *kernel, uint32_t n) {
+    submit_as(b, s, kernel, n, false);
 }
 
 static void
@@ -304,6 +314,64 @@ test_launches_on_a_peer_are_cancelled_while_its_device_is_busy(void **state) {
     unlink(path);
 }
 
+static void
+test_launches_are_split_over_cores_and_peers(void **state) {
+    (void)state;
+    enum { ROUNDS = 12, SPLIT = 2000 }; /* our cores take 200 us for each */
+    static shot s;
+    crew_team team;
+    crew_bench b;
+    char text[400];
+    crew_start(&team, 2);
+    open_submitter(&b, 1, 0);
+    bench_await(&b, 2);
+    for (int i = 0; i < ROUNDS; i++) {
+        submit_as(&b, &s, "axpy", i % 2 ? SPLIT : SPLIT - 77, true);
+        collect(&b, &s);
+        skua_pool_explain(s.future, text, sizeof text);
+        printf("%s\n", text);
+        skua_pool_future_free(s.future);
+    }
+    uint64_t sum = 0;
+    for (size_t i = 0; i < 3; i++) {
+        skua_kernel_share share = {.size = sizeof share};
+        assert_int_equal(skua_kernel_share_at(b.pool, "axpy", i, &share, NULL), 0);
+        assert_int_equal(share.device, i ? SKUA_SHARE_PEER : SKUA_SHARE_CORES);
+        assert_true(share.launches > 0);
+        sum += share.work_items;
+    }
+    assert_int_equal(sum, ROUNDS / 2 * (2 * SPLIT - 77));
+    bench_close(&b);
+    crew_stop(&team);
+}
+
+/* Two peers have a part each. One dies with its own, which the other does as well. */
+static void
+test_launches_parts_of_a_peer_that_dies_are_done_by_another(void **state) {
+    (void)state;
+    static shot s;
+    char path[64];
+    crew_team team;
+    crew_bench b;
+    make_gate(path, sizeof path);
+    marks_begin();
+    crew_start(&team, 2);
+    open_submitter(&b, 0, 0);
+    bench_await(&b, 2);
+    submit_as(&b, &s, "gate", N, true);
+    marks_await("at ", 2);
+    kill_who_runs(&team);
+    int gate_fd = open(path, O_WRONLY | O_CLOEXEC);
+    assert_true(gate_fd >= 0);
+    collect(&b, &s);
+    assert_int_equal(marks_count("at "), 3);
+    skua_pool_future_free(s.future);
+    close(gate_fd);
+    bench_close(&b);
+    crew_stop(&team);
+    unlink(path);
+}
+
 int
 main(int argc, char **argv) {
     static const crew_extra extra = {.open_devices = open_devices, .offer = offer};
@@ -318,6 +386,8 @@ main(int argc, char **argv) {
         cmocka_unit_test(test_launches_of_a_peer_that_dies_are_done_by_another),
         cmocka_unit_test(test_launches_that_nobody_can_repeat_are_lost),
         cmocka_unit_test(test_launches_on_a_peer_are_cancelled_while_its_device_is_busy),
+        cmocka_unit_test(test_launches_are_split_over_cores_and_peers),
+        cmocka_unit_test(test_launches_parts_of_a_peer_that_dies_are_done_by_another),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

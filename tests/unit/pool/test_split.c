@@ -15,6 +15,9 @@
 
 enum { WAIT_MS = 120 * 1000, FAKES = 2, TABLE = 7, MOST = 5000 };
 
+/* A work-item on virtual clocks takes milliseconds, beside which nothing counts that a busy machine adds on the real one. */
+#define MS_PS UINT64_C(1000000000)
+
 static const skua_param_kind params[] = {SKUA_PARAM_OUT, SKUA_PARAM_INOUT, SKUA_PARAM_IN,
                                          SKUA_PARAM_IN, SKUA_PARAM_VALUE};
 
@@ -272,7 +275,7 @@ test_split_shares_follow_what_was_measured(void **state) {
     bench b;
     open_bench(&b, &(bench_options){
                        .fakes = {{.clock = SKUA__FAKE_VIRTUAL}, {.clock = SKUA__FAKE_VIRTUAL}},
-                       .ps = {10000000, 40000000},
+                       .ps = {10 * MS_PS, 40 * MS_PS},
                        .no_exec = true});
     uint64_t slow[8], before = 0;
     for (int i = 0; i < 8; i++) {
@@ -286,6 +289,40 @@ test_split_shares_follow_what_was_measured(void **state) {
     }
     assert_int_equal(slow[0], 2048); /* nothing is known */
     assert_in_range(slow[7], 4096 / 5 - 256, 4096 / 5 + 256);
+    close_bench(&b);
+}
+
+/* What was learned of a device in a bad moment is corrected, although nothing is given to it for that. */
+static void
+test_split_looks_again_at_places_that_got_nothing(void **state) {
+    (void)state;
+    enum { LAUNCHES = 60 };
+    static shot s;
+    bench b;
+    open_bench(&b, &(bench_options){
+                       .fakes = {{.clock = SKUA__FAKE_VIRTUAL}, {.clock = SKUA__FAKE_VIRTUAL}},
+                       .ps = {10 * MS_PS, 10 * MS_PS},
+                       .no_exec = true});
+    skua__kernel_entry *entry = skua__kernel_find(b.pool, "work", NULL);
+    assert_int_equal(skua_selector_learn(
+                         b.pool->kernels->selector,
+                         SKUA_SELECT_OUTCOME(.kernel = entry->selector_number, .units = 2048,
+                                             .backend = b.pool->kernels->places[2].selector_number,
+                                             .run_ns = 1000 * SKUA_NS_PER_S),
+                         NULL),
+                     0);
+    uint64_t before = 0, first = 0, last = 0;
+    for (int i = 0; i < LAUNCHES; i++) {
+        aim(&s, 4096, 1);
+        fire(&b, &s);
+        step_until_ended(&b, &s);
+        collect(&b, &s);
+        last = share_at(&b, 2).work_items - before;
+        before += last;
+        first = i == 3 ? last : first;
+    }
+    assert_int_equal(first, 0);
+    assert_in_range(last, 4096 / 4, 4096 / 2 + 256); /* it nears a half, more slowly the nearer */
     close_bench(&b);
 }
 
@@ -637,6 +674,7 @@ main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_split_does_each_index_once),
         cmocka_unit_test(test_split_shares_follow_what_was_measured),
+        cmocka_unit_test(test_split_looks_again_at_places_that_got_nothing),
         cmocka_unit_test(test_split_tells_who_has_what),
         cmocka_unit_test(test_split_needs_no_second_place),
         cmocka_unit_test(test_split_takes_one_place_in_the_window),
