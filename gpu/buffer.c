@@ -2,11 +2,23 @@
 // Buffers as users have them: made and ended, written, read and mapped on the host, which waits for its turn here.
 #include "buffer_priv.h"
 
+#include <skua-int/clock.h>
 #include <skua-int/fail.h>
 #include <skua-int/mem.h>
 #include <string.h>
 
 /* ---- The host's turns ---- */
+
+/* Waits for something to change, or returns at once because there was somebody to tell meanwhile. */
+static void
+wait_locked(skua__buffers *space) {
+    if (skua__list_empty(&space->ready)) {
+        skua__cond_wait(&space->changed, &space->lock);
+    } else {
+        skua__buffers_unlock(space);
+        skua__mutex_lock(&space->lock);
+    }
+}
 
 /* Waits for the turn of a use of the host's, and for the contents when it reads. Fails with words, and has no turn then. */
 static skua_status
@@ -14,7 +26,7 @@ await_turn_locked(skua__buffer_use *use, skua_error *err) {
     skua_buffer *buffer = use->buffer;
     skua__buffers *space = buffer->space;
     while (!skua__buffer_may_go_locked(use)) {
-        skua__cond_wait(&space->changed, &space->lock);
+        wait_locked(space);
     }
     skua__buffer_grant_locked(use);
     skua_status status = SKUA_OK;
@@ -24,7 +36,7 @@ await_turn_locked(skua__buffer_use *use, skua_error *err) {
             status = SKUA_FAIL_MEMORY(err, "moving a buffer to the host");
         }
         while (use->fetching) {
-            skua__cond_wait(&space->changed, &space->lock);
+            wait_locked(space);
         }
         if (use->status) {
             status = SKUA_FAIL(err, use->status, "the buffer cannot be brought to the host");
@@ -54,7 +66,7 @@ begin_on_host(skua__buffer_use *use, skua_buffer *buffer, bool reads, bool write
         skua__buffer_push_use_locked(use, buffer, NULL, reads, writes, NULL);
         status = await_turn_locked(use, err);
     }
-    skua__mutex_unlock(&buffer->space->lock);
+    skua__buffers_unlock(buffer->space);
     return status;
 }
 
@@ -64,7 +76,7 @@ end_on_host(skua__buffer_use *use) {
     skua__mutex_lock(&buffer->space->lock);
     skua__buffer_leave_locked(use, true);
     skua__buffer_regrant_locked(buffer);
-    skua__mutex_unlock(&buffer->space->lock);
+    skua__buffers_unlock(buffer->space);
 }
 
 skua_status
@@ -72,15 +84,9 @@ skua__buffers_begin_on_cores(skua__launch *launch, skua_error *err) {
     if (!launch->space) {
         return SKUA_OK;
     }
+    int64_t start_ns = skua__clock_ns();
     skua__mutex_lock(&launch->space->lock);
-    for (uint32_t i = 0; i < launch->arg_count; i++) {
-        skua__launch_arg *arg = &launch->args[i];
-        if (arg->buffer) {
-            skua__buffer_push_use_locked(&arg->use, arg->buffer, NULL, arg->kind != SKUA_PARAM_OUT,
-                                         arg->kind != SKUA_PARAM_IN, launch);
-            arg->use.granted = false;
-        }
-    }
+    skua__buffer_push_uses_locked(launch, NULL);
     launch->dispatched = true; /* it waits here, and nobody sends it anywhere */
     skua_status status = SKUA_OK;
     for (uint32_t i = 0; i < launch->arg_count; i++) {
@@ -96,10 +102,12 @@ skua__buffers_begin_on_cores(skua__launch *launch, skua_error *err) {
         }
         use->buffer = status ? NULL : use->buffer;
     }
-    skua__mutex_unlock(&launch->space->lock);
+    skua__buffers_unlock(launch->space);
     if (status) {
         skua__buffers_leave(launch, false);
     }
+    launch->in_bytes = launch->fetched_bytes;
+    launch->in_ns = launch->in_bytes ? skua__clock_ns() - start_ns : 0;
     return status;
 }
 
@@ -117,6 +125,7 @@ skua__buffers_new(const skua_allocator *hook, skua_devices *devices, skua__buffe
     space->references = 1;
     skua__mutex_init(&space->lock);
     skua__cond_init(&space->changed);
+    skua__list_init(&space->ready);
     *ret_space = space;
     return SKUA_OK;
 }
@@ -199,6 +208,8 @@ skua_buffer_free(skua_buffer *buffer) {
         buffer->mapped = false;
         skua__buffer_leave_locked(&buffer->map_use, true);
         skua__buffer_regrant_locked(buffer);
+        skua__buffers_unlock(space);
+        skua__mutex_lock(&space->lock);
     }
     while (!skua__list_empty(&buffer->uses)) {
         skua__cond_wait(&space->changed, &space->lock);
@@ -211,7 +222,9 @@ skua_buffer_free(skua_buffer *buffer) {
         skua__cond_wait(&space->changed, &space->lock);
     }
     skua__mutex_unlock(&space->lock);
-    if (!buffer->held) {
+    if (buffer->held) {
+        skua__mem_lose(buffer->own);
+    } else {
         skua__mem_free(space->hook, buffer->own);
     }
     skua__mem_free(space->hook, buffer);
@@ -296,7 +309,7 @@ skua_buffer_map(skua_buffer *buffer, skua_map_access access, void **ret_data, sk
         status = await_turn_locked(&buffer->map_use, err);
         buffer->mapped = status == SKUA_OK;
     }
-    skua__mutex_unlock(&space->lock);
+    skua__buffers_unlock(space);
     if (!status) {
         *ret_data = buffer->host;
     }
@@ -314,7 +327,7 @@ skua_buffer_unmap(skua_buffer *buffer, skua_error *err) {
             skua__buffer_regrant_locked(buffer);
             status = SKUA_OK;
         }
-        skua__mutex_unlock(&buffer->space->lock);
+        skua__buffers_unlock(buffer->space);
     }
     return status ? SKUA_FAIL(err, status, "the buffer is not mapped") : SKUA_OK;
 }
@@ -365,7 +378,8 @@ skua_buffer_where(skua_buffer *buffer, skua_buffer_info *ret_info, skua_error *e
         info.shared_on |= copy->shared ? bit : 0;
     }
     SKUA_LIST_EACH(node, &buffer->uses) {
-        info.users++;
+        const skua__buffer_use *use = SKUA_CONTAINER_OF(node, skua__buffer_use, link);
+        info.users += use->unplaced || !use->claim; /* a pool's launch has two while it runs */
     }
     info.on_host = buffer->on_host;
     info.lost = skua__buffer_is_lost_locked(buffer);

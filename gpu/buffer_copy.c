@@ -139,7 +139,7 @@ is_elsewhere_locked(const skua__copy *copy) {
 
 static bool
 is_idle_locked(const skua__copy *copy) {
-    return copy->busy == 0 && skua__list_empty(&copy->buffer->uses);
+    return copy->busy == 0 && skua__buffer_is_idle_locked(copy->buffer);
 }
 
 /* Whether somebody elsewhere has the turn to write all of the buffer anew. */

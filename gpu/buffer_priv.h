@@ -18,6 +18,7 @@ struct skua__buffers {
     skua__mutex
         lock; /* guards all of its buffers, their turns and copies; before an engine's lock */
     skua__cond changed;
+    skua__list ready; /* claims whose owners are to be told, by skua__buffers_unlock() */
     uint32_t references;
     skua_devices *devices; /* NULL: closed */
 };
@@ -49,6 +50,9 @@ struct skua_buffer {
     skua__list copies;
 };
 
+/* Unlocks, and tells the owners of the claims that became ready. The caller holds no other lock. */
+void skua__buffers_unlock(skua__buffers *space);
+
 /* Whether nobody has the contents any more. */
 bool skua__buffer_is_lost_locked(const skua_buffer *buffer);
 /* The copy on an engine's device, or NULL. */
@@ -62,6 +66,8 @@ skua__launch *skua__buffer_transfer_new(skua_buffer *buffer, skua_param_kind kin
 /* Asks for a turn. engine NULL: on the host; launch NULL: for a call of the host's, which waits for it. */
 void skua__buffer_push_use_locked(skua__buffer_use *use, skua_buffer *buffer, skua__engine *engine,
                                   bool reads, bool writes, skua__launch *launch);
+/* Asks for the turns of all buffers of a launch: behind all others, or where its claim stands. */
+void skua__buffer_push_uses_locked(skua__launch *launch, skua__engine *engine);
 bool skua__buffer_may_go_locked(const skua__buffer_use *use);
 void skua__buffer_grant_locked(skua__buffer_use *use);
 /* A copy that has to come to the host before a use: since it holds the host's memory, or alone has what is read. */
@@ -74,6 +80,10 @@ bool skua__buffer_can_be_read_locked(const skua__buffer_use *use);
 void skua__buffer_leave_locked(skua__buffer_use *use, bool success);
 /* Something of this buffer has changed: others may have their turn now. */
 void skua__buffer_regrant_locked(skua_buffer *buffer);
+/* Whether nobody uses a buffer or is about to: only claims stand in its list, if anything. */
+bool skua__buffer_is_idle_locked(const skua_buffer *buffer);
+/* Makes a claim ready when it may be. Then it is among space->ready, unless it has just been entered. */
+bool skua__claim_try_locked(skua__claim *claim);
 
 /* ---- Launches' turns (buffer_turn.c) ---- */
 
@@ -84,6 +94,8 @@ void skua__buffer_fetched(skua__launch *transfer);
 
 /* Asks for the turns of a launch that was submitted; once it has all, and what it reads is at hand, it is in the inbox. */
 void skua__buffers_enter(skua__launch *launch);
+/* The engine is closing: its launches that wait for their turns, maybe for ever, wait no more. On its thread. */
+void skua__buffers_give_up(skua__engine *engine);
 /* What a launch reads has arrived on its device: others may read it too from now on. */
 void skua__buffers_arrived(skua__launch *launch);
 

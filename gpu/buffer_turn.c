@@ -6,6 +6,10 @@
 // of all of its buffers into their lists under one lock, so that any two launches stand in the same order everywhere and
 // never wait for each other.
 //
+// Claims (claim.c). A pool's launch takes its place before it is known where it runs: its claim's uses are *unplaced*, and
+// conflict only where one of two writes. What its tries ask for later goes under that cover: a use that writes right behind
+// the claim's, one that reads behind those that read already, since these may be under way.
+//
 // Moving. When a launch has its turns, what it reads is brought to the host where only another device has it: by a transfer,
 // a launch without a kernel, on that device's engine. From the host to its own device it copies itself.
 #include "buffer_priv.h"
@@ -86,19 +90,43 @@ is_alone_locked(const skua__buffer_use *use) {
     return use->writes || (use->granted ? use->moves : has_to_move_locked(use));
 }
 
+/* Whether two uses are of one launch, which may read a buffer twice. */
+static bool
+belong_together(const skua__buffer_use *a, const skua__buffer_use *b) {
+    return (a->launch && a->launch == b->launch) || (a->claim && a->claim == b->claim);
+}
+
+static bool
+conflicts_locked(const skua__buffer_use *before, const skua__buffer_use *use) {
+    if (before->unplaced) {
+        return before->writes || use->writes;
+    }
+    if (use->unplaced) {
+        return use->writes || is_alone_locked(before);
+    }
+    bool apart = before->engine != use->engine;
+    return is_alone_locked(use) || is_alone_locked(before) ||
+           (apart && (shares_locked(use) || shares_locked(before)));
+}
+
 bool
 skua__buffer_may_go_locked(const skua__buffer_use *use) {
-    bool alone = is_alone_locked(use), shares = shares_locked(use);
     SKUA_LIST_EACH(node, &use->buffer->uses) {
         const skua__buffer_use *before = SKUA_CONTAINER_OF(node, skua__buffer_use, link);
         if (before == use) {
             return true;
         }
-        if (before->launch && before->launch == use->launch) {
-            continue; /* a launch that reads a buffer twice */
+        if (!belong_together(before, use) && conflicts_locked(before, use)) {
+            return false;
         }
-        bool apart = before->engine != use->engine;
-        if (alone || is_alone_locked(before) || (apart && (shares || shares_locked(before)))) {
+    }
+    return true;
+}
+
+bool
+skua__buffer_is_idle_locked(const skua_buffer *buffer) {
+    SKUA_LIST_EACH(node, &buffer->uses) {
+        if (!SKUA_CONTAINER_OF(node, skua__buffer_use, link)->unplaced) {
             return false;
         }
     }
@@ -112,6 +140,17 @@ skua__buffer_grant_locked(skua__buffer_use *use) {
 }
 
 static void dispatch_locked(skua__launch *launch);
+
+/* A launch at a device has all of its turns, or needs them no more: from now on somebody sends it to its engine. */
+static void
+note_dispatched_locked(skua__launch *launch) {
+    launch->dispatched = true;
+    if (launch->engine && !skua__list_empty(&launch->link)) {
+        skua__mutex_lock(&launch->engine->lock);
+        skua__list_remove(&launch->link); /* from engine->turns */
+        skua__mutex_unlock(&launch->engine->lock);
+    }
+}
 
 /* Grants what may go of a launch's uses, and sends it off when that was all. */
 static void
@@ -129,19 +168,25 @@ try_launch_locked(skua__launch *launch) {
         }
     }
     if (all && !launch->dispatched) {
-        launch->dispatched = true;
+        note_dispatched_locked(launch);
         dispatch_locked(launch);
     }
 }
 
-/* Something of this buffer has changed: others may have their turn now. */
 void
 skua__buffer_regrant_locked(skua_buffer *buffer) {
+    const skua__buffer_use *writer = NULL;
     SKUA_LIST_EACH(node, &buffer->uses) {
         skua__buffer_use *use = SKUA_CONTAINER_OF(node, skua__buffer_use, link);
-        if (!use->granted && use->launch) {
+        if (writer && !belong_together(writer, use)) {
+            break; /* it and all behind it wait for the writer, however many they are */
+        }
+        if (use->unplaced && !use->claim->ready) {
+            skua__claim_try_locked(use->claim);
+        } else if (!use->granted && use->launch) {
             try_launch_locked(use->launch);
         }
+        writer = use->writes ? use : writer;
     }
     skua__cond_broadcast(&buffer->space->changed);
 }
@@ -168,6 +213,29 @@ skua__buffer_leave_locked(skua__buffer_use *use, bool success) {
     skua__list_remove(&use->link);
 }
 
+/*
+ * A launch that failed may have written a part. What it wrote in the device's own memory counts no more, and where another
+ * place still has what was there before, that stands. Where it wrote to the host's memory itself, all that is there is spoiled.
+ */
+static void
+spoil_locked(const skua__buffer_use *use) {
+    skua_buffer *buffer = use->buffer;
+    bool in_place = !use->engine || skua__engine_shares(use->engine, buffer->host);
+    bool elsewhere = false;
+    SKUA_LIST_EACH(node, &buffer->copies) {
+        skua__copy *copy = SKUA_CONTAINER_OF(node, skua__copy, of_buffer);
+        elsewhere = elsewhere || (copy->valid && !copy->shared);
+    }
+    if (!use->engine && !elsewhere) {
+        return; /* half written by our own function: there is nothing better, and it can be looked at */
+    }
+    SKUA_LIST_EACH(node, &buffer->copies) {
+        skua__copy *copy = SKUA_CONTAINER_OF(node, skua__copy, of_buffer);
+        copy->valid = copy->valid && (in_place ? !copy->shared : copy->engine != use->engine);
+    }
+    buffer->on_host = buffer->on_host && !in_place;
+}
+
 /* ---- Launches ---- */
 
 /* Whether what a use reads can be had now: it is here, or the host has it. */
@@ -185,6 +253,10 @@ fetched(skua__launch *transfer, skua_status status) {
     /* Another way may have been faster, such as a device that gives all back as it is closed. */
     if (status && (skua__buffer_to_fetch_locked(use) || !skua__buffer_can_be_read_locked(use))) {
         use->status = status;
+    }
+    if (use->launch) {
+        use->launch->fetched_ns += transfer->out_ns;
+        use->launch->fetched_bytes += transfer->out_bytes;
     }
     if (use->engine) {
         skua__launch *launch = use->launch;
@@ -258,6 +330,63 @@ skua__buffer_push_use_locked(skua__buffer_use *use, skua_buffer *buffer, skua__e
     skua__list_push_back(&buffer->uses, &use->link);
 }
 
+/* Moves a use from the end of its buffer's list to where its claim covers it. */
+static void
+cover_locked(skua__buffer_use *use, skua__buffer_use *of_claim) {
+    skua__list *uses = &use->buffer->uses;
+    skua__list *at = of_claim->link.next;
+    while (!use->writes && at != uses && !SKUA_CONTAINER_OF(at, skua__buffer_use, link)->writes) {
+        at = at->next;
+    }
+    if (at != &use->link) {
+        skua__list_remove(&use->link);
+        skua__list_insert_between(&use->link, at->prev, at);
+    }
+    use->claim = of_claim->claim;
+}
+
+void
+skua__buffer_push_uses_locked(skua__launch *launch, skua__engine *engine) {
+    uint32_t number = 0;
+    for (uint32_t i = 0; i < launch->arg_count; i++) {
+        skua__launch_arg *arg = &launch->args[i];
+        if (!arg->buffer) {
+            continue;
+        }
+        skua__buffer_push_use_locked(&arg->use, arg->buffer, engine, arg->kind != SKUA_PARAM_OUT,
+                                     arg->kind != SKUA_PARAM_IN, launch);
+        if (launch->claim) {
+            cover_locked(&arg->use, &launch->claim->uses[number++]);
+        }
+    }
+}
+
+void
+skua__buffers_cancel(skua__launch *launch) {
+    skua__mutex_lock(&launch->space->lock);
+    if (!launch->dispatched) {
+        note_dispatched_locked(launch);
+        skua__engine_post(launch->engine, launch); /* which finds it cancelled, and ends it */
+    }
+    skua__mutex_unlock(&launch->space->lock);
+}
+
+void
+skua__buffers_give_up(skua__engine *engine) {
+    for (;;) {
+        skua__mutex_lock(&engine->lock);
+        skua__list *node = skua__list_empty(&engine->turns) ? NULL : engine->turns.next;
+        skua__mutex_unlock(&engine->lock);
+        if (!node) {
+            return;
+        }
+        /* It lives: only this thread ends launches of this engine. If it has its turns meanwhile, it is in the inbox. */
+        skua__launch *launch = SKUA_CONTAINER_OF(node, skua__launch, link);
+        skua__a32_store(&launch->cancelled, 1, memory_order_relaxed); /* relaxed: see its comment */
+        skua__buffers_cancel(launch);
+    }
+}
+
 static bool
 has_buffers(const skua__launch *launch) {
     return launch->space != NULL;
@@ -266,15 +395,17 @@ has_buffers(const skua__launch *launch) {
 void
 skua__buffers_enter(skua__launch *launch) {
     skua__mutex_lock(&launch->space->lock);
-    for (uint32_t i = 0; i < launch->arg_count; i++) {
-        skua__launch_arg *arg = &launch->args[i];
-        if (arg->buffer) {
-            skua__buffer_push_use_locked(&arg->use, arg->buffer, launch->engine,
-                                         arg->kind != SKUA_PARAM_OUT, arg->kind != SKUA_PARAM_IN,
-                                         launch);
-        }
-    }
+    skua__buffer_push_uses_locked(launch, launch->engine);
     try_launch_locked(launch);
+    if (!launch->dispatched) {
+        skua__engine *engine = launch->engine;
+        skua__mutex_lock(&engine->lock);
+        skua__list_push_back(&engine->turns, &launch->link);
+        if (engine->closing) {
+            skua__cond_signal(&engine->wake); /* it has looked already */
+        }
+        skua__mutex_unlock(&engine->lock);
+    }
     skua__mutex_unlock(&launch->space->lock);
 }
 
@@ -307,8 +438,12 @@ skua__buffers_leave(skua__launch *launch, bool success) {
     }
     skua__mutex_lock(&launch->space->lock);
     for (uint32_t i = 0; i < launch->arg_count; i++) {
-        if (launch->args[i].use.buffer) {
+        const skua__buffer_use *use = &launch->args[i].use;
+        if (use->buffer) {
             skua__buffer_leave_locked(&launch->args[i].use, success);
+        }
+        if (use->buffer && !success && launch->computed && use->writes) {
+            spoil_locked(use);
         }
     }
     for (uint32_t i = 0; i < launch->arg_count; i++) {
@@ -317,7 +452,7 @@ skua__buffers_leave(skua__launch *launch, bool success) {
             skua__buffer_regrant_locked(launch->args[i].buffer);
         }
     }
-    skua__mutex_unlock(&launch->space->lock);
+    skua__buffers_unlock(launch->space);
 }
 
 void
@@ -336,7 +471,7 @@ skua__buffers_arrived(skua__launch *launch) {
             skua__buffer_regrant_locked(use->buffer);
         }
     }
-    skua__mutex_unlock(&launch->space->lock);
+    skua__buffers_unlock(launch->space);
 }
 
 /* ---- For predictions ---- */

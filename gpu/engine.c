@@ -145,7 +145,7 @@ end_cancelled(skua__engine *engine) {
                 skua__run_end(engine, launch,
                               SKUA_FAIL(&launch->error, SKUA_E_CANCELLED,
                                         "the launch of \"%s\" was cancelled before it started",
-                                        launch->kernel->name));
+                                        skua__launch_name(launch)));
             }
         }
     }
@@ -188,6 +188,12 @@ is_over_locked(const skua__engine *engine) {
            skua__list_empty(&engine->transfers);
 }
 
+/* Whether launches that wait for their turns at buffers are to be told that there will be none. */
+static bool
+gives_up_locked(const skua__engine *engine) {
+    return engine->closing && !skua__list_empty(&engine->turns);
+}
+
 /* Waits for something to do, and takes it. Returns false when the engine is to end. */
 static bool
 wait_for_work(skua__engine *engine, skua__list *landed) {
@@ -196,7 +202,7 @@ wait_for_work(skua__engine *engine, skua__list *landed) {
     bool late = false;
     skua__mutex_lock(&engine->lock);
     bool any = skua__engine_collect_locked(engine, landed);
-    while (!any && !late && !is_over_locked(engine)) {
+    while (!any && !late && !is_over_locked(engine) && !gives_up_locked(engine)) {
         engine->asleep = true;
         late = !skua__cond_wait_until(&engine->wake, &engine->lock, deadline_ns);
         engine->asleep = false;
@@ -221,6 +227,7 @@ wait_for_work(skua__engine *engine, skua__list *landed) {
         end_cancelled(engine);
     }
     if (closing) {
+        skua__buffers_give_up(engine);
         end_launches(engine, SKUA_E_CANCELLED, "its device is being closed");
     }
     return !over || (engine->dev && !engine->stuck && skua__copy_write_back(engine));
@@ -301,6 +308,7 @@ engine_new(const skua__engine_options *options) {
     skua__list_init(&engine->transfer_inbox);
     skua__list_init(&engine->transfers);
     skua__list_init(&engine->copies);
+    skua__list_init(&engine->turns);
     for (int i = 0; i < ENGINE_PRIORITIES; i++) {
         skua__list_init(&engine->inbox[i]);
         skua__list_init(&engine->queue[i]);
@@ -427,6 +435,9 @@ skua__engine_shares(const skua__engine *engine, const void *host) {
 void
 skua__engine_cancel(skua__engine *engine, skua__launch *launch) {
     skua__a32_store(&launch->cancelled, 1, memory_order_relaxed); /* relaxed: see its comment */
+    if (launch->space) {
+        skua__buffers_cancel(launch);
+    }
     skua__mutex_lock(&engine->lock);
     engine->sweep = true;
     skua__cond_signal(&engine->wake);

@@ -137,6 +137,8 @@ struct skua__engine {
     skua__list
         transfer_inbox; /* launches without a kernel: they go first, since others wait for them */
     skua__list landed;  /* steps */
+    skua__list
+        turns; /* launches that wait for their turns at buffers, changed under the buffers' lock too */
     uint32_t
         waiting; /* launches that have not started; some wait for their buffers' turns elsewhere */
     bool asleep; /* the thread waits, and has looked through all of this */

@@ -348,6 +348,7 @@ skua__launch_run_on_cores(skua__launch *launch, skua_exec *exec,
         return status;
     }
     int64_t start_ns = skua__clock_ns();
+    launch->computed = true;
     status = skua_parallel_for(exec, launch->first, launch->end, 0, call_function, launch,
                                &launch->error);
     launch->run_ns = skua__clock_ns() - start_ns;

@@ -270,6 +270,7 @@ skua__select_sum(const skua_selector *selector, const skua_select_work *work, ui
     ret_term->known = 1;
     ret_term->wait_ns = where->wait_ns;
     ret_term->launch_ns = backend->launch_ns;
+    ret_term->missing_bytes = (uint64_t)((double)where->missing_bytes * share);
     ret_term->move_ns = move_ns(backend, (double)where->missing_bytes * share);
     if (curve && skua__curve_predict_ns(curve, at, &ret_term->run_ns, &ret_term->samples)) {
         ret_term->known = 1;

@@ -236,11 +236,11 @@ skua_select_text(const skua_selector *selector, const skua_select_decision *deci
             length = snprintf(
                 line, sizeof line,
                 "\n  %-16s %.1f us = wait %.1f + launch %.1f + move %.1f + run %.1f (%u runs near "
-                "this size%s)",
+                "this size%s; %llu bytes to move)",
                 selector->backends[term->backend].name, (double)term->total_ns / 1e3,
                 (double)term->wait_ns / 1e3, (double)term->launch_ns / 1e3,
                 (double)term->move_ns / 1e3, (double)term->run_ns / 1e3, term->samples,
-                term->known ? "" : "; a guess");
+                term->known ? "" : "; a guess", (unsigned long long)term->missing_bytes);
         }
         for (int c = 0; c < length; c++, used++) {
             if (used + 1 < ret_size) {

@@ -73,12 +73,16 @@ typedef struct skua__staged {
 /* The buffers of one list of devices (buffer.c). */
 typedef struct skua__buffers skua__buffers;
 
+typedef struct skua__claim skua__claim;
+
 /* A turn at a buffer, asked for or had; the buffers' lock guards it. */
 typedef struct skua__buffer_use {
     skua__list link;            /* in the buffer's uses */
     struct skua_buffer *buffer; /* NULL: none */
     skua__engine *engine;       /* where it is used; NULL: on the host */
     skua__launch *launch;       /* NULL: a call of the host's */
+    skua__claim *claim;         /* that it belongs to; NULL: it stands for itself */
+    bool unplaced;              /* it is the claim's own: where it will be used is not known */
     bool reads, writes;
     bool granted;       /* it has its turn */
     bool moves;         /* it brings the contents along, so that nobody reads meanwhile */
@@ -119,6 +123,7 @@ struct skua__launch {
     const skua_allocator *hook;
     const skua__kernel *kernel; /* NULL: a transfer, which moves its one buffer */
     skua__buffers *space;       /* its buffers' turns are to be waited for; NULL: it needs none */
+    skua__claim *claim; /* the turns that it has already, borrowed; NULL: it asks for its own */
     uint32_t dims, arg_count;
     uint64_t global[3];  /* those above dims are 1 */
     uint64_t first, end; /* the part that it is, of the first dimension; else all of it */
@@ -133,6 +138,9 @@ struct skua__launch {
     /* How long it took, filled before done(): of the copies and the kernel on the device's clock; on cores run_ns alone. */
     int64_t in_ns, run_ns, out_ns;
     uint64_t in_bytes, out_bytes; /* that were copied */
+    /* What was brought to the host before it, from another device; on cores in_ns and in_bytes say that. */
+    int64_t fetched_ns;
+    uint64_t fetched_bytes;
     /*
      * Of a failed one, filled before done(). half_done: what it reads was written to, so that running it again gives other
      * results unless its memory is filled anew. held: its device hangs and may yet write to its memory, which nobody may
@@ -231,8 +239,43 @@ skua_status skua__buffer_prefetch_to(struct skua_buffer *buffer, skua__engine *e
 void *skua__buffer_host(const struct skua_buffer *buffer);
 /* Waits for the turns of a launch that runs on the cores. Afterwards, if it returns 0: skua__buffers_leave(). */
 skua_status skua__buffers_begin_on_cores(skua__launch *launch, skua_error *err);
+/* A launch that still waits for its turns at a device goes to its engine at once, which ends it since it is cancelled. */
+void skua__buffers_cancel(skua__launch *launch);
 /* Gives a launch's turns back; with success, what it wrote is current where it ran alone. */
 void skua__buffers_leave(skua__launch *launch, bool success);
+
+/* ---- claim.c: the turns of a launch before it is known where it runs ---- */
+
+/*
+ * A claim stands in the lists of its buffers from the submission of a launch until its end, however often it is tried
+ * and wherever. Once it is ready, nothing that was asked for before it conflicts, and the launch may be placed. The uses of
+ * each try (launch->claim) then come and go under its cover.
+ */
+struct skua__claim {
+    skua__list link; /* among those that became ready and whose owner is to be told */
+    const skua_allocator *hook;
+    skua__buffers *space;
+    void *owner, *arg; /* the owner's */
+    /* Tells the owner that it is ready; called once, under no lock, by whichever thread made room for it. */
+    void (*told)(skua__claim *claim);
+    bool entered, ready, left;
+    bool telling; /* the owner: told() was not called yet, and will be */
+    uint32_t count;
+    skua__buffer_use uses[]; /* one for each argument that is a buffer, in their order */
+};
+
+/* A claim for the buffers among a launch's arguments, of which there is one. NULL: no memory. */
+skua__claim *skua__claim_new(const skua_allocator *hook, const skua_param_kind *params,
+                             struct skua_buffer *const *buffers, uint32_t count);
+skua__claim *skua__claim_free(skua__claim *claim);
+/* Takes its place in all lists at once. Returns whether it is ready; else told() will be called. */
+bool skua__claim_enter(skua__claim *claim);
+/*
+ * Leaves the lists: no try of its launch is under way. Those that become ready by that are appended to ret_ready, with
+ * `telling` set, for the caller to tell. Returns false when told() is still to be called for this one, so that it must not
+ * be freed before.
+ */
+bool skua__claim_leave(skua__claim *claim, skua__list *ret_ready);
 
 /* ---- engine.c: one device and its thread ---- */
 

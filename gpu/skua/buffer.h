@@ -15,8 +15,16 @@ extern "C" {
 #define SKUA_BUFFER_MAX_BYTES (UINT64_C(1) << 48)
 
 /*
- * Everything that uses a buffer (launches, prefetches, the calls below) takes its turn in the order in which it was asked
- * for: readers at once, a writer alone. So a launch sees what those submitted before it have written, on whichever device.
+ * Everything that uses a buffer (launches of skua_kernel_submit(), prefetches, the calls below) takes its turn in the order in
+ * which it was asked for: readers at once, a writer alone. So a launch sees what those submitted before it have written, on
+ * whichever device or on the cores, and a program submits a chain of launches without waiting between them:
+ *
+ *     skua_buffer_new(devices, &y, SKUA_BUFFER_OPTIONS(.bytes = n * sizeof(float)), &err);
+ *     skua_kernel_arg args[] = {{.buffer = y, .bytes = n * sizeof(float)}, {.value = &a, .bytes = sizeof a}};
+ *     for (int i = 0; i < 100; i++) {
+ *         skua_kernel_submit(pool, SKUA_LAUNCH(.kernel = "scale", .global = {n}, .args = args, .arg_count = 2), NULL, &err);
+ *     }
+ *     skua_buffer_map(y, SKUA_MAP_READ, &data, &err); // waits for them all, and brings the result here
  */
 typedef struct skua_buffer skua_buffer;
 
@@ -54,7 +62,8 @@ SKUA_API SKUA_MUST_CHECK skua_status skua_buffer_new(skua_devices *devices,
 
 /**
  * Ends a buffer, mapped or not, after what was asked of it before. Takes NULL. With memory of the caller's, nothing is
- * brought back to it: read or map the buffer first. Its devices may be closed before or after.
+ * brought back to it: read or map the buffer first. Its devices may be closed before or
+ * after: their end cancels launches and prefetches that wait for a buffer that is mapped.
  *
  * Returns: NULL.
  * Threads: one; no other call on it may run. Blocks: until launches that use it have ended. Since 0.1.

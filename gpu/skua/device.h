@@ -68,10 +68,11 @@ SKUA_API SKUA_MUST_CHECK skua_status skua_devices_open(skua_devices **ret_device
                                                        skua_error *err);
 
 /**
- * Ends the devices. Takes NULL.
+ * Ends the devices. Takes NULL. Launches and prefetches that have not started are cancelled, those too that wait for a buffer
+ * that is mapped; buffers live on, on the host.
  *
  * Returns: NULL.
- * Threads: one; no other call on them may run. Blocks: never. Since 0.1.
+ * Threads: one; no other call on them may run. Blocks: until what runs on them has ended. Since 0.1.
  */
 SKUA_API skua_devices *skua_devices_close(skua_devices *devices);
 

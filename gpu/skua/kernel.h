@@ -40,8 +40,9 @@ typedef struct skua_kernel_arg {
     /* Of data, value or buffer (all of it); of the scratch memory for LOCAL. */
     size_t bytes;
     /*
-     * IN, OUT, INOUT: a buffer (skua/buffer.h) in place of data, which stays on the device until somebody wants it
-     * elsewhere. It is borrowed until the launch has ended. One that the launch writes to stands in it only once.
+     * IN, OUT, INOUT: a buffer (skua/buffer.h) in place of data, which stays where it was used last until somebody wants it
+     * elsewhere. It may be freed once the launch was submitted: that waits for it. One that the launch writes to stands in
+     * it only once.
      */
     struct skua_buffer *buffer;
 } skua_kernel_arg;

@@ -185,6 +185,7 @@ typedef struct skua_select_term {
     uint8_t
         known; /* 0: nothing tells how long it runs there; run_ns is then what the slowest known takes */
     uint8_t reserved[7];
+    uint64_t missing_bytes; /* that move_ns is for */
 } skua_select_term;
 
 /* A decision. The library fills at most `size` bytes: fields are only ever added at the end. */

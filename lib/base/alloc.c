@@ -5,6 +5,9 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#ifdef __SANITIZE_ADDRESS__
+#include <sanitizer/lsan_interface.h>
+#endif
 
 static void *
 default_allocate(void *ctx, size_t size_bytes) {
@@ -50,6 +53,17 @@ skua__mem_new(const skua_allocator *hook, size_t size_bytes) {
         memset(block, 0, size_bytes);
     }
     return block;
+}
+
+void
+skua__mem_lose(const void *block) {
+#ifdef __SANITIZE_ADDRESS__
+    if (block) {
+        __lsan_ignore_object(block);
+    }
+#else
+    (void)block;
+#endif
 }
 
 void *

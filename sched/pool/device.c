@@ -4,9 +4,6 @@
 #include <skua-int/kernels.h>
 
 #include <string.h>
-#ifdef __SANITIZE_ADDRESS__
-#include <sanitizer/lsan_interface.h>
-#endif
 
 /*
  * A run is one attempt of a launch at a device. It holds the task (a reference) and its input (run_active) until the
@@ -18,6 +15,7 @@
  *   OK                                        RESULT OK
  *   the device failed or hung                 DEATH: it begins again, elsewhere if anybody else may run it; a launch that is
  *                                             pinned to the device ends EXIT instead, with the device's words
+ *   what it reads in a buffer was lost        EXIT with the words
  *   no room for it, or it does not build      HAND_BACK when another place may run it, else EXIT with the words
  *   the engine takes no more, or is closing   HAND_BACK, and the device gets nothing for a moment
  *   anything else                             EXIT with the words
@@ -49,18 +47,6 @@ is_wanted(const skua__device_run *run) {
 
 /* ---- The end of a run ---- */
 
-/* Memory that nobody may free any more, and that the sanitizer is not to miss. */
-static void
-lose(const void *memory) {
-#ifdef __SANITIZE_ADDRESS__
-    if (memory) {
-        __lsan_ignore_object(memory);
-    }
-#else
-    (void)memory;
-#endif
-}
-
 /* Whether another place that has not failed it yet may run this launch. */
 static bool
 others_may(const skua_pool *pool, const skua__device_run *run) {
@@ -83,8 +69,9 @@ learn_locked(skua_pool *pool, const skua__device_run *run, int64_t now_ns) {
     const skua__launch *launch = run->launch;
     skua__kind *kind = run->task->lane->kind;
     skua__site *site = run->site;
-    skua__launch_times times = {.move_ns = launch->in_ns + launch->out_ns,
-                                .moved_bytes = launch->in_bytes + launch->out_bytes,
+    skua__launch_times times = {.move_ns = launch->in_ns + launch->out_ns + launch->fetched_ns,
+                                .moved_bytes =
+                                    launch->in_bytes + launch->out_bytes + launch->fetched_bytes,
                                 .run_ns = launch->run_ns};
     int64_t total_ns = now_ns - run->submit_ns;
     if (times.run_ns <= 0) { /* the device tells no times: ours have to do */
@@ -129,6 +116,9 @@ failed_locked(skua_pool *pool, const skua__device_run *run, int64_t now_ns) {
 /* What an end that is not good means for the task. */
 static skua__lease_event_kind
 event_of_locked(skua_pool *pool, const skua__device_run *run, skua_status status, int64_t now_ns) {
+    if (run->launch && run->launch->blameless) {
+        return SKUA__LEASE_RESULT; /* what it reads is lost, for whoever may run it */
+    }
     switch (status) {
     case SKUA_E_DEVICE_FAILED:
         return failed_locked(pool, run, now_ns);
@@ -176,9 +166,9 @@ end_locked(skua_pool *pool, skua__device_run *run, skua_status status, const cha
     }
     if (run->launch && run->launch->held) {
         /* Its device hangs and may yet use what it was given, which so is lost for good. */
-        lose(run->launch);
-        lose(run->output);
-        lose(run->aligned ? run->aligned : (void *)(uintptr_t)task->input);
+        skua__mem_lose(run->launch);
+        skua__mem_lose(run->output);
+        skua__mem_lose(run->aligned ? run->aligned : (void *)(uintptr_t)task->input);
         if (!run->aligned) {
             task->free_fn = NULL;
             task->keep_input = true;
@@ -262,6 +252,7 @@ submit_locked(skua_pool *pool, skua__device_run *run, skua_status status, skua_e
     if (!status && is_wanted(run)) {
         run->launch->done = launch_done;
         run->launch->done_arg = run;
+        run->launch->claim = run->task->launch->claim; /* which stays until this run is over */
         run->submit_ns = skua__clock_ns();
         run->alone = skua__engine_under_way(place_of(site)->engine) == 0;
         run->task->launch->run = run;

@@ -40,6 +40,17 @@ skua__queue_remove_locked(skua_pool *pool, skua_pool_future *task) {
     queue_remove(pool, task);
 }
 
+/* Whether a peer would do, were the launch's arguments not buffers, which stay here. */
+static bool
+leaves_peers_out(const skua_pool *pool, const skua_pool_future *task) {
+    const skua__kind *kind = task->lane->kind;
+    bool any = false;
+    for (uint32_t i = 0; task->claimed && i < pool->site_count && i < kind->offers_size; i++) {
+        any = any || (kind->offers[i].offered && pool->sites[i]->backend == SKUA_BACKEND_REMOTE);
+    }
+    return any;
+}
+
 static void
 record_verdict(skua_pool_future *task, const skua__place *places, size_t count, size_t chosen) {
     skua__verdict *verdict = &task->verdict;
@@ -59,6 +70,7 @@ record_verdict(skua_pool_future *task, const skua__place *places, size_t count, 
         verdict->places[verdict->count].move_us = (float)places[i].move_ns * us;
         verdict->places[verdict->count].round_us = (float)places[i].round_ns * us;
         verdict->places[verdict->count].run_us = (float)places[i].run_ns * us;
+        verdict->places[verdict->count].missing_bytes = places[i].missing_bytes;
         verdict->count++;
     }
 }
@@ -106,6 +118,7 @@ choose_site(skua_pool *pool, skua_pool_future *task, int64_t now_ns, int64_t *re
         return NULL;
     }
     record_verdict(task, places, count, (size_t)chosen);
+    task->verdict.not_on_peers = leaves_peers_out(pool, task);
     skua__site *site = pool->sites[places[chosen].site];
     *ret_predicted_ns = places[chosen].run_ns;
     if (site->backend == SKUA_BACKEND_DEVICE) {

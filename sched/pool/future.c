@@ -139,7 +139,10 @@ refuse(skua_pool *pool, skua_pool_future *future, const skua_task *task, int64_t
     if (task->node && task->node_only) {
         used += snprintf(text + used, sizeof text - (size_t)used, " on \"%s\"", task->node);
     }
-    if (future->launch && future->launch->coded.on != SKUA_ON_ANY) {
+    if (future->launch && future->launch->claim && future->launch->coded.on == SKUA_ON_ANY) {
+        used += snprintf(text + used, sizeof text - (size_t)used,
+                         " here, where its buffers are: neither the cores nor a device can");
+    } else if (future->launch && future->launch->coded.on != SKUA_ON_ANY) {
         used += snprintf(text + used, sizeof text - (size_t)used,
                          " there: there is no such device, or the kernel lacks %s",
                          future->launch->coded.on == SKUA_ON_CORES ? "a function" : "a source");
@@ -158,9 +161,11 @@ find_lane(skua_pool *pool, const skua_task *task, const skua__launch_task *launc
     if (!kind) {
         return NULL;
     }
-    skua__lane *lane = skua__lane_get_locked(
-        pool, kind, task->node ? task->node : "", task->node && task->node_only,
-        launch ? launch->coded.on : SKUA_ON_ANY, launch ? launch->place : 0);
+    int32_t on = launch ? launch->coded.on : SKUA_ON_ANY;
+    on = launch && launch->claim && on == SKUA_ON_ANY ? SKUA__ON_HERE : on;
+    skua__lane *lane =
+        skua__lane_get_locked(pool, kind, task->node ? task->node : "",
+                              task->node && task->node_only, on, launch ? launch->place : 0);
     if (!lane) {
         *ret_status = SKUA_E_NO_MEMORY;
         return NULL;
@@ -181,6 +186,7 @@ insert(skua_pool *pool, skua_pool_future *future, const skua_task *task) {
     if (!status && limited) {
         status = skua__timer_reserve_locked(pool);
     }
+    future->claimed = future->launch && future->launch->claim;
     skua__lane *lane = status ? NULL : find_lane(pool, task, future->launch, now_ns, &status);
     if (status) {
         return status;
@@ -210,8 +216,10 @@ insert(skua_pool *pool, skua_pool_future *future, const skua_task *task) {
         skua__split_begin_locked(pool, future, now_ns); /* its parts are dispatched, and not it */
         return SKUA_OK;
     }
-    skua__queue_push_locked(pool, future, false);
-    skua__dispatch_locked(pool, now_ns);
+    if (!future->claimed || skua__turn_enter_locked(pool, future)) {
+        skua__queue_push_locked(pool, future, false);
+        skua__dispatch_locked(pool, now_ns);
+    }
     return SKUA_OK;
 }
 
@@ -402,6 +410,16 @@ skua__pool_cancel_noting(skua_pool_future *future) {
     }
 }
 
+/* " (4096 bytes)", or nothing. Returns ret. */
+static char *
+missing_text(uint64_t bytes, const char *what, char *ret, size_t ret_size) {
+    ret[0] = 0;
+    if (bytes) {
+        snprintf(ret, ret_size, " (%llu bytes%s)", (unsigned long long)bytes, what);
+    }
+    return ret;
+}
+
 static size_t
 explain_place(const skua_pool *pool, const skua_pool_future *future, size_t i, char *ret,
               size_t ret_size) {
@@ -410,16 +428,20 @@ explain_place(const skua_pool *pool, const skua_pool_future *future, size_t i, c
     float wait = verdict->places[i].wait_us, move = verdict->places[i].move_us;
     float round = verdict->places[i].round_us, run = verdict->places[i].run_us;
     double sum = ((double)wait + (double)move + (double)round + (double)run) / 1e3;
+    uint64_t bytes = verdict->places[i].missing_bytes;
+    char missing[48];
     int used;
     if (i == verdict->chosen) {
         used = snprintf(ret, ret_size,
-                        "%s: wait %.3f ms + move %.3f ms + %s %.3f ms + run %.3f ms = %.3f ms%s",
+                        "%s: wait %.3f ms + move %.3f ms%s + %s %.3f ms + run %.3f ms = %.3f ms%s",
                         site->name, (double)wait / 1e3, (double)move / 1e3,
+                        missing_text(bytes, "", missing, sizeof missing),
                         site->backend == SKUA_BACKEND_DEVICE ? "launch" : "round trip",
                         (double)round / 1e3, (double)run / 1e3, sum,
                         verdict->reason == SKUA_SELECT_EXPLORED ? " (tried, to learn)" : "");
     } else {
-        used = snprintf(ret, ret_size, "; %s: %.3f ms", site->name, sum);
+        used = snprintf(ret, ret_size, "; %s: %.3f ms%s", site->name, sum,
+                        missing_text(bytes, " missing", missing, sizeof missing));
     }
     return used < 0 ? 0 : (size_t)used;
 }
@@ -447,7 +469,11 @@ skua_pool_explain(skua_pool_future *future, char *ret, size_t ret_size) {
         }
     }
     if (verdict->of > verdict->count && used < ret_size) {
-        snprintf(ret + used, ret_size - used, "; and %u more", verdict->of - verdict->count);
+        used += (size_t)snprintf(ret + used, ret_size - used, "; and %u more",
+                                 verdict->of - verdict->count);
+    }
+    if (used < ret_size && verdict->not_on_peers) {
+        snprintf(ret + used, ret_size - used, "; not on peers, since its buffers are here");
     }
     skua__mutex_unlock(&pool->lock);
     return ret;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MPL-2.0
 // A launch as the bytes of a task: a head, then what its arguments hold, each aligned. The outputs come back in the order
-// of the parameters. docs/design/wire.md has the layout; a peer may send anything.
+// of the parameters. docs/design/wire.md has the layout; a peer may send anything. What buffers hold is no part of it: a launch
+// with buffers stays on this machine.
 #include <skua-int/buf.h>
 #include <skua-int/kernels.h>
 
@@ -49,6 +50,9 @@ place_all(const skua__kernel *kernel, skua__coded_launch *layout) {
     layout->output_bytes = 0;
     for (uint32_t i = 0; i < kernel->param_count; i++) {
         skua__coded_arg *arg = &layout->args[i];
+        if (arg->buffer) {
+            continue;
+        }
         bool cut = is_part(layout) && (kernel->sliced >> i & 1);
         uint64_t each = cut ? arg->bytes / layout->global[0] : 0;
         arg->part_at = (size_t)(layout->first * each);
@@ -124,6 +128,7 @@ skua__launch_lay_out(const skua__kernel *kernel, const skua_launch *launch, skua
     ret->end = ret->global[0];
     for (uint32_t i = 0; i < kernel->param_count; i++) {
         ret->args[i].bytes = launch->args[i].bytes;
+        ret->args[i].buffer = launch->args[i].buffer;
     }
     return place_all(kernel, ret)
                ? SKUA_OK
@@ -155,7 +160,7 @@ skua__launch_encode(const skua__kernel *kernel, const skua_launch *launch,
     size_t used = writer.used;
     for (uint32_t i = 0; i < kernel->param_count; i++) {
         const skua__coded_arg *arg = &layout->args[i];
-        if (goes_in(kernel->params[i])) {
+        if (goes_in(kernel->params[i]) && !arg->buffer) {
             memset(ret + used, 0, arg->in_at - used); /* what aligns it says nothing */
             const uint8_t *from =
                 launch->args[i].value ? launch->args[i].value : launch->args[i].data;
@@ -180,7 +185,7 @@ skua__launch_unpack(const skua__kernel *kernel, const skua_launch *launch, const
                            kernel->name, output_bytes, layout.output_bytes);
     }
     for (uint32_t i = 0; i < kernel->param_count && !status; i++) {
-        if (comes_out(kernel->params[i])) {
+        if (comes_out(kernel->params[i]) && !launch->args[i].buffer) {
             memcpy(launch->args[i].data, (const uint8_t *)output + layout.args[i].out_at,
                    (size_t)layout.args[i].bytes);
         }
@@ -251,6 +256,10 @@ skua__launch_decoded(const skua_allocator *hook, const skua__kernel *kernel,
     for (uint32_t i = 0; i < kernel->param_count; i++) {
         const skua__coded_arg *arg = &coded->args[i];
         args[i].bytes = (size_t)arg->bytes;
+        args[i].buffer = arg->buffer;
+        if (arg->buffer) {
+            continue;
+        }
         switch (kernel->params[i]) {
         case SKUA_PARAM_IN:
             args[i].data = (void *)(uintptr_t)(input + arg->in_at);

@@ -67,6 +67,7 @@ skua__selector_place_add(skua__kernels *kernels, skua__kernel_place *place,
                  kernels->pool->exec ? skua_exec_workers(kernels->pool->exec) : 0, model);
         backend.kind = SKUA_SELECT_SIMD;
         backend.launch_ns = CORES_LAUNCH_NS;
+        backend.bytes_per_s = device_bytes_per_s; /* of what buffers hold on a device alone */
     }
     return skua_selector_add_backend(kernels->selector, &backend, &place->selector_number, err);
 }
@@ -160,6 +161,23 @@ take_term(skua__place *place, const skua__site *site, const skua_select_term *te
     place->run_ns = term->run_ns;
 }
 
+/* What would have to get there for a launch: its bytes, and what its buffers hold where it is not there yet. */
+static uint64_t
+missing_bytes(const skua__launch_task *launch, const skua__kernel_place *place) {
+    const skua__coded_launch *coded = &launch->coded;
+    if (!launch->claim) {
+        return place->copies ? coded->input_bytes + coded->output_bytes : 0;
+    }
+    const skua__kernel *kernel = launch->entry->kernel;
+    skua_kernel_arg args[SKUA_KERNEL_MAX_PARAMS];
+    for (uint32_t i = 0; i < kernel->param_count; i++) {
+        args[i] = (skua_kernel_arg){.bytes = (size_t)coded->args[i].bytes,
+                                    .buffer = coded->args[i].buffer};
+    }
+    const skua_launch spec = {.size = sizeof spec, .args = args, .arg_count = kernel->param_count};
+    return skua__launch_missing_bytes(kernel, &spec, place->engine);
+}
+
 size_t
 skua__launch_candidates_locked(skua_pool *pool, const skua__launch_task *launch, uint32_t avoid,
                                const skua__place *places, size_t count, int64_t now_ns,
@@ -175,13 +193,12 @@ skua__launch_candidates_locked(skua_pool *pool, const skua__launch_task *launch,
         if (avoid & UINT32_C(1) << (site->place - 1)) {
             continue;
         }
-        uint64_t bytes = launch->coded.input_bytes + launch->coded.output_bytes;
         int64_t ns = wait_ns(site, &places[i], now_ns);
         bool full = rests(pool, place, now_ns, &ns) || !places[i].room;
         ret_of[used] = i;
         ret[used++] = (skua_select_place){.backend = place->selector_number,
                                           .wait_ns = ns,
-                                          .missing_bytes = place->copies ? bytes : 0,
+                                          .missing_bytes = missing_bytes(launch, place),
                                           .full = full};
     }
     return used;
@@ -246,6 +263,7 @@ skua__launch_choose_locked(skua_pool *pool, skua_pool_future *task, skua__place 
     }
     for (size_t i = 0; i < used; i++) {
         take_term(&places[of[i]], pool->sites[places[of[i]].site], &decision.terms[i]);
+        places[of[i]].missing_bytes = decision.terms[i].missing_bytes;
     }
     launch->reason = (uint8_t)decision.reason;
     return (int)of[decision.place];

@@ -19,6 +19,7 @@ skua__launch_task *
 skua__launch_task_free(const skua_allocator *hook, skua__launch_task *launch) {
     if (launch) {
         skua__split_free(launch->split);
+        skua__claim_free(launch->claim);
         skua__mem_free(hook, launch);
     }
     return NULL;
@@ -27,6 +28,33 @@ skua__launch_task_free(const skua_allocator *hook, skua__launch_task *launch) {
 static void
 free_input(void *input, void *hint) {
     skua__mem_free(hint, input);
+}
+
+static bool
+has_buffers(const skua_launch *launch) {
+    for (uint32_t i = 0; i < launch->arg_count; i++) {
+        if (launch->args[i].buffer) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* A buffer lives where its devices do: those of this pool, and the cores beside them. */
+static skua_status
+check_buffers(const skua_pool *pool, const skua_launch *launch, skua_error *err) {
+    const skua_devices *devices = pool->options.devices;
+    for (uint32_t i = 0; i < launch->arg_count; i++) {
+        const struct skua_buffer *buffer = launch->args[i].buffer;
+        if (buffer && (!devices || skua__buffers_of(buffer) != skua__devices_buffers(devices))) {
+            return SKUA_FAIL(
+                err, SKUA_E_BAD_ARGUMENT,
+                "argument %u of the launch of \"%s\" is a buffer of other devices than "
+                "this pool's: make it with the skua_devices of skua_pool_options",
+                i, launch->kernel);
+        }
+    }
+    return SKUA_OK;
 }
 
 skua_status
@@ -57,11 +85,23 @@ skua__launch_submit(skua_pool *pool, const skua_launch *launch, const skua__code
 static skua_status
 submit(skua_pool *pool, skua__kernel_entry *entry, const skua_launch *launch,
        const skua__coded_launch *coded, skua_pool_future **ret_future, skua_error *err) {
+    bool claims = has_buffers(launch);
+    if (launch->split && claims) {
+        return SKUA_FAIL(
+            err, SKUA_E_UNSUPPORTED,
+            "an argument of the launch of \"%s\" is a buffer, and a launch with buffers "
+            "is not split: give data, which is copied",
+            launch->kernel);
+    }
     if (launch->split) {
         return skua__split_submit(pool, entry, launch, coded, ret_future, err);
     }
     skua__launch_task *task = skua__launch_task_new(entry, coded);
-    if (!task) {
+    if (task && claims) {
+        task->claim = skua__turn_new(pool, entry->kernel, coded);
+    }
+    if (!task || (claims && !task->claim)) {
+        skua__launch_task_free(pool->hook, task);
         return SKUA_FAIL_MEMORY(err, "a launch");
     }
     skua_status status =
@@ -89,13 +129,8 @@ skua_kernel_submit(skua_pool *pool, const skua_launch *given, skua_pool_future *
     }
     skua__coded_launch coded;
     skua_status status = skua__launch_check(entry->kernel, &launch, err);
-    for (uint32_t i = 0; i < launch.arg_count && !status; i++) {
-        if (launch.args[i].buffer) {
-            status = SKUA_FAIL(err, SKUA_E_UNSUPPORTED,
-                               "argument %u of the launch of \"%s\" is a buffer, which a pool's "
-                               "launch does not take: give data, which is copied",
-                               i, launch.kernel);
-        }
+    if (!status) {
+        status = check_buffers(pool, &launch, err);
     }
     if (!status) {
         status = skua__launch_lay_out(entry->kernel, &launch, &coded, err);

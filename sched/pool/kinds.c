@@ -97,6 +97,9 @@ skua__kinds_forget_site_locked(skua_pool *pool, const skua__site *site) {
 /* Whether a launch that is to run `on` may run at a site. */
 static bool
 on_allows(int32_t on, const skua__site *site) {
+    if (on == SKUA__ON_HERE) {
+        return site->backend != SKUA_BACKEND_REMOTE;
+    }
     if (on < SKUA_ON_DEVICE) {
         return on != SKUA_ON_CORES || site->backend == SKUA_BACKEND_LOCAL;
     }

@@ -99,6 +99,9 @@ skua__task_run_over_locked(skua_pool *pool, skua_pool_future *task) {
     assert(task->run_active);
     task->run_active = false;
     pool->local_runs--;
+    if (task->lease.state == SKUA__LEASE_ENDED) {
+        skua__turn_leave_locked(pool, task);
+    }
     if (task->end_waits) {
         finish(pool, task);
     } else if (task->lease.state == SKUA__LEASE_ENDED && task->free_fn && task->input &&
@@ -148,6 +151,9 @@ end_task(skua_pool *pool, skua_pool_future *task, skua__lease_event_kind kind) {
     task->reason = reason_of(task, kind);
     if (task->heap_at) {
         skua__timer_remove_locked(pool, task);
+    }
+    if (!task->run_active) {
+        skua__turn_leave_locked(pool, task); /* before whoever waits for its end asks for more */
     }
     if (task->run_active && task->keep_input) {
         task->end_waits = true;

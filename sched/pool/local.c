@@ -11,7 +11,8 @@ call_function(skua_pool_future *task, int *ret_code, int64_t *ret_run_ns) {
     if (task->call.deadline_ns <= start_ns) {
         return SKUA__LEASE_TIMEOUT; /* an expired task never starts */
     }
-    *ret_code = task->function->fn(&task->call, task->function->arg);
+    *ret_code = task->claimed ? skua__kernel_run_claimed(task)
+                              : task->function->fn(&task->call, task->function->arg);
     *ret_run_ns = skua__clock_ns() - start_ns;
     return *ret_code ? SKUA__LEASE_EXIT : SKUA__LEASE_OK;
 }
@@ -44,8 +45,8 @@ run_job(skua_worker w, skua_job *job) {
             learn(pool, task, run_ns);
         }
         if (task->launch && outcome == SKUA__LEASE_OK) {
-            skua__launch_learn_locked(pool, task, pool->local,
-                                      &(skua__launch_times){.run_ns = run_ns});
+            skua__launch_times times = skua__kernel_times_here(task, run_ns);
+            skua__launch_learn_locked(pool, task, pool->local, &times);
         } else if (task->launch) {
             skua__launch_failed_locked(pool, task, pool->local);
         }

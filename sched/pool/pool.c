@@ -49,7 +49,8 @@ skua__pool_enter(skua_pool *pool, skua_error *err) {
 bool
 skua__pool_has_notes_locked(const skua_pool *pool) {
     return pool->dirty_outboxes || pool->dirty_cancels || pool->dirty_devices ||
-           pool->wake_remote || !skua__list_empty(&pool->callbacks);
+           pool->wake_remote || !skua__list_empty(&pool->callbacks) ||
+           !skua__list_empty(&pool->others_turns);
 }
 
 /* Calls what waits for a call: on_done, and the free_fn of an input that nothing reads any more. */
@@ -79,10 +80,12 @@ settle(skua_pool *pool, bool may_call) {
         /* Taken while it is locked: from now on the end of a run may note the task once more, to drop its input only. */
         void (*on_done)(void *arg, skua_pool_future *future) = task ? task->on_done : NULL;
         pool->callbacks_running += task != NULL;
-        if (!may_call && !skua__list_empty(&pool->callbacks)) {
+        bool turns = !skua__list_empty(&pool->others_turns);
+        if (!may_call && (turns || !skua__list_empty(&pool->callbacks))) {
             skua__cond_signal(&pool->service_wake);
         }
-        bool outside = outboxes || cancels || wake || devices || task;
+        turns = turns && may_call;
+        bool outside = outboxes || cancels || wake || devices || turns || task;
         pool->settlers += outside;
         skua__mutex_unlock(&pool->lock);
         if (!outside) {
@@ -99,6 +102,9 @@ settle(skua_pool *pool, bool may_call) {
         }
         if (wake) {
             skua__remote_wake(pool);
+        }
+        if (turns) {
+            skua__turns_tell(pool);
         }
         if (task) {
             call_back(task, on_done, drop_input);
@@ -217,6 +223,7 @@ init_fields(skua_pool *pool, const skua_pool_options *options) {
     skua__list_init(&pool->functions);
     skua__list_init(&pool->kinds);
     skua__list_init(&pool->callbacks);
+    skua__list_init(&pool->others_turns);
     skua__hash_init(&pool->kind_table, pool->hook);
     for (int i = 0; i < SKUA__POOL_PRIORITIES; i++) {
         skua__list_init(&pool->ready[i]);
@@ -325,7 +332,8 @@ static bool
 is_quiet(skua_pool *pool, void *arg) {
     (void)arg;
     return pool->local_runs == 0 && pool->callbacks_running == 0 &&
-           skua__list_empty(&pool->callbacks) && pool->window_tasks == 0;
+           skua__list_empty(&pool->callbacks) && pool->window_tasks == 0 && pool->claims == 0 &&
+           skua__list_empty(&pool->others_turns);
 }
 
 /* Threads that ended a task may still be waking whoever waits for it: they look at the pool once more. */
@@ -518,8 +526,8 @@ skua_pool_stats(skua_pool *pool, skua_pool_counters *ret_counters, skua_error *e
         return status;
     }
     skua_pool_counters counters = pool->count;
-    counters.waiting = pool->waiting;
-    counters.in_flight = pool->window_tasks - pool->waiting;
+    counters.waiting = pool->waiting + pool->turn_waiting;
+    counters.in_flight = pool->window_tasks - (uint32_t)counters.waiting;
     skua__mutex_unlock(&pool->lock);
     if (pool->server) {
         skua__server_counters(pool, &counters);

@@ -16,6 +16,9 @@ char *skua__mem_strdup(const skua_allocator *hook, const char *text);
 /* Takes NULL. Returns NULL, so that an owner is cleared in the same line. */
 void *skua__mem_free(const skua_allocator *hook, void *block);
 
+/* Gives a block up for good, because something outside of the process may yet write to it: it is no leak to be reported. */
+void skua__mem_lose(const void *block);
+
 /* The options of a handle, brought up to the library's size: see skua__options_read(). */
 #define SKUA_READ_OPTIONS(ret, given) skua__options_read((ret), sizeof *(ret), (given))
 

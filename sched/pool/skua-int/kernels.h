@@ -59,6 +59,8 @@ typedef struct skua__coded_arg {
     size_t part_at, part_bytes; /* what there is of it here: from where on, and how much */
     size_t in_at;               /* IN, INOUT, VALUE: in the input */
     size_t out_at;              /* OUT, INOUT: in the output */
+    struct skua_buffer
+        *buffer; /* that holds it: it lies in neither; NULL: none, as in all that peers send */
 } skua__coded_arg;
 
 typedef struct skua__coded_launch {
@@ -113,6 +115,9 @@ typedef struct skua__launch_task {
     uint8_t reason;            /* skua_select_reason of the newest decision */
     uint32_t avoid;            /* places that could not do it, as bits */
     skua__device_run *run;     /* it is on a device; NULL: it is not, or not yet in its queue */
+    skua__claim *claim;        /* its turns at its buffers; NULL: it has none, or not any more */
+    bool waits_turn;           /* it is in no lane's queue, since they are not its own yet */
+    skua__launch_times here;   /* of a run on the cores with buffers */
 } skua__launch_task;
 
 /* A launch part for coded, NULL: no memory. */
@@ -175,6 +180,16 @@ void skua__share_name_locked(skua__kernel_entry *entry, uint32_t place);
 
 /* ---- kernel_run.c: a skua_task_fn, arg is the entry ---- */
 int skua__kernel_task(skua_task_call *call, void *arg);
+
+/* ---- kernel_turn.c: launches with buffers ---- */
+
+enum {
+    SKUA__ON_HERE = -1
+}; /* a lane's `on`: the cores and our devices. What buffers hold stays on this machine */
+
+/* The claim of a launch that was laid out and has a buffer. NULL: no memory. */
+skua__claim *skua__turn_new(skua_pool *pool, const skua__kernel *kernel,
+                            const skua__coded_launch *coded);
 
 /* ---- kernel_place.c ---- */
 

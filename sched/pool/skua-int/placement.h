@@ -24,14 +24,15 @@ enum {
 
 /* One site where a task may run, in figures. */
 typedef struct skua__place {
-    uint32_t site;    /* the pool's index */
-    bool room;        /* it takes one more task now */
-    bool preferred;   /* the task names this node */
-    bool last;        /* the kind's previous task went there */
-    int64_t wait_ns;  /* until a worker is free there */
-    int64_t move_ns;  /* for the bytes to get there */
-    int64_t round_ns; /* for the messages */
-    int64_t run_ns;   /* of the function */
+    uint32_t site;          /* the pool's index */
+    bool room;              /* it takes one more task now */
+    bool preferred;         /* the task names this node */
+    bool last;              /* the kind's previous task went there */
+    int64_t wait_ns;        /* until a worker is free there */
+    int64_t move_ns;        /* for the bytes to get there */
+    int64_t round_ns;       /* for the messages */
+    int64_t run_ns;         /* of the function */
+    uint64_t missing_bytes; /* of a launch: that move_ns is for */
 } skua__place;
 
 /* The sum of its times. */

@@ -78,13 +78,15 @@ struct skua_task_call {
 
 /* The record of a decision. */
 typedef struct skua__verdict {
-    uint8_t count;  /* candidates kept */
-    uint8_t chosen; /* of these */
-    uint8_t of;     /* candidates that there were, at most 255 */
-    uint8_t reason; /* skua_select_reason of a launch; 0: none */
+    uint8_t count;     /* candidates kept */
+    uint8_t chosen;    /* of these */
+    uint8_t of;        /* candidates that there were, at most 255 */
+    uint8_t reason;    /* skua_select_reason of a launch; 0: none */
+    bool not_on_peers; /* some offer it, but were no candidates since its arguments are buffers */
     struct {
         uint32_t site;
         float wait_us, move_us, round_us, run_us;
+        uint64_t missing_bytes; /* of a launch */
     } places[SKUA__POOL_VERDICT_SITES];
 } skua__verdict;
 
@@ -103,6 +105,7 @@ struct skua_pool_future {
     void *on_done_arg;
     int64_t submit_ns;
     struct skua__launch_task *launch; /* of a kernel's launch, a block of the hook's; else NULL */
+    bool claimed;                     /* which has buffers, and so turns at them */
 
     atomic_uint refs;  /* the user's, the pool's, and a run's here */
     atomic_bool ended; /* everything that skua_pool_result() reads is there */
@@ -237,7 +240,10 @@ struct skua_pool {
     uint32_t forwarded_tasks;
     uint32_t
         part_tasks; /* of them, parts of split launches: a launch takes one place in the window */
-    uint32_t local_runs; /* run_active */
+    uint32_t local_runs;     /* run_active */
+    uint32_t claims;         /* of launches with buffers (kernel_turn.c) */
+    uint32_t turn_waiting;   /* of these, not had yet */
+    skua__list others_turns; /* claims of other pools to be told */
 
     skua__list ready[SKUA__POOL_PRIORITIES]; /* lanes whose queue is not empty */
     uint32_t waiting;                        /* tasks in lanes */
@@ -426,6 +432,20 @@ void skua__launch_learn_locked(skua_pool *pool, const skua_pool_future *task,
                                const skua__site *site, const skua__launch_times *times);
 void skua__launch_failed_locked(skua_pool *pool, const skua_pool_future *task,
                                 const skua__site *site);
+
+/* ---- kernel_run.c ---- */
+/* Runs a task whose launch has buffers on the cores; what it took is in its launch's part. As a task's function. */
+int skua__kernel_run_claimed(skua_pool_future *task);
+/* What a run on the cores took that ended well. */
+skua__launch_times skua__kernel_times_here(const skua_pool_future *task, int64_t run_ns);
+
+/* ---- kernel_turn.c ---- */
+/* Takes the turns of a launch with buffers. Returns whether it has them; if not, it is queued when it does. */
+bool skua__turn_enter_locked(skua_pool *pool, skua_pool_future *task);
+/* The task has ended, and nothing of it runs: others may have their turns. They are dispatched by the caller. */
+void skua__turn_leave_locked(skua_pool *pool, skua_pool_future *task);
+/* Tells other pools of theirs. Not with a lock held. */
+void skua__turns_tell(skua_pool *pool);
 
 /* ---- device.c ---- */
 /* Gives what device sites hold in their outboxes to the engines. Not with the pool's lock held. */

@@ -37,9 +37,17 @@ SKUA_API SKUA_MUST_CHECK skua_status skua_kernel_register(skua_pool *pool, const
  * one place in the pool's window; in the pool's figures its parts are tasks of their own. skua_pool_explain() tells who has
  * which part.
  *
- * Returns: 0, or SKUA_E_NOT_FOUND (no such kernel is registered), SKUA_E_BAD_ARGUMENT (with words; also: the bytes of a sliced
- * argument of a launch to be split are not as many for each index), SKUA_E_UNSUPPORTED (an argument is a buffer; a launch to be
- * split writes to memory that is not sliced), and what skua_pool_submit() returns.
+ * Arguments may be buffers (skua/buffer.h) of the pool's own devices, of any size, which are not copied here but used where
+ * they are: by a device, or by the C function in the host's memory. Launches that share a buffer, calls on it and prefetches
+ * take their turns in the order in which they were asked for, on whatever place each runs. While a launch waits for its turn it
+ * waits in the pool, holds no place up, and may be cancelled. Buffers keep a launch on this machine: no peer runs it. A
+ * launch that ends other than OK leaves what it was to write as it was, half written, or lost (SKUA_E_DEVICE_FAILED when it is
+ * read): write it anew. A launch that is cancelled while it runs keeps its turn until it has really ended.
+ *
+ * Returns: 0, or SKUA_E_NOT_FOUND (no such kernel is registered), SKUA_E_BAD_ARGUMENT (with words; also: a buffer of other
+ * devices than the pool's; the bytes of a sliced argument of a launch to be split are not as many for each index),
+ * SKUA_E_UNSUPPORTED (a launch to be split has a buffer, or writes to memory that is not sliced), and what skua_pool_submit()
+ * returns.
  * Threads: any. Blocks: never. Since 0.1.
  */
 SKUA_API SKUA_MUST_CHECK skua_status skua_kernel_submit(skua_pool *pool, const skua_launch *launch,
@@ -47,8 +55,8 @@ SKUA_API SKUA_MUST_CHECK skua_status skua_kernel_submit(skua_pool *pool, const s
                                                         skua_error *err);
 
 /**
- * Waits for a launch and copies its outputs to where the arguments of `launch`, the same as at its submission, point.
- * Nothing is written unless the launch ended OK. timeout_ms: 0 and SKUA_UNLIMITED wait for ever; SKUA_NONE.
+ * Waits for a launch and copies its outputs to where the arguments of `launch`, the same as at its submission, point; what
+ * buffers hold stays where it is: skua_buffer_read() and skua_buffer_map() bring it here. Nothing is written unless the launch ended OK. timeout_ms: 0 and SKUA_UNLIMITED wait for ever; SKUA_NONE.
  *
  * Returns: 0; SKUA_E_TIMEOUT (it goes on); SKUA_E_CANCELLED; SKUA_E_TASK_FAILED with the words of the device, the compiler or
  * the pool; SKUA_E_BAD_ARGUMENT (it is no launch of that shape), SKUA_E_NOT_FOUND, SKUA_E_CLOSED, SKUA_E_FORKED.

@@ -336,6 +336,100 @@ test_buffer_outlives_its_devices(void **state) {
     tear_down(&s);
 }
 
+/* Whoever waits behind a mapping would wait for ever: the end of the devices ends it, and the buffer is none the worse. */
+static void
+test_buffer_devices_close_while_launches_wait_for_a_mapped_one(void **state) {
+    (void)state;
+    setup s;
+    set_up(&s, (setup_options){0});
+    skua_buffer *y = new_buffer(&s, MIB), *z = new_buffer(&s, MIB);
+    assert_int_equal(run_add(&s, 0, y, 5, NULL), SKUA_OK);
+    void *data = NULL;
+    assert_int_equal(skua_buffer_map(y, SKUA_MAP_READ_WRITE, &data, NULL), SKUA_OK);
+    assert_int_equal(skua_buffer_prefetch(y, 1, NULL), SKUA_OK);
+    skua_kernel_arg args[] = {{.buffer = z, .bytes = MIB}, {.buffer = y, .bytes = MIB}};
+    skua__launch *launch = NULL;
+    assert_int_equal(skua__launch_new(NULL, s.next,
+                                      SKUA_LAUNCH(.kernel = "next", .global = {MIB / 4},
+                                                  .args = args, .arg_count = 2),
+                                      &launch, NULL),
+                     SKUA_OK);
+    cl_waiter waiter;
+    cl_waiter_init(&waiter);
+    launch->done = cl_waiter_done;
+    launch->done_arg = &waiter;
+    assert_int_equal(skua__engine_submit(s.engines[0], launch, NULL), SKUA_OK);
+    skua_devices_close(s.devices);
+    s.devices = NULL;
+    assert_int_equal(cl_waiter_wait(&waiter, 1), SKUA_E_CANCELLED);
+    assert_non_null(strstr(waiter.error.message, "next"));
+    skua__launch_free(launch);
+    cl_waiter_fini(&waiter);
+    assert_int_equal(((uint32_t *)data)[9], 5);
+    assert_int_equal(skua_buffer_unmap(y, NULL), SKUA_OK);
+    assert_int_equal(where(y).users, 0);
+    assert_int_equal(item(y, 9), 5);
+    skua_buffer_free(y);
+    skua_buffer_free(z);
+    tear_down(&s);
+}
+
+static void
+test_buffer_cancel_ends_what_waits_for_its_turn(void **state) {
+    (void)state;
+    setup s;
+    set_up(&s, (setup_options){0});
+    skua_buffer *y = new_buffer(&s, KIB);
+    void *data = NULL;
+    assert_int_equal(skua_buffer_map(y, SKUA_MAP_READ_WRITE, &data, NULL), SKUA_OK);
+    uint32_t a = 1;
+    skua_kernel_arg args[] = {{.buffer = y, .bytes = KIB}, {.value = &a, .bytes = sizeof a}};
+    skua__launch *launch = NULL;
+    assert_int_equal(skua__launch_new(NULL, s.add,
+                                      SKUA_LAUNCH(.kernel = "add", .global = {KIB / 4},
+                                                  .args = args, .arg_count = 2),
+                                      &launch, NULL),
+                     SKUA_OK);
+    cl_waiter waiter;
+    cl_waiter_init(&waiter);
+    launch->done = cl_waiter_done;
+    launch->done_arg = &waiter;
+    assert_int_equal(skua__engine_submit(s.engines[0], launch, NULL), SKUA_OK);
+    skua__engine_cancel(s.engines[0], launch);
+    assert_int_equal(cl_waiter_wait(&waiter, 1), SKUA_E_CANCELLED); /* though it is mapped still */
+    skua__launch_free(launch);
+    cl_waiter_fini(&waiter);
+    assert_int_equal(skua_buffer_unmap(y, NULL), SKUA_OK);
+    assert_int_equal(run_add(&s, 0, y, 4, NULL), SKUA_OK);
+    assert_int_equal(item(y, 0), 4);
+    skua_buffer_free(y);
+    tear_down(&s);
+}
+
+/*
+ * A device that is lost in the middle of a launch that works in the host's memory leaves there what nobody can use; one
+ * with memory of its own leaves the host what it had.
+ */
+static void
+test_buffer_half_written_in_place_is_lost_and_elsewhere_is_not(void **state) {
+    (void)state;
+    setup s;
+    set_up(&s, (setup_options){.unified = {true, false}});
+    for (int device = 0; device < DEVICES; device++) {
+        skua_buffer *y = new_buffer(&s, 4 * KIB);
+        skua__fake_set_faults(s.fakes[device], &(skua__fake_faults){.loss_at = 1});
+        assert_int_equal(run_add(&s, device, y, 1, NULL), SKUA_E_DEVICE_FAILED);
+        skua__fake_set_faults(s.fakes[device], &(skua__fake_faults){0});
+        assert_int_equal(where(y).lost, device == 0);
+        assert_int_equal(run_add(&s, DEVICES, y, 7, NULL), device ? SKUA_OK : SKUA_E_DEVICE_FAILED);
+        if (device) {
+            assert_int_equal(item(y, 1), 7);
+        }
+        skua_buffer_free(y);
+    }
+    tear_down(&s);
+}
+
 static void
 test_buffer_bad_use_is_an_error(void **state) {
     (void)state;
@@ -610,6 +704,9 @@ main(void) {
         cmocka_unit_test(test_buffer_clean_copies_make_way_and_dirty_ones_are_saved),
         cmocka_unit_test(test_buffer_of_a_lost_device_says_so_until_it_is_written),
         cmocka_unit_test(test_buffer_outlives_its_devices),
+        cmocka_unit_test(test_buffer_devices_close_while_launches_wait_for_a_mapped_one),
+        cmocka_unit_test(test_buffer_cancel_ends_what_waits_for_its_turn),
+        cmocka_unit_test(test_buffer_half_written_in_place_is_lost_and_elsewhere_is_not),
         cmocka_unit_test(test_buffer_bad_use_is_an_error),
         cmocka_unit_test(test_buffer_random_steps_come_to_the_same),
         cmocka_unit_test(test_buffer_of_many_threads_loses_no_step),

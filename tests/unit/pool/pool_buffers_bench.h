@@ -1,0 +1,240 @@
+// SPDX-License-Identifier: MPL-2.0
+// A pool over the cores and two fake devices, with kernels over buffers in which what comes first matters.
+#ifndef SKUA_POOL_BUFFERS_BENCH_H
+#define SKUA_POOL_BUFFERS_BENCH_H
+
+#include "test.h"
+
+#include <skua-int/fake_device.h>
+#include <skua-int/kernels.h>
+#include <skua/buffer.h>
+#include <string.h>
+
+enum { WAIT_MS = 120 * 1000, DEVICES = 2, CORES = DEVICES, N = 256, BYTES = N * 4 };
+
+/* y = 3 y + x + a: what comes first matters. */
+static inline int
+step_fn(const skua_kernel_call *call, void *arg) {
+    (void)arg;
+    uint32_t *y = call->args[0];
+    const uint32_t *x = call->args[1];
+    uint32_t a;
+    memcpy(&a, call->args[2], sizeof a);
+    for (uint64_t i = call->begin; i < call->end; i++) {
+        y[i] = 3 * y[i] + x[i] + a;
+    }
+    return 0;
+}
+
+/* y = x + a */
+static inline int
+make_fn(const skua_kernel_call *call, void *arg) {
+    (void)arg;
+    uint32_t *y = call->args[0];
+    const uint32_t *x = call->args[1];
+    uint32_t a;
+    memcpy(&a, call->args[2], sizeof a);
+    for (uint64_t i = call->begin; i < call->end; i++) {
+        y[i] = x[i] + a;
+    }
+    return 0;
+}
+
+static inline int
+fail_fn(const skua_kernel_call *call, void *arg) {
+    (void)call, (void)arg;
+    return 9;
+}
+
+/* A step that says that it has begun, and waits until it may go on. */
+static struct {
+    skua__mutex lock;
+    skua__cond changed;
+    bool begun, open;
+} gate;
+
+static inline int
+gate_fn(const skua_kernel_call *call, void *arg) {
+    skua__mutex_lock(&gate.lock);
+    gate.begun = true;
+    skua__cond_broadcast(&gate.changed);
+    while (!gate.open) {
+        skua__cond_wait(&gate.changed, &gate.lock);
+    }
+    skua__mutex_unlock(&gate.lock);
+    return step_fn(call, arg);
+}
+
+typedef struct bench {
+    skua__fake *fakes[DEVICES];
+    skua_devices *devices;
+    skua_exec *exec;
+    skua_pool *pool;
+} bench;
+
+static inline void
+register_all(skua_pool *pool) {
+    static const skua_param_kind step[] = {SKUA_PARAM_INOUT, SKUA_PARAM_IN, SKUA_PARAM_VALUE};
+    static const skua_param_kind make[] = {SKUA_PARAM_OUT, SKUA_PARAM_IN, SKUA_PARAM_VALUE};
+    const struct {
+        const char *name, *source;
+        const skua_param_kind *params;
+        skua_kernel_fn fn;
+    } all[] = {{"step", "fake", step, step_fn},      {"make", "fake", make, make_fn},
+               {"step-devices", "fake", step, NULL}, {"make-devices", "fake", make, NULL},
+               {"gate", "fake", step, NULL},         {"fail", NULL, step, fail_fn}};
+    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) {
+        skua_error err = {0};
+        if (skua_kernel_register(pool, all[i].name,
+                                 SKUA_KERNEL_SPEC(.source = all[i].source,
+                                                  .entry = strcmp(all[i].name, "gate") == 0 ? "gate"
+                                                           : all[i].params == step          ? "step"
+                                                                                   : "make",
+                                                  .params = all[i].params, .param_count = 3,
+                                                  .guarded = all[i].source != NULL,
+                                                  .fn = all[i].fn),
+                                 &err)) {
+            fail_msg("%s", err.message);
+        }
+    }
+}
+
+static inline skua_pool *
+open_pool(bench *self) {
+    skua_pool *pool = NULL;
+    assert_int_equal(skua_pool_open(&pool,
+                                    SKUA_POOL_OPTIONS(.exec = self->exec, .devices = self->devices),
+                                    NULL),
+                     0);
+    register_all(pool);
+    return pool;
+}
+
+static inline void
+open_with(bench *self, const skua__fake_options given[DEVICES], const bool unified[DEVICES]) {
+    static const skua__fake_entry entries[] = {{.name = "step", .fn = step_fn, .guarded = true},
+                                               {.name = "make", .fn = make_fn, .guarded = true},
+                                               {.name = "gate", .fn = gate_fn, .guarded = true}};
+    memset(self, 0, sizeof *self);
+    setenv("OCL_ICD_VENDORS", "/nonexistent", 1); /* the only devices are the fake ones */
+    assert_int_equal(skua_devices_open(&self->devices, SKUA_DEVICES_OPTIONS(.cache_dir = ""), NULL),
+                     0);
+    for (int i = 0; i < DEVICES; i++) {
+        skua__fake_options options = given[i];
+        options.entries = entries;
+        options.entry_count = 3;
+        self->fakes[i] = skua__fake_new(&options);
+        skua_device_info info = skua__fake_info(UINT64_C(1) << 30);
+        info.unified = unified[i];
+        snprintf(info.name, sizeof info.name, "fake %d", i);
+        assert_int_equal(
+            skua__devices_add(self->devices, skua__fake_driver(), self->fakes[i], &info), 0);
+    }
+    assert_int_equal(skua_exec_open(&self->exec, SKUA_EXEC_OPTIONS(.workers = 2), NULL), 0);
+    self->pool = open_pool(self);
+}
+
+static inline void
+open_plain(bench *self) {
+    open_with(self, (skua__fake_options[DEVICES]){{0}, {0}}, (bool[DEVICES]){false, false});
+}
+
+static inline void
+close_all(bench *self) {
+    skua_pool_close(self->pool);
+    skua_devices_close(self->devices);
+    skua_exec_close(self->exec);
+    for (int i = 0; i < DEVICES; i++) {
+        skua__fake_counters counts = skua__fake_counts(self->fakes[i]);
+        if (counts.misuses) {
+            fail_msg("%s", counts.misuse);
+        }
+        assert_int_equal(counts.devices + counts.memories + counts.kernels, 0);
+        skua__fake_free(self->fakes[i]);
+    }
+}
+
+static inline skua_buffer *
+new_buffer(bench *self, size_t bytes) {
+    skua_buffer *buffer = NULL;
+    assert_int_equal(
+        skua_buffer_new(self->devices, &buffer, SKUA_BUFFER_OPTIONS(.bytes = bytes), NULL), 0);
+    return buffer;
+}
+
+/* place: a device, CORES, or -1 for any. x NULL: zeros, as plain memory. */
+static inline skua_pool_future *
+submit_to(skua_pool *pool, const char *kernel, skua_buffer *y, skua_buffer *x, uint32_t a,
+          int place) {
+    static const uint32_t zeros[N];
+    skua_kernel_arg args[] = {{.buffer = y, .bytes = skua_buffer_bytes(y)},
+                              {.data = (void *)(uintptr_t)zeros, .bytes = BYTES},
+                              {.value = &a, .bytes = sizeof a}};
+    if (x) {
+        args[1] = (skua_kernel_arg){.buffer = x, .bytes = skua_buffer_bytes(x)};
+    }
+    const skua_launch launch = {.size = sizeof launch,
+                                .kernel = kernel,
+                                .global = {N},
+                                .args = args,
+                                .arg_count = 3,
+                                .on = place < 0        ? SKUA_ON_ANY
+                                      : place == CORES ? SKUA_ON_CORES
+                                                       : SKUA_ON_DEVICE + place};
+    skua_pool_future *future = NULL;
+    skua_error err = {0};
+    if (skua_kernel_submit(pool, &launch, &future, &err)) {
+        fail_msg("%s", err.message);
+    }
+    return future;
+}
+
+static inline skua_pool_future *
+submit(bench *self, const char *kernel, skua_buffer *y, skua_buffer *x, uint32_t a, int place) {
+    return submit_to(self->pool, kernel, y, x, a, place);
+}
+
+/* Waits for its end, and frees it. Returns its outcome; its words are left in `message`. */
+static inline int
+outcome(skua_pool_future *future, char message[SKUA_TASK_MESSAGE_BYTES]) {
+    assert_int_equal(skua_pool_wait(future, WAIT_MS, NULL), 0);
+    skua_task_result result = {.size = sizeof result};
+    assert_int_equal(skua_pool_result(future, &result, NULL), 0);
+    if (message) {
+        memcpy(message, result.message, sizeof result.message);
+    }
+    skua_pool_future_free(future);
+    return (int)result.outcome;
+}
+
+static inline void
+must_end_ok(skua_pool_future *future) {
+    char message[SKUA_TASK_MESSAGE_BYTES];
+    if (outcome(future, message) != SKUA_OUTCOME_OK) {
+        fail_msg("%s", message);
+    }
+}
+
+static inline uint32_t
+item(skua_buffer *buffer, size_t i) {
+    uint32_t value = 0;
+    skua_error err = {0};
+    if (skua_buffer_read(buffer, i * sizeof value, &value, sizeof value, &err)) {
+        fail_msg("%s", err.message);
+    }
+    return value;
+}
+
+static inline skua_buffer_info
+where(skua_buffer *buffer) {
+    skua_buffer_info info = {.size = sizeof info};
+    assert_int_equal(skua_buffer_where(buffer, &info, NULL), 0);
+    return info;
+}
+
+static inline uint64_t
+copies_of(const bench *self) {
+    return skua__fake_counts(self->fakes[0]).copies + skua__fake_counts(self->fakes[1]).copies;
+}
+
+#endif
