@@ -9,10 +9,10 @@
 #include <string.h>
 #include <sys/stat.h>
 
-enum { REPEATS_MAX = 100000, REPEATS_MIN = 3, WARM_UP_SHARE = 8, PATH_BYTES = 512 };
+enum { REPEATS_MAX = 100000, REPEATS_MIN = 3, WARM_UP_SHARE = 8, PATH_BYTES = 512, COPY_MIB = 64 };
 
 static const double empty_ratio = 1.2, batched_excess_us = 1.3, open_ms = 2, build_ratio = 0.01,
-                    overlap_ratio = 1 / 1.5;
+                    overlap_ratio = 1 / 1.5, staged_ratio = 0.9;
 
 /* ---- Samples ---- */
 
@@ -194,6 +194,20 @@ measure_works(perf_bench *bench, folders *where) {
     }
 }
 
+/* On a CPU there is no bus that pinned memory would be good for: its rows are only told. */
+static void
+measure_copies(perf_bench *bench, folders *where, bool has_bus) {
+    static const perf_case copies[] = {{.what = "copy", .pattern = "in", .items = COPY_MIB},
+                                       {.what = "copy", .pattern = "out", .items = COPY_MIB}};
+    static const side sides[] = {{"staged", gpu_side_staged, NULL, false},
+                                 {"pinned", gpu_side_opencl_pinned, NULL, false},
+                                 {"pageable", gpu_side_opencl_pageable, NULL, false}};
+    perf_target target = {.ratio = has_bus ? staged_ratio : 0, .higher_better = true};
+    for (int i = 0; i < 2; i++) {
+        measure(bench, where, &copies[i], "GB/s", sides, 3, target);
+    }
+}
+
 static void
 measure_overlap(perf_bench *bench, folders *where) {
     static const perf_case overlap = {.what = "overlap", .work = "saxpy"};
@@ -204,7 +218,7 @@ measure_overlap(perf_bench *bench, folders *where) {
 
 /* Looks in a child process: this one must stay without OpenCL, because it forks. */
 static bool
-has_device(void) {
+has_device(bool *ret_has_bus) {
     skua_devices *devices = NULL;
     skua_error err;
     if (skua_devices_open(&devices, SKUA_DEVICES_OPTIONS(.cpu_devices = 1), &err)) {
@@ -220,6 +234,7 @@ has_device(void) {
         fprintf(stderr, "skua-perf: gpu: %s; only the fake device is measured\n",
                 skua_devices_reason(devices));
     }
+    *ret_has_bus = !info.unified;
     skua_devices_close(devices);
     return usable;
 }
@@ -233,10 +248,12 @@ perf_gpu(perf_bench *bench) {
     mkdir(where.kept, 0700);
     setenv("XDG_CACHE_HOME", where.base, 1);
     end_fresh(&where);
-    if (has_device()) {
+    bool has_bus = false;
+    if (has_device(&has_bus)) {
         measure_launches(bench, &where);
         measure_starts(bench, &where);
         measure_works(bench, &where);
+        measure_copies(bench, &where, has_bus);
     }
     measure_overlap(bench, &where);
 }

@@ -56,6 +56,8 @@ int gpu_side_devices_open(perf_run *run); /* milliseconds of skua_devices_open()
 int gpu_side_engine(perf_run *run);
 /* Milliseconds from an open device until the first launch of a kernel ended; arg: the folder that programs are kept in. */
 int gpu_side_first_launch(perf_run *run);
+/* GB/s of a copy of so many MiB as the engine stages it, on any device; pattern = "in" | "out". */
+int gpu_side_staged(perf_run *run);
 /* Milliseconds for each launch on a fake device whose copies and kernels take equally long; all at once, or one after the other. */
 int gpu_side_fake_together(perf_run *run);
 int gpu_side_fake_apart(perf_run *run);
@@ -63,6 +65,9 @@ int gpu_side_fake_apart(perf_run *run);
 /* ---- peers/raw_opencl.c ---- */
 int gpu_side_opencl(perf_run *run);
 int gpu_side_opencl_first_launch(perf_run *run);
+/* As gpu_side_staged(), from pinned memory, which is the most that a bus does, and from the process's own. */
+int gpu_side_opencl_pinned(perf_run *run);
+int gpu_side_opencl_pageable(perf_run *run);
 
 /* Fills a sample from the times of repetitions, in order of time. */
 void gpu_sample_of(const double *values, int count, perf_sample *ret_sample);

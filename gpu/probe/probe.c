@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: MPL-2.0
 // What this machine's OpenCL devices can do at best: memory bandwidth, copies to and from the host, FLOP/s and the cost
 // of a launch. It stands alone, with the OpenCL headers at hand and libOpenCL.so.1 to run:
-//     cc -O2 probe.c -ldl -o probe
+//     cc -O2 probe.c -ldl -pthread -o probe
 #define CL_TARGET_OPENCL_VERSION 300
 #define CL_USE_DEPRECATED_OPENCL_1_2_APIS /* a queue of a 1.2 device can be made in no other way */
 #include <CL/cl.h>
 #include <dlfcn.h>
+#include <pthread.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,9 +21,12 @@ enum {
     MAD_ROUNDS = 128, /* of 16 multiply-adds on 4 floats each */
     PLATFORMS_MAX = 16,
     DEVICES_MAX = 64,
+    STAGE_BLOCKS = 2, /* of a thread that stages */
+    STAGERS_MAX = 4,
 };
 
 static const double long_s = 0.01; /* of one launch */
+static const size_t stage_bytes = 2 << 20;
 
 static const char source[] =
     "kernel void nothing() {}\n"
@@ -60,6 +64,9 @@ static const char source[] =
     F(clEnqueueUnmapMemObject)                                                                     \
     F(clEnqueueWriteBuffer)                                                                        \
     F(clEnqueueReadBuffer)                                                                         \
+    F(clFlush)                                                                                     \
+    F(clWaitForEvents)                                                                             \
+    F(clReleaseEvent)                                                                              \
     F(clEnqueueNDRangeKernel)                                                                      \
     F(clFinish)
 
@@ -196,9 +203,162 @@ probe_flops(bench *self, size_t units) {
     self->cl->clReleaseKernel(flops.kernel);
 }
 
+/* ---- Staging: pageable memory through two pinned blocks of each of a few threads ---- */
+
+typedef struct stager {
+    bench *self;
+    cl_command_queue queue;
+    cl_mem pinned;
+    char *blocks; /* STAGE_BLOCKS of them */
+    size_t first, end;
+    bool in;
+    cl_int result;
+} stager;
+
+/* Copies a thread's part, in pieces: the bus has one while this thread copies the other. */
+static void *
+stage(void *arg) {
+    stager *one = arg;
+    const opencl *cl = one->self->cl;
+    cl_event moving[STAGE_BLOCKS] = {NULL};
+    size_t at[STAGE_BLOCKS] = {0}, length[STAGE_BLOCKS] = {0}, next = one->first;
+    cl_int result = CL_SUCCESS;
+    int under_way = 0;
+    for (int b = 0; result == CL_SUCCESS && (under_way > 0 || next < one->end);
+         b = (b + 1) % STAGE_BLOCKS) {
+        char *block = one->blocks + (size_t)b * stage_bytes;
+        if (moving[b]) {
+            result = cl->clWaitForEvents(1, &moving[b]);
+            cl->clReleaseEvent(moving[b]);
+            moving[b] = NULL;
+            under_way--;
+            if (!one->in) {
+                memcpy(one->self->host + at[b], block, length[b]);
+            }
+        }
+        if (next == one->end || result != CL_SUCCESS) {
+            continue;
+        }
+        at[b] = next;
+        length[b] = one->end - next < stage_bytes ? one->end - next : stage_bytes;
+        next += length[b];
+        if (one->in) {
+            memcpy(block, one->self->host + at[b], length[b]);
+            result = cl->clEnqueueWriteBuffer(one->queue, one->self->from, CL_FALSE, at[b],
+                                              length[b], block, 0, NULL, &moving[b]);
+        } else {
+            result = cl->clEnqueueReadBuffer(one->queue, one->self->from, CL_FALSE, at[b],
+                                             length[b], block, 0, NULL, &moving[b]);
+        }
+        under_way += result == CL_SUCCESS;
+        cl->clFlush(one->queue);
+    }
+    cl->clFinish(one->queue);
+    one->result = result;
+    return NULL;
+}
+
+typedef struct stagers {
+    stager of[STAGERS_MAX];
+    size_t count;
+} stagers;
+
+static cl_int
+stage_all(bench *self, void *arg) {
+    stagers *all = arg;
+    pthread_t threads[STAGERS_MAX];
+    bool started[STAGERS_MAX] = {false};
+    size_t part = (self->bytes / all->count + 4095) / 4096 * 4096;
+    cl_int result = CL_SUCCESS;
+    for (size_t i = 0; i < all->count; i++) {
+        all->of[i].first = i * part < self->bytes ? i * part : self->bytes;
+        all->of[i].end = (i + 1) * part < self->bytes ? (i + 1) * part : self->bytes;
+        started[i] = pthread_create(&threads[i], NULL, stage, &all->of[i]) == 0;
+        result = started[i] ? result : CL_OUT_OF_HOST_MEMORY;
+    }
+    for (size_t i = 0; i < all->count; i++) {
+        if (started[i]) {
+            pthread_join(threads[i], NULL);
+            result = result == CL_SUCCESS ? all->of[i].result : result;
+        }
+    }
+    return result;
+}
+
+static bool
+open_stager(bench *self, stager *one) {
+    const opencl *cl = self->cl;
+    cl_int result = CL_SUCCESS;
+    size_t bytes = STAGE_BLOCKS * stage_bytes;
+    *one = (stager){.self = self};
+    one->queue = cl->clCreateCommandQueue(self->context, self->device, 0, &result);
+    if (result == CL_SUCCESS) {
+        one->pinned =
+            cl->clCreateBuffer(self->context, CL_MEM_ALLOC_HOST_PTR, bytes, NULL, &result);
+    }
+    if (result == CL_SUCCESS) {
+        one->blocks =
+            cl->clEnqueueMapBuffer(one->queue, one->pinned, CL_TRUE, CL_MAP_READ | CL_MAP_WRITE, 0,
+                                   bytes, 0, NULL, NULL, &result);
+    }
+    return result == CL_SUCCESS && one->blocks;
+}
+
+static void
+close_stager(stager *one) {
+    const opencl *cl = one->self->cl;
+    if (one->blocks) {
+        cl->clEnqueueUnmapMemObject(one->queue, one->pinned, one->blocks, 0, NULL, NULL);
+        cl->clFinish(one->queue);
+    }
+    if (one->pinned) {
+        cl->clReleaseMemObject(one->pinned);
+    }
+    if (one->queue) {
+        cl->clReleaseCommandQueue(one->queue);
+    }
+}
+
+static void
+tell_staged(const char *way, size_t threads, double gb, double seconds, double pinned_s) {
+    char what[64];
+    snprintf(what, sizeof what, "%s, staged by %zu", way, threads);
+    if (seconds > 0 && pinned_s > 0) {
+        printf("  %-28s %10.2f GB/s, %.0f %% of pinned\n", what, gb / seconds,
+               100 * pinned_s / seconds);
+    } else {
+        tell(what, gb, seconds, "GB/s");
+    }
+}
+
+/* pinned_s: how long the same took from and to pinned memory. */
+static void
+probe_staging(bench *self, const double pinned_s[2]) {
+    stagers all = {.count = 0};
+    bool good = true;
+    while (good && all.count < STAGERS_MAX) {
+        good = open_stager(self, &all.of[all.count++]);
+    }
+    for (size_t count = 1; good && count <= STAGERS_MAX; count *= STAGERS_MAX) {
+        stagers some = all;
+        some.count = count;
+        for (int out = 0; out < 2; out++) {
+            for (size_t i = 0; i < count; i++) {
+                some.of[i].in = !out;
+            }
+            tell_staged(out ? "from the device" : "to the device", count, (double)self->bytes / 1e9,
+                        median_s(self, stage_all, &some), pinned_s[out]);
+        }
+    }
+    for (size_t i = 0; i < all.count; i++) {
+        close_stager(&all.of[i]);
+    }
+}
+
 static void
 probe_copies(bench *self) {
     double gb = (double)self->bytes / 1e9;
+    double pinned_s[2] = {-1, -1};
     tell("to the device, pageable", gb, median_s(self, write_all, self->host), "GB/s");
     tell("from the device, pageable", gb, median_s(self, read_all, self->host), "GB/s");
     cl_int result = CL_SUCCESS;
@@ -211,14 +371,17 @@ probe_copies(bench *self) {
             : NULL;
     if (host && result == CL_SUCCESS) {
         memset(host, 1, self->bytes);
-        tell("to the device, pinned", gb, median_s(self, write_all, host), "GB/s");
-        tell("from the device, pinned", gb, median_s(self, read_all, host), "GB/s");
+        pinned_s[0] = median_s(self, write_all, host);
+        pinned_s[1] = median_s(self, read_all, host);
+        tell("to the device, pinned", gb, pinned_s[0], "GB/s");
+        tell("from the device, pinned", gb, pinned_s[1], "GB/s");
         self->cl->clEnqueueUnmapMemObject(self->queue, pinned, host, 0, NULL, NULL);
         self->cl->clFinish(self->queue);
     }
     if (pinned) {
         self->cl->clReleaseMemObject(pinned);
     }
+    probe_staging(self, pinned_s);
 }
 
 /* ---- One device ---- */

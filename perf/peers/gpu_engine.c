@@ -46,15 +46,13 @@ fail(const skua_error *err) {
 
 /* Submits so many launches and waits for all. Returns nanoseconds, or -1. */
 static double
-launch(void *arg) {
-    engine_run *self = arg;
-    skua_launch spec = gpu_launch_of(&self->job);
+launch_spec(engine_run *self, const skua_launch *spec) {
     int64_t start_ns = skua__clock_ns(), deadline_ns = skua__deadline_ns(WAIT_MS);
     self->ended = self->failed = 0;
     for (int i = 0; i < self->times; i++) {
         skua__launch *one = NULL;
         skua_error err;
-        if (skua__launch_new(NULL, self->kernel, &spec, &one, &err)) {
+        if (skua__launch_new(NULL, self->kernel, spec, &one, &err)) {
             fail(&err);
             return -1;
         }
@@ -73,6 +71,13 @@ launch(void *arg) {
     bool good = ended && self->failed == 0;
     skua__mutex_unlock(&self->lock);
     return good ? (double)(skua__clock_ns() - start_ns) : -1;
+}
+
+static double
+launch(void *arg) {
+    engine_run *self = arg;
+    skua_launch spec = gpu_launch_of(&self->job);
+    return launch_spec(self, &spec);
 }
 
 static bool
@@ -128,6 +133,81 @@ gpu_side_first_launch(perf_run *run) {
     bool right = took_ms > 0 && work->is_right(&self.job);
     skua_devices_close(self.devices); /* which leaves the program on disk */
     return !right;
+}
+
+/* ---- Copies ---- */
+
+/* A kernel that leaves all the time to the copy of one of its arguments. */
+static skua__kernel *
+touch_kernel(skua_error *err) {
+    static const skua_param_kind params[] = {SKUA_PARAM_OUT, SKUA_PARAM_IN};
+    skua__kernel *kernel = NULL;
+    skua_status status = skua__kernel_new(
+        NULL, "touch",
+        SKUA_KERNEL_SPEC(.source = "kernel void touch(global int *y, global const int *x) {\n"
+                                   "    y[0] = x[0];\n"
+                                   "}\n",
+                         .params = params, .param_count = 2),
+        &kernel, err);
+    return status ? NULL : kernel;
+}
+
+/* The device, made to stage its copies even where it shares memory. */
+static skua__engine *
+open_staged(skua_error *err) {
+    skua_devices *devices;
+    skua_device_info info = {.size = sizeof info};
+    skua__engine *engine = NULL;
+    if (skua_devices_open(&devices, SKUA_DEVICES_OPTIONS(.cpu_devices = 1), err) ||
+        skua_devices_at(devices, 0, &info, err)) {
+        return NULL;
+    }
+    const skua__engine_options options = {
+        .driver = skua__cl_driver(), .info = &info, .copies = SKUA__COPY_STAGED};
+    return skua__engine_open(&engine, &options, err) ? NULL : engine;
+}
+
+typedef struct staged_copy {
+    engine_run run;
+    skua_kernel_arg args[2];
+    double bytes;
+} staged_copy;
+
+static double
+staged_rate(void *arg) {
+    staged_copy *self = arg;
+    const skua_launch *spec =
+        SKUA_LAUNCH(.kernel = "touch", .global = {1}, .args = self->args, .arg_count = 2);
+    double took_ns = launch_spec(&self->run, spec);
+    return took_ns <= 0 ? -1 : self->bytes / took_ns;
+}
+
+int
+gpu_side_staged(perf_run *run) {
+    static staged_copy self;
+    static int small;
+    skua_error err;
+    size_t bytes = (size_t)run->what->items << 20;
+    int *large = malloc(bytes);
+    if (!large) {
+        perror("skua-perf");
+        return 1;
+    }
+    memset(large, 1, bytes);
+    bool in = strcmp(run->what->pattern, "in") == 0;
+    self.args[in] = (skua_kernel_arg){.data = large, .bytes = bytes};
+    self.args[!in] = (skua_kernel_arg){.data = &small, .bytes = sizeof small};
+    self.bytes = (double)bytes;
+    self.run.times = 1;
+    skua__mutex_init(&self.run.lock);
+    skua__cond_init(&self.run.changed);
+    self.run.kernel = touch_kernel(&err);
+    self.run.engine = self.run.kernel ? open_staged(&err) : NULL;
+    if (!self.run.engine) {
+        fail(&err);
+        return 1;
+    }
+    return gpu_repeat(run, staged_rate, &self);
 }
 
 /* ---- The fake device ---- */

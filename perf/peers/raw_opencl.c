@@ -233,3 +233,65 @@ gpu_side_opencl_first_launch(perf_run *run) {
     gpu_sample_of(&took_ms, 1, &run->shared->sample);
     return !work->is_right(&self.job);
 }
+
+/* ---- Copies ---- */
+
+typedef struct bare_copy {
+    bare on;
+    cl_mem memory;
+    void *host;
+    size_t bytes;
+    bool in;
+} bare_copy;
+
+static double
+copy_rate(void *arg) {
+    const bare_copy *self = arg;
+    const bare *on = &self->on;
+    int64_t start_ns = skua__clock_ns();
+    cl_int result = self->in ? on->cl.write_buffer(on->queue, self->memory, CL_FALSE, 0,
+                                                   self->bytes, self->host, 0, NULL, NULL)
+                             : on->cl.read_buffer(on->queue, self->memory, CL_FALSE, 0, self->bytes,
+                                                  self->host, 0, NULL, NULL);
+    result |= on->cl.finish(on->queue);
+    return result == CL_SUCCESS ? (double)self->bytes / (double)(skua__clock_ns() - start_ns) : -1;
+}
+
+static int
+run_copies(perf_run *run, bool pinned) {
+    static bare_copy self;
+    cl_int result = CL_SUCCESS;
+    self.bytes = (size_t)run->what->items << 20;
+    self.in = strcmp(run->what->pattern, "in") == 0;
+    if (!open_device(&self.on)) {
+        return 1;
+    }
+    bare *on = &self.on;
+    self.memory = on->cl.create_buffer(on->context, CL_MEM_READ_WRITE, self.bytes, NULL, &result);
+    if (pinned && result == CL_SUCCESS) {
+        cl_mem block = on->cl.create_buffer(on->context, CL_MEM_READ_WRITE | CL_MEM_ALLOC_HOST_PTR,
+                                            self.bytes, NULL, &result);
+        self.host = result == CL_SUCCESS
+                        ? on->cl.map_buffer(on->queue, block, CL_TRUE, CL_MAP_READ | CL_MAP_WRITE,
+                                            0, self.bytes, 0, NULL, NULL, &result)
+                        : NULL;
+    } else {
+        self.host = malloc(self.bytes);
+    }
+    if (result != CL_SUCCESS || !self.host) {
+        fprintf(stderr, "skua-perf: bare OpenCL has no memory for copies\n");
+        return 1;
+    }
+    memset(self.host, 1, self.bytes);
+    return gpu_repeat(run, copy_rate, &self);
+}
+
+int
+gpu_side_opencl_pinned(perf_run *run) {
+    return run_copies(run, true);
+}
+
+int
+gpu_side_opencl_pageable(perf_run *run) {
+    return run_copies(run, false);
+}

@@ -55,6 +55,7 @@ check('skua-perf: gpu: ' in told, f'gpu: does not say on what: {told}')
 if 'only the fake device' not in told:
     measured('gpu', '--seconds', '0.02', '--only', 'empty', wanted=('skua', 'opencl'))
     measured('gpu', '--only', 'open', wanted=('skua', 'opencl'))
+    measured('gpu', '--seconds', '0.02', '--only', 'copy', wanted=('staged', 'pinned', 'pageable'))
 else:
     measured('gpu', '--only', 'empty', wanted=())
 print('ok')

@@ -11,7 +11,7 @@ line=$(sed -n 's|^// *\(cc .*\)$|\1|p' "$1")
 (cd "$folder" && $line) || exit 1
 "$folder/probe" 1 >"$folder/out" || { cat "$folder/out"; exit 1; }
 for wanted in 'empty launch and finish' 'empty launch of a batch' 'device memory' 'single precision' \
-    'to the device, pinned' 'from the device, pageable'; do
+    'to the device, pinned' 'from the device, pageable' 'to the device, staged by 1' 'from the device, staged by 4'; do
     grep -q "$wanted .*[0-9]" "$folder/out" || { echo "no figure for: $wanted"; cat "$folder/out"; exit 1; }
     grep -q failed "$folder/out" && { cat "$folder/out"; exit 1; }
 done
