@@ -152,6 +152,11 @@ end_cancelled(skua__engine *engine) {
 }
 
 bool
+skua__engine_is_busy_locked(const skua__engine *engine) {
+    return engine->prompt_left > ENGINE_EXPRESS_LOW;
+}
+
+bool
 skua__engine_collect_locked(skua__engine *engine, skua__list *landed) {
     bool any = !skua__list_empty(&engine->landed) || engine->nudged || engine->sweep;
     for (skua__list *node; (node = skua__list_pop_front(&engine->landed)) != NULL;) {
@@ -388,7 +393,9 @@ skua__engine_submit(skua__engine *engine, skua__launch *launch, skua_error *err)
         skua__a32_add(&engine->under_way, 1, memory_order_relaxed); /* relaxed: a figure */
         if (!launch->space) {
             skua__list_push_back(&engine->inbox[launch->priority], &launch->link);
-            skua__cond_signal(&engine->wake);
+            if (!skua__engine_is_busy_locked(engine)) {
+                skua__cond_signal(&engine->wake);
+            }
         }
     }
     skua__mutex_unlock(&engine->lock);

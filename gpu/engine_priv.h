@@ -16,6 +16,7 @@ enum {
     ENGINE_AGEING = 16,                /* a lower priority is passed over so often at most */
     ENGINE_DEPTH_DEFAULT = 3,          /* launches whose copies overlap another's kernel */
     ENGINE_EXPRESS_MAX = 64,           /* small launches in the queue at a time */
+    ENGINE_EXPRESS_LOW = 32,           /* while the device has more of them, more can wait */
     ENGINE_EXPRESS_BYTES = 256 * 1024, /* with copies up to this a launch is small */
     ENGINE_QUEUE_MAX = 65536,          /* launches that wait; more are refused */
     ENGINE_HANG_MS_DEFAULT = 10000,
@@ -150,7 +151,8 @@ struct skua__engine {
     bool resting;           /* nothing is taken: the device is in quarantine, */
     int64_t rests_until_ns; /* at least until then */
     skua__engine_counters counters;
-    skua__a32 under_way; /* relaxed: a figure */
+    uint32_t prompt_left; /* launches that the device has, and that end without the thread */
+    skua__a32 under_way;  /* relaxed: a figure */
 
     /* the thread's own */
     skua__dev *dev; /* NULL while in quarantine */
@@ -176,6 +178,11 @@ struct skua__engine {
 
 /* ---- engine.c ---- */
 
+/*
+ * Whether the device has so many small launches that the thread need not be woken for another: it is when they have become
+ * few, and then takes all that came meanwhile. Waking it for each costs more than the launch.
+ */
+bool skua__engine_is_busy_locked(const skua__engine *engine);
 /* Takes what others have left in the inbox and landed. Returns false when there was nothing. */
 bool skua__engine_collect_locked(skua__engine *engine, skua__list *landed);
 void skua__engine_land(skua__engine *engine, skua__list *landed);

@@ -59,13 +59,15 @@ step_done(skua__dev_command *command, skua_status status) {
     launch->stumbled = launch->stumbled || status;
     launch->landed++;
     /* Until it is prompt, how many steps it has is the engine's to know. */
-    bool ends = launch->prompt && !launch->stumbled && launch->landed == launch->step_count;
+    bool whole = launch->prompt && launch->landed == launch->step_count;
+    bool ends = whole && !launch->stumbled;
+    engine->prompt_left -= whole;
     if (ends) {
         end_promptly_locked(engine, launch);
     }
     skua__list_push_back(&engine->landed, &step->link);
-    /* Tidying up has time until something else is to be done. */
-    if (!ends || engine->waiting || engine->closing) {
+    /* Tidying up has time until something else is to be done, and that until the device has little left. */
+    if (!ends || (engine->waiting && !skua__engine_is_busy_locked(engine)) || engine->closing) {
         skua__cond_signal(&engine->wake);
     }
     skua__mutex_unlock(&engine->lock);
@@ -90,7 +92,8 @@ void
 skua__steps_let_end_promptly(skua__engine *engine, skua__launch *launch) {
     if (may_end_promptly(engine, launch)) {
         skua__mutex_lock(&engine->lock);
-        launch->prompt = true;
+        launch->prompt = launch->landed < launch->step_count; /* else it is for us to end */
+        engine->prompt_left += launch->prompt;
         skua__mutex_unlock(&engine->lock);
     }
 }
