@@ -122,7 +122,7 @@ choose_site(skua_pool *pool, skua_pool_future *task, int64_t now_ns, int64_t *re
     skua__site *site = pool->sites[places[chosen].site];
     *ret_predicted_ns = places[chosen].run_ns;
     if (site->backend == SKUA_BACKEND_DEVICE) {
-        *ret_predicted_ns += places[chosen].move_ns + places[chosen].round_ns;
+        *ret_predicted_ns += places[chosen].move_ns;
     } else if (task->launch) {
         *ret_predicted_ns *= site->workers; /* it has all of the cores */
     }
