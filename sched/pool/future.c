@@ -86,7 +86,7 @@ reserve_slot(skua_pool *pool) {
 
 /* Makes the task's memory, with its own copy of the input where the pool is to have one. */
 static skua_pool_future *
-new_future(skua_pool *pool, const skua_task *task, bool keep_ref) {
+new_future(skua_pool *pool, const skua_task *task, bool is_launch, bool keep_ref) {
     skua_pool_future *future = skua__mem_new(pool->hook, sizeof *future);
     if (!future) {
         return NULL;
@@ -105,7 +105,7 @@ new_future(skua_pool *pool, const skua_task *task, bool keep_ref) {
     atomic_init(&future->refs, keep_ref ? 2 : 1);
     atomic_init(&future->ended, false);
     skua__list_init(&future->link);
-    if (task->input_bytes && !task->keep_input && !task->free_fn) {
+    if (task->input_bytes && !task->keep_input && !task->free_fn && !is_launch) {
         future->input = skua__mem_copy(pool->hook, task->input, task->input_bytes);
         if (!future->input) {
             return skua__mem_free(pool->hook, future);
@@ -259,7 +259,8 @@ skua__pool_submit_launch(skua_pool *pool, const skua_task *given, skua__launch_t
     bool room = window_has_room(pool, task.input_bytes, launch);
     pool->count.submit_again += !room;
     skua__mutex_unlock(&pool->lock);
-    skua_pool_future *future = room ? new_future(pool, &task, ret_future != NULL) : NULL;
+    skua_pool_future *future =
+        room ? new_future(pool, &task, launch != NULL, ret_future != NULL) : NULL;
     if (room && !future) {
         return SKUA_FAIL_MEMORY(err, "a task");
     }
@@ -283,7 +284,7 @@ skua__pool_submit_launch(skua_pool *pool, const skua_task *given, skua__launch_t
     if (future) {
         future->launch = NULL;
         future->free_fn = NULL; /* the input is the caller's again */
-        future->keep_input |= task.free_fn != NULL;
+        future->keep_input |= task.free_fn || launch;
         atomic_init(&future->refs, 1);
         skua__task_unref(future);
     }
@@ -328,25 +329,13 @@ skua_pool_submit_wait(skua_pool *pool, const skua_task *task, int64_t timeout_ms
 
 /* ---- Futures ---- */
 
-static bool
-has_ended(const skua_pool_future *future) {
-    /* acquire L2: the result is complete; pairs with release L2 in finish() */
-    return atomic_load_explicit(&future->ended, memory_order_acquire);
-}
-
-static bool
-future_ready(skua_pool *pool, void *arg) {
-    (void)pool;
-    return has_ended(arg);
-}
-
 skua_status
 skua_pool_wait(skua_pool_future *future, int64_t timeout_ms, skua_error *err) {
-    if (has_ended(future)) {
+    if (skua__task_ended(future)) {
         return SKUA_OK;
     }
     int64_t deadline_ns = skua__deadline_ns(timeout_ms ? timeout_ms : SKUA_UNLIMITED);
-    if (skua__pool_await(future->pool, future_ready, future, deadline_ns)) {
+    if (skua__pool_await_task(future, deadline_ns)) {
         return SKUA_OK;
     }
     return SKUA_FAIL(err, SKUA_E_TIMEOUT, "the task has not ended within %lld ms",
@@ -358,7 +347,7 @@ skua_pool_result(skua_pool_future *future, skua_task_result *ret_result, skua_er
     if (!ret_result || ret_result->size < sizeof(size_t)) {
         return SKUA_FAIL(err, SKUA_E_BAD_ARGUMENT, "ret_result->size is not set");
     }
-    if (!has_ended(future)) {
+    if (!skua__task_ended(future)) {
         return SKUA_FAIL(err, SKUA_E_AGAIN,
                          "the task has not ended; skua_pool_wait() waits for it");
     }
@@ -383,7 +372,7 @@ skua_pool_result(skua_pool_future *future, skua_task_result *ret_result, skua_er
 /* Returns the pool, locked; NULL: it has ended already. */
 static skua_pool *
 cancel(skua_pool_future *future) {
-    if (has_ended(future)) {
+    if (skua__task_ended(future)) {
         return NULL;
     }
     skua_pool *pool = future->pool;

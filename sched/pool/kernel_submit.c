@@ -25,11 +25,6 @@ skua__launch_task_free(const skua_allocator *hook, skua__launch_task *launch) {
     return NULL;
 }
 
-static void
-free_input(void *input, void *hint) {
-    skua__mem_free(hint, input);
-}
-
 static bool
 has_buffers(const skua_launch *launch) {
     for (uint32_t i = 0; i < launch->arg_count; i++) {
@@ -72,7 +67,6 @@ skua__launch_submit(skua_pool *pool, const skua_launch *launch, const skua__code
         pool,
         SKUA_TASK(.name = entry->kernel->name, .version = entry->version,
                   .priority = launch->priority, .input = input, .input_bytes = coded->input_bytes,
-                  .free_fn = free_input, .free_hint = (void *)(uintptr_t)pool->hook,
                   .idempotent = 1, .timeout_ms = launch->timeout_ms, .on_done = on_done,
                   .on_done_arg = arg),
         task, true, ret_future, err);

@@ -586,22 +586,22 @@ skua__remote_wake(skua_pool *pool) {
 }
 
 bool
-skua__remote_await(skua_pool *pool, bool (*ready)(skua_pool *pool, void *arg), void *arg,
-                   int64_t deadline_ns) {
+skua__remote_await(skua_pool *pool, uint32_t *count, bool (*ready)(skua_pool *pool, void *arg),
+                   void *arg, int64_t deadline_ns) {
     skua__handle *handle = &pool->remote->handle;
     skua__handle_lock(handle);
     skua__handle_call_locked(handle);
     skua__mutex_lock(&pool->lock);
-    pool->remote_waiters++;
+    ++*count;
     bool is_ready;
     while (!(is_ready = ready(pool, arg)) && !skua__handle_is_closing_locked(handle) &&
            skua__clock_ns() < deadline_ns) {
-        /* Who makes it ready sees remote_waiters and wakes us; the handle's lock is held until we wait. */
+        /* Who makes it ready sees *count and wakes us; the handle's lock is held until we wait. */
         skua__mutex_unlock(&pool->lock);
         (void)!skua__handle_wait_locked(handle, deadline_ns);
         skua__mutex_lock(&pool->lock);
     }
-    pool->remote_waiters--;
+    --*count;
     skua__mutex_unlock(&pool->lock);
     skua__handle_leave(handle);
     return is_ready;

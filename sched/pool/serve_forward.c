@@ -48,11 +48,6 @@ on_done(void *arg, skua_pool_future *future) {
     skua_pool_future_free(future);
 }
 
-static void
-free_input(void *input, void *hint) {
-    skua__mem_free(hint, input);
-}
-
 bool
 skua__served_forward(skua__server *server, skua__served *task) {
     skua_pool *pool = server->pool;
@@ -75,7 +70,6 @@ skua__served_forward(skua__server *server, skua__served *task) {
             SKUA_TASK(.name = entry->kernel->name, .version = entry->version,
                       .node = skua__pool_node_name(pool), .node_only = 1,
                       .priority = task->priority, .input = input, .input_bytes = call->input_bytes,
-                      .free_fn = free_input, .free_hint = (void *)(uintptr_t)pool->hook,
                       .idempotent = 1,
                       .timeout_ms = call->deadline_ns == SKUA_NEVER_NS ? SKUA_UNLIMITED
                                     : left_ms > 0                      ? left_ms

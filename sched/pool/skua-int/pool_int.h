@@ -115,6 +115,7 @@ struct skua_pool_future {
     skua__lease lease;
     skua__site *site; /* that holds the lease; NULL: none */
     uint32_t slot;    /* in the pool's table */
+    uint32_t awaited; /* threads that wait for its end */
     uint32_t heap_at; /* in the pool's heap of deadlines, counted from 1; 0: not there */
     int64_t grant_ns, predicted_ns;
     bool alone;      /* it was granted to a site with a free worker */
@@ -219,6 +220,8 @@ struct skua_pool {
     skua__mutex lock;
     skua__cond changed; /* something that somebody waits for may hold now: broadcast under lock */
     uint32_t waiters;   /* on changed */
+    skua__cond task_ended; /* a task that somebody awaits has ended: whose `awaited` is not 0 */
+    uint32_t inside;       /* threads that wait, on either */
     bool closing;
 
     skua__list functions;
@@ -295,6 +298,10 @@ void skua__pool_leave_noting(skua_pool *pool);
  */
 bool skua__pool_await(skua_pool *pool, bool (*ready)(skua_pool *pool, void *arg), void *arg,
                       int64_t deadline_ns);
+/* Waits until the task has ended, in the same way; only its own end wakes the thread. */
+bool skua__pool_await_task(skua_pool_future *task, int64_t deadline_ns);
+/* The task has ended: wakes those who await it, and tells all others that something moved. */
+void skua__pool_task_ended_locked(skua_pool *pool, const skua_pool_future *task);
 bool skua__pool_has_notes_locked(const skua_pool *pool);
 /* What somebody awaits may be true now. */
 void skua__pool_changed_locked(skua_pool *pool);
@@ -365,6 +372,8 @@ void skua__dispatch_again_locked(skua_pool *pool, int64_t at_ns);
 void skua__task_event_locked(skua_pool *pool, skua_pool_future *task,
                              const skua__lease_event *event, int64_t now_ns);
 void skua__task_unref(skua_pool_future *task);
+/* Whether it has ended: then its result is there. */
+bool skua__task_ended(const skua_pool_future *task);
 /* What a run brought, before its RESULT event: takes output and message (blocks of the hook's, may be NULL). */
 void skua__task_set_output_locked(skua_pool_future *task, void *output, size_t output_bytes,
                                   char *message, int32_t code, int64_t run_ns);
@@ -398,8 +407,9 @@ void skua__remote_close(skua_pool *pool);
 void skua__remote_flush(skua_pool *pool);   /* sends what outboxes hold, as far as there is room */
 void skua__remote_cancels(skua_pool *pool); /* tells holders of leases that are given up */
 void skua__remote_wake(skua_pool *pool);    /* wakes those in skua__remote_await() */
-bool skua__remote_await(skua_pool *pool, bool (*ready)(skua_pool *pool, void *arg), void *arg,
-                        int64_t deadline_ns);
+/* As skua__pool_await(). *count, guarded by the pool's lock, tells that somebody waits: then wake_remote is to be set. */
+bool skua__remote_await(skua_pool *pool, uint32_t *count, bool (*ready)(skua_pool *pool, void *arg),
+                        void *arg, int64_t deadline_ns);
 
 /* ---- serve.c: none of these may be called with the pool's lock held ---- */
 skua_status skua__server_open(skua_pool *pool, skua_error *err);
