@@ -182,10 +182,15 @@ measure_works(perf_bench *bench, folders *where) {
                                       {.what = "work", .work = "mandelbrot", .items = 512}};
     static const side sides[] = {{"device", gpu_side_pool_device, NULL, false},
                                  {"opencl", gpu_side_opencl, NULL, false},
-                                 {"cores", gpu_side_pool_cores, NULL, false}};
+                                 {"cores", gpu_side_pool_cores, NULL, false},
+                                 {"buffers", gpu_side_pool_buffers, NULL, false}};
     for (size_t i = 0; i < sizeof works / sizeof works[0]; i++) {
-        measure(bench, where, &works[i], "ms", sides, 3, (perf_target){0});
+        measure(bench, where, &works[i], "ms", sides, 4, (perf_target){0});
     }
+    static const perf_case resident = {.what = "resident", .work = "saxpy", .items = 1 << 22};
+    static const side there[] = {{"buffers", gpu_side_pool_buffers, NULL, false},
+                                 {"opencl", gpu_side_opencl, NULL, false}};
+    measure(bench, where, &resident, "ms", there, 2, (perf_target){0});
     static const perf_case rates[] = {{.what = "rate", .work = "saxpy", .items = 1 << 22},
                                       {.what = "rate", .work = "mad", .items = 1 << 16}};
     static const char *const units[] = {"GB/s", "GFLOP/s"};

@@ -46,10 +46,11 @@ skua_launch gpu_launch_of(const gpu_job *job);
 
 /*
  * What a side does, told through perf_case: what = "empty" | "batched" (microseconds for each of GPU_BATCH) | "open" | "work" |
- * "rate"; work = a work's name. Sides are run by perf_solo() and return 0 when the sample is filled.
+ * "resident" (the same, but nothing is copied between: launch and wait) | "rate"; work = a work's name. Sides are run by perf_solo() and return 0 when the sample is filled.
  */
 int gpu_side_pool_device(perf_run *run);  /* through skua_kernel_submit(), on the first device */
 int gpu_side_pool_cores(perf_run *run);   /* the same on the cores */
+int gpu_side_pool_buffers(perf_run *run); /* on the first device, with buffers in place of memory */
 int gpu_side_devices_open(perf_run *run); /* milliseconds of skua_devices_open() */
 
 /* ---- peers/gpu_engine.c: skua's engine of one device, without a pool ---- */

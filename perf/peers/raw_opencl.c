@@ -210,6 +210,8 @@ gpu_side_opencl(perf_run *run) {
         self.copies = true;
         launch(&self);
         self.copies = false;
+    }
+    if (strcmp(what, "rate") == 0) {
         return gpu_repeat(run, rate, &self);
     }
     int failed = gpu_repeat(run, work_ms, &self);
