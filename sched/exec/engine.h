@@ -486,16 +486,17 @@ skua_status skua__exec_check(const skua_exec *exec);
 bool skua__await(skua_exec *exec, skua__parker *parker, int64_t deadline_ns);
 
 /* wait.c */
-/* Gives this worker's place to a spare, and takes it back. */
-void skua__block_begin_locked(skua__worker *worker);
+/* Gives this worker's place away, and takes it back. Returns whether another worker was started or woken for it. */
+bool skua__block_begin_locked(skua__worker *worker);
 void skua__block_end_locked(skua__worker *worker);
 /*
  * The same for calls: a worker, of whichever executor, gives its place away meanwhile. target: the group, or the job of the
  * future, that is waited for; NULL: something else. SKUA_E_TIMEOUT; SKUA_E_DEADLOCK when target waits for what runs here;
- * SKUA_E_AGAIN, without a wait, when it was to wait only if somebody takes the place, and nobody can.
+ * SKUA_E_AGAIN of a wait in a deep stack (is_deep), which leaves target to others for a while, when it is to help itself:
+ * nobody took its place, or the while is over.
  */
 skua_status skua__wait(skua_exec *exec, skua__parker *parker, int64_t deadline_ns,
-                       const void *target, bool only_if_replaced);
+                       const void *target, bool is_deep);
 
 /* group.c */
 enum {

@@ -402,7 +402,7 @@ help(skua__worker *worker, skua_future *future) {
 }
 
 static skua_status
-wait_for(skua_future *future, int64_t deadline_ns, bool only_if_replaced) {
+wait_for(skua_future *future, int64_t deadline_ns, bool is_deep) {
     skua__waiter waiter = {0};
     skua__mutex_lock(&future->lock);
     bool waits = load_state(future) != FUTURE_DONE;
@@ -415,7 +415,7 @@ wait_for(skua_future *future, int64_t deadline_ns, bool only_if_replaced) {
     }
     skua_future *first = first_in_line(future);
     skua_status status =
-        skua__wait(future->exec, &waiter.parker, deadline_ns, &first->job, only_if_replaced);
+        skua__wait(future->exec, &waiter.parker, deadline_ns, &first->job, is_deep);
     skua_future_unref(first);
     if (status != SKUA_OK) {
         skua__mutex_lock(&future->lock);

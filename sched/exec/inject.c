@@ -285,6 +285,13 @@ skua__inject_pop_of(skua_exec *exec, const skua_group *group) {
     skua_job *found = NULL;
     for (uint32_t i = 0; i < exec->map.count && !found; i++) {
         skua__domain *domain = &exec->domains[i];
+        /*
+         * seq_cst G2, in here: after the waiter was counted; pairs with seq_cst G2 in skua_group_submit(). What is read
+         * under the lock then is as new.
+         */
+        if (!skua__inject_any_in(domain)) {
+            continue;
+        }
         skua__mutex_lock(&domain->lock);
         found = pop_of_locked(exec, domain, group);
         skua__mutex_unlock(&domain->lock);

@@ -37,20 +37,6 @@ enum {
 };
 
 #define LEASE_MAGIC (UINT64_C(0x6c65617365000000) | LEASE_VERSION)
-#define LEASE_FIXED (UINT64_C(1) << 32) /* in most */
-
-typedef struct lease_slot {
-    alignas(EXEC_CACHE_LINE) skua__a64 owner; /* 0: free */
-    skua__a64 awake, share;
-    skua__a64 most; /* the workers wished, and LEASE_FIXED */
-    skua__a64 quota, quota_workers;
-    skua__a64 cpus[LEASE_CPU_WORDS];
-} lease_slot;
-
-struct skua__lease_segment {
-    skua__lease_head head; /* first: see skua__lease_moved() */
-    lease_slot slots[LEASE_POOLS_MAX];
-};
 
 static uint64_t
 get(const skua__a64 *word) {
@@ -196,7 +182,7 @@ claim_slot(skua__lease *lease) {
 
 /* ---- What we tell ---- */
 
-static lease_slot *
+static skua__lease_slot *
 own_slot(skua__lease *lease) {
     return &lease->segment->slots[lease->slot];
 }
@@ -204,13 +190,13 @@ own_slot(skua__lease *lease) {
 static void
 put_wish_locked(skua_exec *exec) {
     skua__lease *lease = &exec->lease;
-    lease_slot *slot = own_slot(lease);
+    skua__lease_slot *slot = own_slot(lease);
     uint32_t most = skua__sizes_wish(exec);
     lease->fixed = !exec->sizes.follows && !lease->always;
     lease->told_most = most;
     /* relaxed: a hint, whether looks pay */
     skua__a32_store(&lease->looks_around, !lease->fixed && most > 1, memory_order_relaxed);
-    put(&slot->most, most | (lease->fixed ? LEASE_FIXED : 0));
+    put(&slot->most, most | (lease->fixed ? SKUA__LEASE_FIXED : 0));
     put(&slot->share, exec->sizes.share < most ? exec->sizes.share : most);
     put(&slot->awake, lease->awake);
 }
@@ -218,7 +204,7 @@ put_wish_locked(skua_exec *exec) {
 /* Tells where we may run; not called by a bound worker's thread, whose mask is its own. */
 static void
 put_places(skua_exec *exec) {
-    lease_slot *slot = own_slot(&exec->lease);
+    skua__lease_slot *slot = own_slot(&exec->lease);
     cpu_set_t mask;
     uint64_t words[LEASE_CPU_WORDS] = {0};
     static_assert(CPU_SETSIZE <= LEASE_CPUS_MAX, "every CPU of a mask has a bit");
@@ -324,10 +310,10 @@ skua__lease_leave(skua_exec *exec) {
 
 /* Reads a slot as a wish. False: there is nobody, or nobody awake. */
 static bool
-read_wish(const lease_slot *slot, skua__lease_wish *ret_wish) {
+read_wish(const skua__lease_slot *slot, skua__lease_wish *ret_wish) {
     uint64_t awake = get(&slot->awake), share = get(&slot->share), most = get(&slot->most);
     uint64_t quota_workers = get(&slot->quota_workers);
-    bool fixed = (most & LEASE_FIXED) != 0;
+    bool fixed = (most & SKUA__LEASE_FIXED) != 0;
     most &= UINT32_MAX;
     most = most < SKUA_EXEC_WORKERS_MAX ? most : SKUA_EXEC_WORKERS_MAX;
     awake = awake < most ? awake : most;
@@ -349,7 +335,7 @@ read_wish(const lease_slot *slot, skua__lease_wish *ret_wish) {
 static void
 bury(skua__lease *lease, bool thorough) {
     for (uint32_t i = 0; i < slots_of(lease->segment); i++) {
-        lease_slot *slot = &lease->segment->slots[i];
+        skua__lease_slot *slot = &lease->segment->slots[i];
         uint64_t owner = get(&slot->owner);
         if (owner && owner != lease->owner && (thorough || get(&slot->awake)) &&
             is_dead(owner, thorough)) {
@@ -375,7 +361,7 @@ work_out(skua__lease *lease, uint32_t most, uint32_t *ret_pools) {
     skua__lease_wish wishes[LEASE_POOLS_MAX];
     uint32_t count = 0, self = 0;
     for (uint32_t i = 0; i < LEASE_POOLS_MAX && i < slots_of(lease->segment); i++) {
-        const lease_slot *slot = &lease->segment->slots[i];
+        const skua__lease_slot *slot = &lease->segment->slots[i];
         bool ours = i == lease->slot;
         if (!get(&slot->owner) || (!read_wish(slot, &wishes[count]) && !ours)) {
             continue;
@@ -472,7 +458,7 @@ skua_lease_next(uint32_t key, uint32_t *position, skua_lease_pool *ret_pool, sku
     }
     bool found = false;
     for (; !found && *position < slots_of(segment); ++*position) {
-        const lease_slot *slot = &segment->slots[*position];
+        const skua__lease_slot *slot = &segment->slots[*position];
         uint64_t owner = get(&slot->owner), most = get(&slot->most);
         found = owner && !is_dead(owner, true);
         if (found) {
@@ -482,7 +468,7 @@ skua_lease_next(uint32_t key, uint32_t *position, skua_lease_pool *ret_pool, sku
                                           .workers = (uint32_t)most,
                                           .share = (uint32_t)get(&slot->share),
                                           .awake = (uint32_t)get(&slot->awake),
-                                          .fixed = (most & LEASE_FIXED) != 0};
+                                          .fixed = (most & SKUA__LEASE_FIXED) != 0};
         }
     }
     shmdt(segment);

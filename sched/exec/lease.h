@@ -7,6 +7,7 @@
 
 #include <skua-int/atomic.h>
 #include <skua/lease.h>
+#include <stdalign.h>
 #include <sys/types.h>
 
 struct skua_exec;
@@ -40,6 +41,22 @@ typedef struct skua__lease_head {
     skua__a64 generation; /* changes when somebody comes, goes, falls asleep or wakes */
     skua__a32 highest;    /* slots that were ever used */
 } skua__lease_head;
+
+#define SKUA__LEASE_FIXED (UINT64_C(1) << 32) /* in most */
+
+/* What one executor tells the others. */
+typedef struct skua__lease_slot {
+    alignas(64) skua__a64 owner; /* 0: free */
+    skua__a64 awake, share;
+    skua__a64 most; /* the workers wished, and SKUA__LEASE_FIXED */
+    skua__a64 quota, quota_workers;
+    skua__a64 cpus[LEASE_CPU_WORDS];
+} skua__lease_slot;
+
+struct skua__lease_segment {
+    skua__lease_head head; /* first: see skua__lease_moved() */
+    skua__lease_slot slots[LEASE_POOLS_MAX];
+};
 
 /* The key of the user's segment. */
 key_t skua__lease_ipc_key(uint32_t key);

@@ -12,21 +12,24 @@
 #include <skua-int/clock.h>
 
 enum {
+    WAIT_DEEP_MS = 10, /* in a deep stack somebody else has so long to begin what we wait for */
     WAIT_FRAMES_MAX = 4096, /* looked at per worker; beyond that no circle is seen */
     WAIT_WORKERS_NAMED = 4, /* when all wait */
 };
 
 /* ---- A place given away ---- */
 
-void
+bool
 skua__block_begin_locked(skua__worker *worker) {
     if (worker->block_depth++ > 0) {
-        return;
+        return false;
     }
+    skua__a32 *active = &worker->exec->active;
     /* relaxed: under the lock. A worker that has not yet noticed that it could retire is as good as a new one. */
-    skua__a32_sub(&worker->exec->active, 1, memory_order_relaxed);
+    uint32_t before = skua__a32_sub(active, 1, memory_order_relaxed);
     skua__stand_in_locked(worker->exec);
     skua__lease_note_locked(worker->exec);
+    return skua__a32_load(active, memory_order_relaxed) == before; /* relaxed: same */
 }
 
 void
@@ -43,7 +46,7 @@ skua_worker_block_begin(skua_worker w) {
     assert(w.top && "w is empty: a worker is handed to each task");
     skua__worker *worker = skua__stack_of(w.top)->worker;
     skua__mutex_lock(&worker->exec->sleep_lock);
-    skua__block_begin_locked(worker);
+    (void)skua__block_begin_locked(worker);
     skua__mutex_unlock(&worker->exec->sleep_lock);
 }
 
@@ -136,7 +139,7 @@ say_stuck(skua_exec *exec) {
 
 skua_status
 skua__wait(skua_exec *exec, skua__parker *parker, int64_t deadline_ns, const void *target,
-           bool only_if_replaced) {
+           bool is_deep) {
     skua__worker *here = skua__worker_any();
     if (!here) {
         return skua__await(exec, parker, deadline_ns) ? SKUA_OK : SKUA_E_TIMEOUT;
@@ -148,17 +151,18 @@ skua__wait(skua_exec *exec, skua__parker *parker, int64_t deadline_ns, const voi
         skua__mutex_unlock(&own->sleep_lock);
         return SKUA_E_DEADLOCK;
     }
-    skua__block_begin_locked(here);
-    /* relaxed: under the lock */
-    uint32_t active = skua__a32_load(&own->active, memory_order_relaxed);
-    bool waits = !only_if_replaced || (active > 0 && active >= skua__target(own));
-    bool warns = waits && is_stuck_locked(own) && !own->told_stuck && own->close_warn_ms > 0;
+    /* Workers that are active may be so in the wait for a call that waits for us: only a new one is sure to look at the queue. */
+    bool waits = skua__block_begin_locked(here) || !is_deep;
+    bool warns =
+        waits && !is_deep && is_stuck_locked(own) && !own->told_stuck && own->close_warn_ms > 0;
     here->waits_for = waits && notes ? target : NULL;
     skua__mutex_unlock(&own->sleep_lock);
-    int64_t warn_ns = warns ? skua__deadline_ns(own->close_warn_ms) : SKUA_NEVER_NS;
-    bool in_time =
-        waits && skua__await(exec, parker, warn_ns < deadline_ns ? warn_ns : deadline_ns);
-    if (waits && !in_time && warn_ns < deadline_ns) {
+    int64_t first_ns = warns     ? skua__deadline_ns(own->close_warn_ms)
+                       : is_deep ? skua__deadline_ns(WAIT_DEEP_MS)
+                                 : SKUA_NEVER_NS;
+    bool is_first = first_ns < deadline_ns; /* the first of two waits */
+    bool in_time = waits && skua__await(exec, parker, is_first ? first_ns : deadline_ns);
+    if (waits && !in_time && is_first && !is_deep) {
         say_stuck(own);
         in_time = skua__await(exec, parker, deadline_ns);
     }
@@ -166,5 +170,8 @@ skua__wait(skua_exec *exec, skua__parker *parker, int64_t deadline_ns, const voi
     here->waits_for = NULL;
     skua__block_end_locked(here);
     skua__mutex_unlock(&own->sleep_lock);
-    return !waits ? SKUA_E_AGAIN : in_time ? SKUA_OK : SKUA_E_TIMEOUT;
+    if (in_time) {
+        return SKUA_OK;
+    }
+    return !waits || (is_deep && is_first) ? SKUA_E_AGAIN : SKUA_E_TIMEOUT;
 }

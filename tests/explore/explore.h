@@ -26,6 +26,11 @@ const skua_allocator *explore_allocator(void);
 /* A number under bound, from the schedule's seed. */
 uint32_t explore_below(uint32_t bound);
 
+/* Which process the executors that are opened from now on belong to; 1 at first. They share the host's memory and CPUs. */
+void explore_enter_process(int32_t process);
+/* The process has ended, as others can see. */
+void explore_end_process(int32_t process);
+
 /* Ends the run with the seed and a trace unless ok. */
 void explore_check(bool ok, const char *what);
 

@@ -473,6 +473,7 @@ explore__run(const explore_scenario *scenario, uint64_t seed, const explore_opti
     choose_strategy();
     explore__memory_reset();
     explore__posix_reset();
+    explore__host_reset();
     explore__trace_reset();
     explore__fibre_new(run_scenario, (void *)(uintptr_t)scenario);
     memcpy(__start_explore_tls, tls_at_start, tls_bytes());

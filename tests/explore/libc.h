@@ -9,6 +9,8 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdint.h>
+#include <stdio.h>
+#include <sys/shm.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -36,6 +38,31 @@ int explore_clock_gettime(clockid_t clock, struct timespec *ret_now);
 int explore_yield(void);
 /* The futex alone: FUTEX_WAIT, FUTEX_WAIT_BITSET and FUTEX_WAKE. */
 long explore_syscall(long number, ...);
+
+/* The host: see host.c. */
+pid_t explore_getpid(void);
+int explore_kill(pid_t process, int signal);
+int explore_shmget(key_t key, size_t bytes, int flags);
+int explore_shmctl(int id, int command, struct shmid_ds *ret_about);
+void *explore_shmat(int id, const void *address, int flags);
+int explore_shmdt(const void *memory);
+FILE *explore_fopen(const char *path, const char *mode);
+/* Its text is written by code that is not instrumented. */
+int explore_snprintf(char *ret_text, size_t size, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+int explore_affinity(size_t bytes, cpu_set_t *ret_mask);
+
+#ifndef EXPLORE_RUNTIME
+#define getpid explore_getpid
+#define kill explore_kill
+#define shmget explore_shmget
+#define shmctl explore_shmctl
+#define shmat explore_shmat
+#define shmdt explore_shmdt
+#define fopen explore_fopen
+#define snprintf explore_snprintf
+#define sched_getaffinity(pid, bytes, mask) ((void)(pid), explore_affinity(bytes, mask))
+#endif
 
 #define pthread_create explore_thread_create
 #define pthread_join explore_thread_join

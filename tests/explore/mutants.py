@@ -41,6 +41,15 @@ STEPS = {
     'pay-after-push': ('graph_run.c', r'spend_credit\(s\);[^;]*;\s*if \(skua__offers_add[^{]*\{\s*s->credits\+\+;',
                        'void *const items[] = {node}; if (skua__offers_add(&s->stack->nodes, items, 1)) { spend_credit(s); } else {',
                        'graph'),
+    'group-looks-relaxed': ('inject.c', r'if \(!skua__inject_any_in\(domain\)\) \{\s+continue;\s+\}', '', 'assist'),
+    'no-circle-look': ('wait.c', r'notes && closes_circle_locked\(own, here, target\)', 'notes && 0', 'circle'),
+    'no-circle-notes': ('wait.c', r'waits && notes \? target : NULL', 'NULL', 'circle'),
+    'deep-never-helps': ('wait.c', r'bool waits = [^;]*;', 'skua__block_begin_locked(here); bool waits = true; is_deep = false;', 'deep'),
+    'deep-trusts-active': ('wait.c', r'bool waits = [^;]*;', 'skua__block_begin_locked(here); bool waits = !is_deep || '
+                           'skua__a32_load(&own->active, memory_order_relaxed) >= skua__target(own); is_deep = is_deep && !waits;', 'deep'),
+    'orphans-stay': ('lease.c', r'\s+is_dead\(owner, thorough\)\) \{', ' 0) {', 'orphan'),
+    'nobody-watches': ('lease.c', r'return lease->watcher_sleeps \? [^;]*;', 'return SKUA_NEVER_NS;', 'orphan'),
+    'watcher-sleeps-on': ('lease.c', r'if \(awake > 0 && lease->watcher_sleeps\)', 'if (0)', 'lease'),
     'group-without-lock': ('group.c', r'while \(pending > 1\)', 'while (pending > 0)', 'group'),
 }
 
@@ -48,7 +57,8 @@ STEPS = {
 MUST_FAIL = {
     'D1-acquire': 'fork', 'S1-acquire': 'fork', 'E1-acq_rel': 'fork', 'T1-seq_cst': 'hungry', 'W1-seq_cst': 'park',
     'J1-acquire': 'inject', 'O1-acquire': 'offers', 'O1-release': 'offers', 'O2-seq_cst': 'offers', 'A1-acq_rel': 'graph', 'A2-acq_rel': 'graph', 'P1-acquire': 'park', 'P1-release': 'park', 'N1-release': 'help',
-    'F1-release': 'future', 'F1-acquire': 'future', 'F3-acq_rel': 'future', 'G1-release': 'group', 'G1-acquire': 'group',
+    'F1-release': 'future', 'F1-acquire': 'future', 'F3-acq_rel': 'future', 'G2-seq_cst': 'assist', 'G3-release': 'cancel',
+    'A3-acq_rel': 'ways', 'A3-release': 'ways', 'R2-release': 'record', 'G1-release': 'group', 'G1-acquire': 'group',
 }
 
 STALE_SHARE = 4  # of so many mutants one may be stale

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MPL-2.0
 // Threads, locks, conditions, futexes and time for the explored program. A lock is a place to be preempted at; what its
 // last owner knew, the next one knows. Waiting ends for no reason now and then, as the system's does.
+#define EXPLORE_RUNTIME
 #include "libc.h"
 #include "runtime.h"
 

@@ -120,6 +120,10 @@ void explore__plain(const volatile void *address, size_t size, bool is_write, co
 
 void explore__posix_reset(void);
 
+/* ---- host.c ---- */
+
+void explore__host_reset(void);
+
 /* ---- trace.c ---- */
 
 void explore__trace_reset(void);

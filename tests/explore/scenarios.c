@@ -3,17 +3,16 @@
 #include "scenarios.h"
 
 const explore_scenario explore_scenarios[] = {
-    {"fork", scenario_fork},       {"leap", scenario_leap},
-    {"hungry", scenario_hungry},   {"full", scenario_full},
-    {"loop", scenario_loop},       {"inject", scenario_inject},
-    {"park", scenario_park},       {"shed", scenario_shed},
-    {"handful", scenario_handful}, {"group", scenario_group},
-    {"help", scenario_help},       {"spare", scenario_spare},
-    {"close", scenario_close},     {"future", scenario_future},
-    {"promise", scenario_promise}, {"graph", scenario_graph},
-    {"within", scenario_within},   {"resize", scenario_resize},
-    {"latch", scenario_latch},     {"offers", scenario_offers},
-    {"near", scenario_near},       {0},
+    {"fork", scenario_fork},     {"leap", scenario_leap},     {"hungry", scenario_hungry},
+    {"full", scenario_full},     {"loop", scenario_loop},     {"inject", scenario_inject},
+    {"park", scenario_park},     {"shed", scenario_shed},     {"handful", scenario_handful},
+    {"group", scenario_group},   {"help", scenario_help},     {"spare", scenario_spare},
+    {"close", scenario_close},   {"future", scenario_future}, {"promise", scenario_promise},
+    {"graph", scenario_graph},   {"within", scenario_within}, {"resize", scenario_resize},
+    {"latch", scenario_latch},   {"offers", scenario_offers}, {"near", scenario_near},
+    {"cancel", scenario_cancel}, {"assist", scenario_assist}, {"ways", scenario_ways},
+    {"record", scenario_record}, {"circle", scenario_circle}, {"deep", scenario_deep},
+    {"lease", scenario_lease},   {"orphan", scenario_orphan}, {0},
 };
 
 static void

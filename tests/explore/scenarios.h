@@ -57,6 +57,20 @@ void scenario_offers(void);
 void scenario_resize(void);
 void scenario_latch(void);
 
+/* scenarios_cancel.c */
+void scenario_cancel(void);
+void scenario_assist(void);
+void scenario_ways(void);
+void scenario_record(void);
+
+/* scenarios_wait.c */
+void scenario_circle(void);
+void scenario_deep(void);
+
+/* scenarios_lease.c */
+void scenario_lease(void);
+void scenario_orphan(void);
+
 /* scenarios_future.c */
 void scenario_future(void);
 void scenario_promise(void);
