@@ -39,7 +39,7 @@ main(void) {
     skua_batch *batch;
     atomic_int right = 0;
     const float x[IN] = {[3] = 1, [5] = 2};
-    machine_open(&here, "cores");
+    machine_open(&here, "cores", 0);
     must(skua_pool_register(here.pool, "model", 1, model, NULL, &err), &err);
     must(skua_batch_open(&batch, here.pool, "model", SKUA_BATCH_OPTIONS(.wait_us = 500), &err),
          &err);

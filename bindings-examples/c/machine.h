@@ -7,9 +7,11 @@
 #include <skua/device.h>
 #include <skua/exec.h>
 #include <skua/launch.h>
+#include <skua/node.h>
 #include <string.h>
 
 typedef struct machine {
+    skua_node *node; /* NULL: no peers */
     skua_exec *exec;
     skua_devices *devices;
     skua_pool *pool;
@@ -18,11 +20,13 @@ typedef struct machine {
 
 /*
  * mode NULL: the cores and the real devices, whichever is predicted to be done first; "cpu": OpenCL's CPU devices count as
- * devices too; "device": all on the first device, a CPU or not; "cores": all on the cores.
+ * devices too; "device": all on the first device, a CPU or not; "cores": all on the cores. With peers the pool is a node's,
+ * whose kernels others may run, and who may run ours.
  */
 static inline void
-machine_open(machine *self, const char *mode) {
+machine_open(machine *self, const char *mode, int peers) {
     skua_error err;
+    self->node = NULL;
     bool device = mode && strcmp(mode, "device") == 0;
     bool cpu = device || (mode && strcmp(mode, "cpu") == 0);
     self->on = device ? SKUA_ON_DEVICE : SKUA_ON_ANY;
@@ -32,8 +36,13 @@ machine_open(machine *self, const char *mode) {
     /* Devices first: a driver is asked in a forked child, and ThreadSanitizer lets no child of several threads start its own. */
     must(skua_devices_open(&self->devices, SKUA_DEVICES_OPTIONS(.cpu_devices = cpu), &err), &err);
     must(skua_exec_open(&self->exec, NULL, &err), &err);
-    must(skua_pool_open(&self->pool,
-                        SKUA_POOL_OPTIONS(.exec = self->exec, .devices = self->devices), &err),
+    if (peers) {
+        must(skua_node_open(&self->node, NULL, &err), &err);
+    }
+    must(skua_pool_open(
+             &self->pool,
+             SKUA_POOL_OPTIONS(.node = self->node, .exec = self->exec, .devices = self->devices),
+             &err),
          &err);
 }
 
@@ -55,6 +64,7 @@ machine_close(machine *self) {
     skua_pool_close(self->pool);
     skua_devices_close(self->devices);
     skua_exec_close(self->exec);
+    skua_node_close(self->node);
 }
 
 #endif

@@ -103,7 +103,7 @@ main(int argc, char **argv) {
     }
     machine here;
     skua_error err;
-    machine_open(&here, argc > 2 ? argv[2] : NULL);
+    machine_open(&here, argc > 2 ? argv[2] : NULL, 0);
     static const skua_param_kind params[] = {SKUA_PARAM_OUT, SKUA_PARAM_IN, SKUA_PARAM_IN,
                                              SKUA_PARAM_VALUE};
     must(skua_kernel_register(here.pool, "matmul",

@@ -170,7 +170,7 @@ main(int argc, char **argv) {
     size_t count = argc > 2 ? (size_t)argc - 2 : 1;
     machine here;
     skua_error err;
-    machine_open(&here, argc > 1 ? argv[1] : NULL);
+    machine_open(&here, argc > 1 ? argv[1] : NULL, 0);
     static const skua_param_kind params[] = {SKUA_PARAM_OUT, SKUA_PARAM_IN, SKUA_PARAM_IN,
                                              SKUA_PARAM_VALUE};
     must(skua_kernel_register(here.pool, "sha256",

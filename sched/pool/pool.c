@@ -465,7 +465,14 @@ static bool
 nodes_ready(skua_pool *pool, void *arg) {
     const struct await_nodes *wanted = arg;
     const skua__kind *kind = skua__kind_find_locked(pool, wanted->name, 0);
-    return pool->closing || (kind ? kind->offered : 0) >= wanted->count;
+    size_t nodes = 0;
+    bool here = false; /* our cores and devices are one node */
+    for (uint32_t i = 0; kind && i < kind->offers_size && i < pool->site_count; i++) {
+        bool remote = pool->sites[i]->backend == SKUA_BACKEND_REMOTE;
+        here = here || (kind->offers[i].offered && !remote);
+        nodes += kind->offers[i].offered && remote;
+    }
+    return pool->closing || nodes + here >= wanted->count;
 }
 
 skua_status

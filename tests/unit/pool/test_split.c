@@ -347,6 +347,16 @@ test_split_tells_who_has_what(void **state) {
     close_bench(&b);
 }
 
+static void
+test_split_places_of_a_node_are_one_node(void **state) {
+    (void)state;
+    bench b;
+    open_bench(&b, &(bench_options){0});
+    assert_int_equal(skua_pool_await_nodes(b.pool, "work", 1, SKUA_NONE, NULL), 0);
+    assert_int_equal(skua_pool_await_nodes(b.pool, "work", 2, SKUA_NONE, NULL), SKUA_E_NO_PROVIDER);
+    close_bench(&b);
+}
+
 /* Whatever there is of places: one has it all, or what may have it. */
 static void
 test_split_needs_no_second_place(void **state) {
@@ -687,6 +697,7 @@ main(void) {
         cmocka_unit_test(test_split_shares_follow_what_was_measured),
         cmocka_unit_test(test_split_looks_again_at_places_that_got_nothing),
         cmocka_unit_test(test_split_tells_who_has_what),
+        cmocka_unit_test(test_split_places_of_a_node_are_one_node),
         cmocka_unit_test(test_split_needs_no_second_place),
         cmocka_unit_test(test_split_takes_one_place_in_the_window),
         cmocka_unit_test(test_split_parts_of_a_device_that_fails_go_elsewhere),
