@@ -18,6 +18,7 @@ struct skua_devices {
     skua__mutex
         lock; /* guards engines; an engine is opened with it held, so that it is opened once */
     skua__engine *engines[SKUA_DEVICES_MAX];
+    skua__track *tracks[SKUA_DEVICES_MAX]; /* of an engine that was opened */
     /* Of a device that was added; NULL: OpenCL's. */
     const skua__device_driver *drivers[SKUA_DEVICES_MAX];
     void *driver_ctxs[SKUA_DEVICES_MAX];
@@ -99,6 +100,7 @@ skua_devices_close(skua_devices *devices) {
     if (devices) {
         for (size_t i = 0; i < SKUA_DEVICES_MAX; i++) {
             skua__engine_close(devices->engines[i]);
+            skua__track_unref(devices->tracks[i]);
         }
         skua__buffers_close(devices->buffers);
         skua__mutex_fini(&devices->lock);
@@ -142,6 +144,21 @@ ordinal_of(const skua_devices *devices, size_t i) {
     return ordinal;
 }
 
+static skua__track *
+new_track(const skua_allocator *hook, size_t i, const skua_device_info *info) {
+    char name[SKUA__TRACK_NAME_BYTES];
+    snprintf(name, sizeof name, "device %zu: %.40s", i, info->name);
+    return skua__track_new(hook, name, skua__engine_rows, SKUA__DEV_QUEUES);
+}
+
+skua_status
+skua__devices_trace(skua_devices *devices, size_t i, skua_exec *exec, skua_error *err) {
+    skua__mutex_lock(&devices->lock);
+    skua__track *track = devices->tracks[i];
+    skua__mutex_unlock(&devices->lock);
+    return skua__exec_add_track(exec, track, err);
+}
+
 skua_status
 skua__devices_engine(skua_devices *devices, size_t i, skua__engine **ret_engine, skua_error *err) {
     if (i >= devices->list.count) {
@@ -165,7 +182,12 @@ skua__devices_engine(skua_devices *devices, size_t i, skua__engine **ret_engine,
     };
     skua_status status = SKUA_OK;
     skua__mutex_lock(&devices->lock);
-    if (!devices->engines[i]) {
+    if (!devices->tracks[i]) {
+        devices->tracks[i] = new_track(devices->hook, i, info);
+        status = devices->tracks[i] ? SKUA_OK : SKUA_FAIL_MEMORY(err, "a device's trace");
+    }
+    options.track = devices->tracks[i];
+    if (!status && !devices->engines[i]) {
         status = skua__engine_open(&devices->engines[i], &options, err);
     }
     if (status == SKUA_OK) {

@@ -303,6 +303,7 @@ engine_new(const skua__engine_options *options) {
     skua__admission_init(&engine->blocks.account, options->info->memory_bytes,
                          options->info->max_buffer_bytes, options->reserve_bytes);
     engine->fork_generation = skua__fork_generation();
+    engine->track = options->track;
     skua__mutex_init(&engine->lock);
     skua__cond_init(&engine->wake);
     skua__cond_init(&engine->opened);
@@ -380,6 +381,7 @@ skua__engine_submit(skua__engine *engine, skua__launch *launch, skua_error *err)
                          engine->info.name);
     }
     launch->engine = engine;
+    skua__trace_called(engine, launch);
     skua_status status = SKUA_OK;
     skua__mutex_lock(&engine->lock);
     if (engine->resting) {
@@ -418,6 +420,7 @@ skua__engine_post(skua__engine *engine, skua__launch *launch) {
 void
 skua__engine_post_transfer(skua__engine *engine, skua__launch *transfer) {
     transfer->engine = engine;
+    skua__trace_called(engine, transfer);
     skua__mutex_lock(&engine->lock);
     skua__list_push_back(&engine->transfer_inbox, &transfer->link);
     skua__cond_signal(&engine->wake);

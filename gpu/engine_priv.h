@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MPL-2.0
 // The box's own: the inside of an engine, shared by engine.c (its thread and its queue), engine_run.c (the way of one launch),
-// engine_room.c (what it takes of the device), engine_steps.c (its commands), staging.c (its large copies), engine_built.c (its kernels), engine_health.c
+// engine_room.c (what it takes of the device), engine_steps.c (its commands), staging.c (its large copies), engine_trace.c (what is told of it), engine_built.c (its kernels), engine_health.c
 // (what is done when it fails) and block.c (its memory).
 #ifndef SKUA_GPU_ENGINE_PRIV_H
 #define SKUA_GPU_ENGINE_PRIV_H
@@ -127,6 +127,7 @@ struct skua__engine {
     uint64_t stage_bytes; /* of a pinned block; 0: nothing is staged */
     int64_t hang_ns;      /* SKUA_NEVER_NS: none */
     char *cache_dir;      /* NULL: none */
+    skua__track *track;   /* borrowed; NULL: none */
     uint32_t fork_generation;
     pthread_t thread;
     bool started;
@@ -152,6 +153,7 @@ struct skua__engine {
     int64_t rests_until_ns; /* at least until then */
     skua__engine_counters counters;
     uint32_t prompt_left; /* launches that the device has, and that end without the thread */
+    skua__clocks clocks;  /* of a device that is traced */
     skua__a32 under_way;  /* relaxed: a figure */
 
     /* the thread's own */
@@ -263,11 +265,22 @@ skua__dev_mem *skua__arg_memory(const skua__launch_arg *arg);
 skua__dev_command *skua__step_begin(skua__step *step, skua__launch *launch, skua__step_kind kind);
 /* All of it was submitted: the driver's thread that hears of its last command ends it, where that may be. */
 void skua__steps_let_end_promptly(skua__engine *engine, skua__launch *launch);
-/* Adds how long a step, or all steps, took to the launch's times. */
-void skua__steps_add_time(skua__launch *launch, const skua__step *step);
-void skua__steps_add_times(skua__launch *launch);
+/* Adds how long a step, or all steps, took to the launch's times, and tells the trace of them. */
+void skua__steps_add_time(skua__engine *engine, skua__launch *launch, const skua__step *step);
+void skua__steps_add_times(skua__engine *engine, skua__launch *launch);
 void skua__steps_count_end_locked(skua__engine *engine, const skua__launch *launch,
                                   skua_status status);
+
+/* ---- engine_trace.c ---- */
+
+/* A launch is submitted: whether it is traced is settled here. */
+void skua__trace_called(skua__engine *engine, skua__launch *launch);
+/* The driver is about to be called for a step, which has its launch; and has told its end. */
+void skua__trace_step_called(skua__step *step);
+void skua__trace_step_told_locked(skua__engine *engine, skua__step *step);
+/* A step has ended, and its times are told; its launch has. Under the engine's lock or not, by one thread at a time. */
+void skua__trace_step(skua__engine *engine, const skua__step *step);
+void skua__trace_ended(skua__engine *engine, const skua__launch *launch);
 
 /* ---- staging.c: all on the engine's thread ---- */
 

@@ -116,7 +116,7 @@ advance(skua__engine *engine, skua__launch *launch) {
         }
     }
     if (launch->prompt && !launch->ended) {
-        skua__steps_add_times(launch);
+        skua__steps_add_times(engine, launch);
     }
     skua_status status = launch->status;
     skua__watch_launch watched = {.evictions = launch->evictions,
@@ -179,7 +179,7 @@ void
 skua__run_landed(skua__engine *engine, skua__step *step) {
     skua__launch *launch = step->launch;
     if (!launch->prompt && !step->piece) { /* else whoever ends it adds up */
-        skua__steps_add_time(launch, step);
+        skua__steps_add_time(engine, launch, step);
     }
     if (step->status && launch->status == SKUA_OK) {
         launch->status = SKUA_FAIL(&launch->error, step->status,
@@ -207,6 +207,7 @@ skua__run_end(skua__engine *engine, skua__launch *launch, skua_status status) {
     assert(!launch->ended && "a launch ends once");
     launch->stage = SKUA__LAUNCH_ENDED;
     engine->stuck = engine->stuck || (fetches && status != SKUA_OK && tried);
+    skua__trace_ended(engine, launch);
     skua__buffers_leave(launch, status == SKUA_OK);
     skua__mutex_lock(&engine->lock);
     skua__steps_count_end_locked(engine, launch, status);

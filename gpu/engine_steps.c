@@ -6,7 +6,8 @@
 #include <string.h>
 
 void
-skua__steps_add_time(skua__launch *launch, const skua__step *step) {
+skua__steps_add_time(skua__engine *engine, skua__launch *launch, const skua__step *step) {
+    skua__trace_step(engine, step);
     int64_t took_ns = step->command.end_ns - step->command.start_ns;
     switch (step->kind) {
     case SKUA__STEP_IN:
@@ -25,9 +26,9 @@ skua__steps_add_time(skua__launch *launch, const skua__step *step) {
 }
 
 void
-skua__steps_add_times(skua__launch *launch) {
+skua__steps_add_times(skua__engine *engine, skua__launch *launch) {
     for (uint32_t i = 0; i < launch->step_count; i++) {
-        skua__steps_add_time(launch, &launch->steps[i]);
+        skua__steps_add_time(engine, launch, &launch->steps[i]);
     }
 }
 
@@ -42,7 +43,8 @@ skua__steps_count_end_locked(skua__engine *engine, const skua__launch *launch, s
 /* Its caller may free it, and the kernel, as soon as it is told. */
 static void
 end_promptly_locked(skua__engine *engine, skua__launch *launch) {
-    skua__steps_add_times(launch);
+    skua__steps_add_times(engine, launch);
+    skua__trace_ended(engine, launch);
     launch->ended = true;
     skua__a32_add(&launch->refs, 1, memory_order_relaxed); /* relaxed: ours holds it */
     skua__steps_count_end_locked(engine, launch, SKUA_OK);
@@ -56,6 +58,7 @@ step_done(skua__dev_command *command, skua_status status) {
     skua__launch *launch = step->launch;
     step->status = status;
     skua__mutex_lock(&engine->lock);
+    skua__trace_step_told_locked(engine, step);
     launch->stumbled = launch->stumbled || status;
     launch->landed++;
     /* Until it is prompt, how many steps it has is the engine's to know. */
@@ -104,6 +107,7 @@ skua__step_begin(skua__step *step, skua__launch *launch, skua__step_kind kind) {
     step->launch = launch;
     step->kind = kind;
     step->command.done = step_done;
+    skua__trace_step_called(step);
     return &step->command;
 }
 
@@ -159,6 +163,7 @@ skua__steps_inputs(skua__engine *engine, skua__launch *launch, skua__dev_queue q
             continue;
         }
         skua__dev_command *command = next_step(launch, SKUA__STEP_IN);
+        launch->steps[launch->step_count].bytes = gives ? 0 : arg->bytes;
         skua_status status = gives
                                  ? engine->driver->release(engine->dev, queue, arg->copy->shared,
                                                            command, &launch->error)
@@ -202,6 +207,7 @@ skua__steps_outputs(skua__engine *engine, skua__launch *launch, skua__dev_queue 
             continue;
         }
         skua__dev_command *command = next_step(launch, SKUA__STEP_OUT);
+        launch->steps[launch->step_count].bytes = shared ? 0 : arg->bytes;
         skua_status status =
             shared
                 ? engine->driver->acquire(engine->dev, queue, shared, command, &launch->error)

@@ -353,9 +353,11 @@ finish_locked(skua__dev *dev, skua__fake_command *command) {
     fake->count.failed += status != SKUA_OK;
     skua__dev_command *told = command->command;
     if (told) {
-        told->queued_ns = told->submit_ns = command->queued_ns;
-        told->start_ns = command->start_ns;
-        told->end_ns = command->end_ns == SKUA_NEVER_NS ? now_locked(fake) : command->end_ns;
+        int64_t ahead_ns = on_host ? 0 : fake->options.clock_ahead_ns;
+        told->queued_ns = told->submit_ns = command->queued_ns + ahead_ns;
+        told->start_ns = command->start_ns + ahead_ns;
+        told->end_ns =
+            (command->end_ns == SKUA_NEVER_NS ? now_locked(fake) : command->end_ns) + ahead_ns;
         dev->in_done = true;
         dev->done_thread = pthread_self();
         skua__mutex_unlock(&fake->lock);

@@ -115,6 +115,7 @@ submit_step(skua__engine *engine, skua__piece *piece, skua__step_kind kind) {
     uint64_t at = arg->before_bytes + piece->offset;
     skua__dev_command *command = skua__step_begin(&piece->step, launch, kind);
     piece->step.piece = piece;
+    piece->step.bytes = piece->bytes;
     skua_status status = SKUA_OK;
     switch (kind) {
     case SKUA__STEP_HOST_IN:
@@ -238,6 +239,7 @@ skua__stage_landed(skua__engine *engine, skua__step *step) {
     skua__step_kind next = step->kind == SKUA__STEP_HOST_IN ? SKUA__STEP_IN : SKUA__STEP_HOST_OUT;
     bool half_way = step->kind == SKUA__STEP_HOST_IN || step->kind == SKUA__STEP_OUT;
     note_time(staged, step);
+    skua__trace_step(engine, step);
     if (half_way && launch->status == SKUA_OK && submit_step(engine, piece, next)) {
         return;
     }

@@ -15,7 +15,8 @@ typedef struct machine {
     skua_exec *exec;
     skua_devices *devices;
     skua_pool *pool;
-    int32_t on; /* where launches run: skua_launch.on */
+    int32_t on;        /* where launches run: skua_launch.on */
+    const char *trace; /* a file, see machine_trace(); NULL: none */
 } machine;
 
 /*
@@ -27,6 +28,7 @@ static inline void
 machine_open(machine *self, const char *mode, int peers) {
     skua_error err;
     self->node = NULL;
+    self->trace = NULL;
     bool device = mode && strcmp(mode, "device") == 0;
     bool cpu = device || (mode && strcmp(mode, "cpu") == 0);
     self->on = device ? SKUA_ON_DEVICE : SKUA_ON_ANY;
@@ -46,6 +48,19 @@ machine_open(machine *self, const char *mode, int peers) {
          &err);
 }
 
+/*
+ * Records from now on what each worker and each device does when. machine_close() writes it to a file, whose name is borrowed,
+ * for ui.perfetto.dev or chrome://tracing. NULL: nothing.
+ */
+static inline void
+machine_trace(machine *self, const char *file) {
+    skua_error err;
+    self->trace = file;
+    if (file) {
+        must(skua_exec_trace_start(self->exec, NULL, &err), &err);
+    }
+}
+
 /* Prints to file who ran a kernel. Returns how many work-items ran in all. */
 static inline uint64_t
 machine_tell_shares(const machine *self, const char *kernel, FILE *file) {
@@ -61,8 +76,12 @@ machine_tell_shares(const machine *self, const char *kernel, FILE *file) {
 
 static inline void
 machine_close(machine *self) {
+    skua_error err;
     skua_pool_close(self->pool);
     skua_devices_close(self->devices);
+    if (self->trace) {
+        must(skua_exec_trace_write(self->exec, self->trace, &err), &err);
+    }
     skua_exec_close(self->exec);
     skua_node_close(self->node);
 }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MPL-2.0
 // Renders the Mandelbrot set on the cores, every OpenCL device and peers together into a PNG, and tells who did how much. Each
 // band of the picture is one launch, which the pool splits by what it has measured of each.
-//   mandelbrot [FILE.png [WIDTH [all|cores|cpu|device [PEERS]]]]    waits for so many peers before
-//   mandelbrot serve [all|cores|cpu|device]                         is one, until its standard input ends
+//   mandelbrot [FILE.png [WIDTH [all|cores|cpu|device [PEERS [TRACE.json]]]]]    waits for so many peers before
+//   mandelbrot serve [all|cores|cpu|device]                                      is one, until its standard input ends
 #include "machine.h"
 #include "png.h"
 
@@ -120,8 +120,9 @@ main(int argc, char **argv) {
     uint32_t height = width * 3 / 4;
     int peers = argc > 4 ? atoi(argv[4]) : 0;
     if (width < 16 || width > WIDTH_MAX || peers < 0) {
-        fprintf(stderr, "usage: mandelbrot [FILE.png [WIDTH [all|cores|cpu|device [PEERS]]]]\n"
-                        "       mandelbrot serve [all|cores|cpu|device]\n");
+        fprintf(stderr,
+                "usage: mandelbrot [FILE.png [WIDTH [all|cores|cpu|device [PEERS [TRACE.json]]]]]\n"
+                "       mandelbrot serve [all|cores|cpu|device]\n");
         return 2;
     }
     unsigned char *pixels = calloc(height, width);
@@ -132,6 +133,7 @@ main(int argc, char **argv) {
     machine here;
     skua_error err;
     machine_open(&here, argc > 3 ? argv[3] : NULL, peers);
+    machine_trace(&here, argc > 5 ? argv[5] : NULL);
     register_kernel(&here);
     if (peers) {
         must(skua_pool_await_nodes(here.pool, "mandelbrot", (size_t)peers + 1, AWAIT_MS, &err),

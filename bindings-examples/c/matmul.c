@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MPL-2.0
 // Multiplies two matrices on the cores and the devices together, a band of rows in each launch, and checks every entry against a plain
-// loop in double precision. Usage: matmul [N [cores|cpu|device]]
+// loop in double precision. Usage: matmul [N [cores|cpu|device [TRACE.json]]]
 #include "machine.h"
 #include <math.h>
 
@@ -94,7 +94,8 @@ main(int argc, char **argv) {
     float *a = calloc(entries, sizeof *a), *b = calloc(entries, sizeof *b);
     float *c = calloc(entries, sizeof *c);
     if (n == 0 || n > N_MAX || !a || !b || !c) {
-        fprintf(stderr, "usage: matmul [N [cores|cpu|device]], with an N of 1 to %d\n", N_MAX);
+        fprintf(stderr, "usage: matmul [N [cores|cpu|device [TRACE.json]]], with an N of 1 to %d\n",
+                N_MAX);
         return 2;
     }
     for (size_t i = 0; i < entries; i++) {
@@ -104,6 +105,7 @@ main(int argc, char **argv) {
     machine here;
     skua_error err;
     machine_open(&here, argc > 2 ? argv[2] : NULL, 0);
+    machine_trace(&here, argc > 3 ? argv[3] : NULL);
     static const skua_param_kind params[] = {SKUA_PARAM_OUT, SKUA_PARAM_IN, SKUA_PARAM_IN,
                                              SKUA_PARAM_VALUE};
     must(skua_kernel_register(here.pool, "matmul",

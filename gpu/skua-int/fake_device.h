@@ -45,6 +45,7 @@ typedef struct skua__fake_options {
     uint64_t host_bytes_per_s; /* of host copies, one at a time; 0: at once */
     int64_t launch_ns;         /* of each launch */
     uint64_t max_group;        /* work-items; 0: 256 */
+    int64_t clock_ahead_ns;    /* its clock, by which it tells times, is so much ahead of ours */
 } skua__fake_options;
 
 /* What goes wrong. Counts are of calls, launches or copies from now on, the first is 1; 0: none. */

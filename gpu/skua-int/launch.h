@@ -4,8 +4,10 @@
 #define SKUA_INT_LAUNCH_H
 
 #include <skua-int/atomic.h>
+#include <skua-int/clocks.h>
 #include <skua-int/device_driver.h>
 #include <skua-int/list.h>
+#include <skua-int/trace.h>
 #include <skua/exec.h>
 #include <skua/kernel.h>
 
@@ -59,6 +61,10 @@ typedef struct skua__step {
     struct skua__piece *piece; /* of a staged copy; NULL: all of a command */
     skua__step_kind kind;
     skua_status status;
+    /* Only of a launch that is traced: when the driver was called, when it told the end, and how its clock related then. */
+    int64_t called_ns, told_ns;
+    skua__clocks clocks;
+    uint64_t bytes;
 } skua__step;
 
 /* A copy that goes in pieces (staging.c); the engine's. */
@@ -162,6 +168,8 @@ struct skua__launch {
     uint32_t landed;                     /* steps */
     skua__a32 refs;                      /* the caller's, and one of the engine that tidies up */
     struct skua__built *built;           /* once the kernel was submitted */
+    uint64_t traced;                     /* its number in the trace; 0: it is in none */
+    int64_t called_ns;                   /* when it was submitted; only of one that is traced */
     bool queued;                         /* its engine has it */
     bool dispatched;                     /* it has its buffers' turns */
     uint32_t evictions;                  /* made because there was no memory for it */
@@ -300,7 +308,11 @@ typedef struct skua__engine_options {
     uint64_t reserve_bytes; /* of the device's memory that stays free; 0: admission.h's share */
     skua__copy_mode copies;
     uint64_t stage_bytes; /* of a pinned block; 0: 2 MiB */
+    skua__track *track; /* that launches are told to; with the rows skua__engine_rows; NULL: none */
 } skua__engine_options;
+
+/* The rows of a device's track, one for each queue. */
+extern const char *const skua__engine_rows[SKUA__DEV_QUEUES];
 
 typedef struct skua__engine_counters {
     uint64_t launches, failures, hangs;
@@ -347,6 +359,8 @@ void skua__engine_counters_get(skua__engine *engine, skua__engine_counters *ret)
  */
 skua_status skua__devices_engine(skua_devices *devices, size_t i, skua__engine **ret_engine,
                                  skua_error *err);
+/* The i-th device's launches stand in the executor's trace from now on. Returns as skua__exec_add_track(). Its engine was opened. */
+skua_status skua__devices_trace(skua_devices *devices, size_t i, skua_exec *exec, skua_error *err);
 /* What the list's buffers share. */
 skua__buffers *skua__devices_buffers(const skua_devices *devices);
 /* The folder where the devices' descriptions are kept; NULL: nowhere. Lives as long as devices. */

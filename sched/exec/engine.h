@@ -10,6 +10,7 @@
 #include "park.h"
 #include "plan.h"
 #include "timers.h"
+#include "track.h"
 
 #include <assert.h>
 #include <skua-int/atomic.h>
@@ -272,7 +273,8 @@ struct skua_exec {
 
     skua__mutex trace_lock; /* guards the making of rings, and traced_from_ns */
     int64_t traced_from_ns;
-    skua__a32 tracing; /* EXEC_TRACE_OFF, ON or SPAWNS */
+    skua__tracks tracks; /* of devices */
+    skua__a32 tracing;   /* EXEC_TRACE_OFF, ON or SPAWNS */
 };
 
 /* Workers in the lists of sleepers. */

@@ -89,6 +89,7 @@ begin_life(skua_exec *exec, uint32_t workers) {
     exec->fork_generation = skua__fork_generation();
     skua__mutex_init(&exec->sleep_lock);
     skua__mutex_init(&exec->trace_lock);
+    skua__tracks_init(&exec->tracks);
     skua__timers_init(&exec->timers);
     skua__mutex_init(&exec->replay_lock);
     skua__list_init(&exec->retired);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MPL-2.0
 // The ring trace: what each worker did lately, written as the JSON that Perfetto and chrome://tracing read.
 //
-// Each worker writes its own ring; nobody waits for anybody. Ordering: an event's cells are stored before the head that
+// Each worker writes its own ring (and devices theirs: track.c); nobody waits for anybody. Ordering: an event's cells are stored before the head that
 // counts it, and after the head that counts the one before (R1, release and acquire on both); so a reader that finds the
 // cell of a newer event also finds the newer head, and drops what may have been overwritten while it read.
 #include "engine.h"
@@ -80,6 +80,7 @@ skua__trace_fini(skua_exec *exec) {
         /* relaxed: the threads have ended */
         skua__mem_free(exec->hook, skua__aptr_load(&exec->workers[i].ring, memory_order_relaxed));
     }
+    skua__tracks_fini(&exec->tracks);
     skua__mutex_fini(&exec->trace_lock);
 }
 
@@ -105,6 +106,7 @@ skua_exec_trace_start(skua_exec *exec, const skua_trace_options *given, skua_err
     bool on = skua__a32_load(&exec->tracing, memory_order_relaxed) != 0;
     if (!on) {
         status = make_rings(exec, options.events ? (uint64_t)options.events : TRACE_EVENTS_DEFAULT);
+        status = status ? status : skua__tracks_start(&exec->tracks);
     }
     if (!on && status == SKUA_OK) {
         exec->traced_from_ns = skua__clock_ns();
@@ -132,6 +134,7 @@ skua_exec_trace_stop(skua_exec *exec) {
     if (exec->fork_generation == skua__fork_generation()) {
         /* relaxed: as in skua_exec_trace_start() */
         skua__a32_store(&exec->tracing, EXEC_TRACE_OFF, memory_order_relaxed);
+        skua__tracks_stop(&exec->tracks);
     }
 }
 
@@ -274,6 +277,7 @@ write_trace(skua_exec *exec, FILE *file) {
             lost += write_worker(&to, ring);
         }
     }
+    lost += skua__tracks_write(&exec->tracks, &to.json, exec->traced_from_ns);
     skua__json_array_end(&to.json);
     skua__json_key(&to.json, "otherData");
     skua__json_object(&to.json);
@@ -304,4 +308,9 @@ skua_exec_trace_write(skua_exec *exec, const char *path, skua_error *err) {
                                path);
     }
     return SKUA_OK;
+}
+
+skua_status
+skua__exec_add_track(skua_exec *exec, skua__track *track, skua_error *err) {
+    return skua__tracks_add(&exec->tracks, track, err);
 }

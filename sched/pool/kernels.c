@@ -37,6 +37,10 @@ add_devices(skua__kernels *kernels) {
             skua__devices_engine(devices, i, &place.engine, NULL)) {
             continue;
         }
+        if (kernels->pool
+                ->exec) { /* one of too many devices runs all the same, and is not traced */
+            (void)!skua__devices_trace(devices, i, kernels->pool->exec, NULL);
+        }
         place.copies = !info.unified;
         (void)!add_place(kernels, &place, &info, NULL);
     }

@@ -650,7 +650,8 @@ typedef struct skua_trace_options {
 
 /**
  * Records from now on what each worker does: jobs, graph nodes by their index, stolen calls with their victim, sharing, parking, waking. Each worker
- * keeps its newest events. Where nothing is recorded this costs one look at a flag per steal, job and park.
+ * keeps its newest events. So does each device of a pool on this executor, as a process of its own in the picture: every launch, and within it
+ * every copy and kernel by the device's own times. Where nothing is recorded this costs one look at a flag per steal, job and park.
  *
  * options: may be NULL. The memory comes from the executor's allocator at the first start, whose events counts, and is kept.
  * Returns: 0, SKUA_E_EXISTS when it is on already, SKUA_E_NO_MEMORY, SKUA_E_BAD_ARGUMENT, SKUA_E_CLOSED, SKUA_E_FORKED.
