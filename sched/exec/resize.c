@@ -6,8 +6,8 @@
 // A worker rests when more than target are active and its number is not under target; it does so between two jobs only, with an
 // empty stack. Recalled are the lowest numbers first, so that those under target are the ones that run when nobody blocks.
 //
-// There is no timer. Quota and mask are read by a worker that goes to sleep or wakes up, at most once a second; one
-// worker at a time. What changes while every worker is busy without a pause is seen at its end.
+// There is no timer. Quota and mask are read by a worker that goes to sleep or wakes up, and between two jobs by one that is
+// busy, at most once a second; one worker at a time.
 #include "engine.h"
 
 #include <skua-int/clock.h>

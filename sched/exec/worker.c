@@ -15,6 +15,8 @@
 #include <stdio.h>
 
 enum {
+    WORKER_FOLLOW_TURNS =
+        64,            /* a busy worker looks so often whether it is time to read quota and mask */
     WORKER_LOOKS = 32, /* looks around between two readings of the clock */
 };
 
@@ -577,6 +579,9 @@ worker_main(void *arg) {
     while (!skua__is_over(exec)) {
         if (skua__lease_moved(&exec->lease)) {
             skua__lease_look(exec);
+        }
+        if (worker->turns % WORKER_FOLLOW_TURNS == 0) {
+            skua__follow(worker);
         }
         if (skua__is_surplus(worker)) {
             skua__rest(worker);

@@ -158,7 +158,7 @@ SKUA_API SKUA_MUST_CHECK skua_status skua_exec_run(skua_exec *exec, skua_fn *fn,
  * job that waits for another one never loses it. Threads that rest are kept, and cost nothing.
  *
  * workers: 1 to the workers_max option; 0: again as many as quota and affinity allow, followed live. (Left at 0 at
- * open, the number follows them too: looked at when a worker falls asleep or wakes, at most once a second.)
+ * open, the number follows them too: looked at by workers between jobs and around their sleep, at most once a second.)
  * Returns: 0; SKUA_E_LIMIT, SKUA_E_CLOSED, SKUA_E_FORKED, SKUA_E_UNSUPPORTED; SKUA_E_NO_MEMORY or SKUA_E_SYSTEM when not all could be
  * started: then as many run as could.
  * Threads: any, workers too. Blocks: never. Since 0.1.

@@ -375,6 +375,59 @@ test_resize_follows_the_quota(void **state) {
     assert_int_equal(system(command), 0);
 }
 
+/* A job that comes again and again until the executor has one worker, so that no worker ever sleeps. */
+typedef struct busy {
+    skua_job job;
+    skua_exec *exec;
+    atomic_ulong *runs;
+    int64_t until_ns;
+} busy;
+
+static void
+run_busy(skua_worker w, skua_job *job) {
+    busy *self = (busy *)(void *)job;
+    atomic_fetch_add(self->runs, 1);
+    if (skua_exec_workers(self->exec) > 1 && skua__clock_ns() < self->until_ns) {
+        skua_worker_submit(w, job);
+    }
+}
+
+static void
+test_resize_follows_the_quota_while_busy(void **state) {
+    (void)state;
+    char root[] = "/tmp/skua-busy-XXXXXX";
+    assert_non_null(mkdtemp(root));
+    put_file(root, "/proc/self/cgroup", "0::/box\n");
+    put_file(root, "/proc/self/mountinfo", "30 23 0:26 / /cg rw - cgroup2 cgroup2 rw\n");
+    put_file(root, "/cg/box/cpu.max", "50000 100000\n");
+    skua_exec *exec = open_exec(SKUA_EXEC_OPTIONS(.lease = SKUA_LEASE_NEVER));
+    enum { JOBS = 60, RUNS = 20000 };
+    atomic_ulong runs = 0;
+    busy jobs[JOBS];
+    for (int i = 0; i < JOBS; i++) {
+        jobs[i] = (busy){
+            .exec = exec, .runs = &runs, .until_ns = skua__clock_ns() + DEADLINE_S * SKUA_NS_PER_S};
+        skua_job_init(&jobs[i].job, run_busy);
+        assert_int_equal(skua_exec_submit(exec, &jobs[i].job), SKUA_OK);
+    }
+    while (skua_exec_workers(exec) > 1 && atomic_load(&runs) < RUNS) {
+        sched_yield(); /* until nobody sleeps any more */
+    }
+    skua__mutex_lock(&exec->sleep_lock);
+    exec->sizes.quota_root = root;
+    exec->sizes.follow_every_ns = 0;
+    skua__a64_store(&exec->sizes.follow_again_ns, 0, memory_order_relaxed); /* relaxed: a hint */
+    skua__mutex_unlock(&exec->sleep_lock);
+    while (skua_exec_workers(exec) != 1) {
+        assert_true(skua__clock_ns() < jobs[JOBS - 1].until_ns);
+        sched_yield();
+    }
+    skua_exec_close(exec);
+    char command[64];
+    snprintf(command, sizeof command, "rm -rf '%s'", root);
+    assert_int_equal(system(command), 0);
+}
+
 /* As `taskset -a -p` does it: every thread of the process. */
 static void
 set_mask_of_all(const cpu_set_t *mask) {
@@ -432,6 +485,7 @@ main(void) {
         cmocka_unit_test(test_pause_ends_with_the_executor),
         cmocka_unit_test(test_resize_while_forks_run_changes_no_result),
         cmocka_unit_test(test_resize_follows_the_quota),
+        cmocka_unit_test(test_resize_follows_the_quota_while_busy),
         cmocka_unit_test(test_resize_follows_the_affinity_mask),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
