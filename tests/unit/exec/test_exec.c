@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MPL-2.0
 // Opening and closing, jobs from outside, the runner, forks of the process, and an idle pool that costs nothing.
+#include "opened.h"
 #include "test.h"
 
 #include "failing_allocator.h"
@@ -13,15 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
-static skua_exec *
-open_exec(const skua_exec_options *options) {
-    skua_exec *exec = NULL;
-    skua_error err = {0};
-    assert_int_equal(skua_exec_open(&exec, options, &err), SKUA_OK);
-    return exec;
-}
-
-/* A job that counts, and a gate that holds a worker until it is opened. */
+/* A job that counts. */
 typedef struct counting_job {
     skua_job job;
     atomic_int *count;
@@ -40,46 +33,6 @@ static void
 run_telling(skua_worker w, skua_job *job) {
     (void)w;
     atomic_fetch_add(((counting_job *)(void *)job)->count, 1);
-}
-
-typedef struct gate {
-    skua_job job;
-    pthread_mutex_t lock;
-    pthread_cond_t changed;
-    bool entered, open;
-} gate;
-
-static void
-run_gate(skua_worker w, skua_job *job) {
-    (void)w;
-    gate *self = (gate *)(void *)job;
-    pthread_mutex_lock(&self->lock);
-    self->entered = true;
-    pthread_cond_broadcast(&self->changed);
-    while (!self->open) {
-        pthread_cond_wait(&self->changed, &self->lock);
-    }
-    pthread_mutex_unlock(&self->lock);
-}
-
-static void
-gate_hold(gate *self, skua_exec *exec) {
-    *self = (gate){.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
-    skua_job_init(&self->job, run_gate);
-    assert_int_equal(skua_exec_submit(exec, &self->job), SKUA_OK);
-    pthread_mutex_lock(&self->lock);
-    while (!self->entered) {
-        pthread_cond_wait(&self->changed, &self->lock);
-    }
-    pthread_mutex_unlock(&self->lock);
-}
-
-static void
-gate_open(gate *self) {
-    pthread_mutex_lock(&self->lock);
-    self->open = true;
-    pthread_cond_broadcast(&self->changed);
-    pthread_mutex_unlock(&self->lock);
 }
 
 static void

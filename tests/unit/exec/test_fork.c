@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MPL-2.0
 // Fork and join: what its users write, and what happens when the stack of slots is short or workers are few.
+#include "opened.h"
 #include "test.h"
 
 #include <skua-int/thread.h>
@@ -60,14 +61,6 @@ run_queens(skua_worker w, void *frame) {
         skua_sync(&w, run_queens, &next[forked]);
         b->solutions += next[forked].solutions;
     }
-}
-
-static skua_exec *
-open_exec(const skua_exec_options *options) {
-    skua_exec *exec = NULL;
-    skua_error err = {0};
-    assert_int_equal(skua_exec_open(&exec, options, &err), SKUA_OK);
-    return exec;
 }
 
 static long

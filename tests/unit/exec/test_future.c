@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MPL-2.0
 // Futures: results, followers, promises, waiting inside and outside of workers, and every failure.
+#include "opened.h"
 #include "test.h"
 
 #include "failing_allocator.h"
@@ -7,15 +8,6 @@
 #include <skua/exec.h>
 #include <stdatomic.h>
 #include <string.h>
-
-static skua_exec *
-open_exec(int32_t workers, int32_t spares) {
-    skua_exec *exec = NULL;
-    assert_int_equal(
-        skua_exec_open(&exec, SKUA_EXEC_OPTIONS(.workers = workers, .spares = spares), NULL),
-        SKUA_OK);
-    return exec;
-}
 
 static skua_status
 give_arg(skua_worker w, void *arg, void **ret_value) {
@@ -64,7 +56,7 @@ value_of(skua_future *future) {
 static void
 test_future_gives_its_value(void **state) {
     (void)state;
-    skua_exec *exec = open_exec(2, 0);
+    skua_exec *exec = open_workers(2, 0);
     for (uintptr_t i = 0; i < 500; i++) {
         skua_future *future = start(exec, give_arg, (void *)i);
         assert_int_equal(value_of(future), i);
@@ -82,7 +74,7 @@ test_future_gives_its_value(void **state) {
 static void
 test_future_failure_is_told(void **state) {
     (void)state;
-    skua_exec *exec = open_exec(1, 0);
+    skua_exec *exec = open_workers(1, 0);
     skua_future *future = start(exec, fail_always, NULL);
     void *value = exec;
     skua_error err;
@@ -99,7 +91,7 @@ static void
 test_future_chain_of_followers(void **state) {
     (void)state;
     enum { LINKS = 2000 };
-    skua_exec *exec = open_exec(2, 0);
+    skua_exec *exec = open_workers(2, 0);
     skua_future *last = start(exec, give_arg, NULL);
     for (int i = 0; i < LINKS; i++) {
         skua_future *next = follow(last);
@@ -121,7 +113,7 @@ keep_promise(void *arg) {
 static void
 test_future_promise_is_kept_by_another_thread(void **state) {
     (void)state;
-    skua_exec *exec = open_exec(1, 0);
+    skua_exec *exec = open_workers(1, 0);
     skua_future *promise = NULL;
     assert_int_equal(skua_future_promise(&promise, exec, NULL), SKUA_OK);
     skua_future *next = follow(promise);
@@ -143,7 +135,7 @@ test_future_promise_is_kept_by_another_thread(void **state) {
 static void
 test_future_broken_promise_cancels_what_follows(void **state) {
     (void)state;
-    skua_exec *exec = open_exec(1, 0);
+    skua_exec *exec = open_workers(1, 0);
     skua_future *promise = NULL;
     assert_int_equal(skua_future_promise(&promise, exec, NULL), SKUA_OK);
     skua_future *next = follow(promise), *other = follow(promise), *last = follow(next);
@@ -188,7 +180,7 @@ ask_below(skua_worker w, void *arg, void **ret_value) {
 static void
 test_future_get_on_the_only_worker_helps(void **state) {
     (void)state;
-    skua_exec *exec = open_exec(1, SKUA_NONE);
+    skua_exec *exec = open_workers(1, SKUA_NONE);
     asker top = {.depth = 50};
     skua_future *future = start(exec, ask_below, &top);
     assert_int_equal(value_of(future), 51);
@@ -211,7 +203,7 @@ ask_follower(skua_worker w, void *arg, void **ret_value) {
 static void
 test_future_get_of_a_follower_on_the_only_worker(void **state) {
     (void)state;
-    skua_exec *exec = open_exec(1, SKUA_NONE);
+    skua_exec *exec = open_workers(1, SKUA_NONE);
     asker self = {.exec = exec};
     for (int i = 0; i < 50; i++) {
         skua_future *future = start(exec, ask_follower, &self);
@@ -239,7 +231,7 @@ keep_other(skua_worker w, void *arg, void **ret_value) {
 static void
 test_future_get_of_a_promise_gives_the_place_to_a_spare(void **state) {
     (void)state;
-    skua_exec *exec = open_exec(1, 2);
+    skua_exec *exec = open_workers(1, 2);
     for (int i = 0; i < 20; i++) {
         asker self = {.exec = exec};
         assert_int_equal(skua_future_promise(&self.other, exec, NULL), SKUA_OK);
@@ -268,7 +260,7 @@ ask_self(skua_worker w, void *arg, void **ret_value) {
 static void
 test_future_waiting_for_oneself_is_a_deadlock(void **state) {
     (void)state;
-    skua_exec *exec = open_exec(1, 1);
+    skua_exec *exec = open_workers(1, 1);
     asker self = {.exec = exec};
     assert_int_equal(skua_future_promise(&self.other, exec, NULL), SKUA_OK);
     skua_future *future = start(exec, ask_self, &self);
@@ -285,7 +277,7 @@ test_future_waiting_for_oneself_is_a_deadlock(void **state) {
 static void
 test_future_of_a_cancelled_group_is_cancelled(void **state) {
     (void)state;
-    skua_exec *exec = open_exec(1, 0);
+    skua_exec *exec = open_workers(1, 0);
     skua_group group;
     skua_group_init(&group, exec);
     skua_future *promise = NULL, *held = NULL, *next = NULL, *refused = NULL;
@@ -316,7 +308,7 @@ test_future_of_a_cancelled_group_is_cancelled(void **state) {
 static void
 test_future_bad_arguments(void **state) {
     (void)state;
-    skua_exec *exec = open_exec(1, 0);
+    skua_exec *exec = open_workers(1, 0);
     skua_future *future = NULL;
     skua_error err;
     assert_int_equal(skua_future_start(NULL, exec, give_arg, NULL, NULL, &err),

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MPL-2.0
 // Graphs as they are built: what the seal refuses, and what a run does when nothing goes on at once.
 #include "failing_allocator.h"
+#include "opened.h"
 #include "test.h"
 
 #include <skua/graph.h>
@@ -29,15 +30,6 @@ run_step(skua_worker w, void *arg) {
     assert_true(self->diary->count < STEPS_MAX);
     self->diary->steps[self->diary->count++] = self->name[0];
     return self->results[self->runs < 3 ? self->runs++ : 3];
-}
-
-static skua_exec *
-open_exec(int32_t workers) {
-    skua_exec *exec = NULL;
-    assert_int_equal(
-        skua_exec_open(&exec, SKUA_EXEC_OPTIONS(.workers = workers, .spares = SKUA_NONE), NULL),
-        SKUA_OK);
-    return exec;
 }
 
 static void
@@ -89,7 +81,7 @@ build_kite(skua_graph *graph, step steps[6], record *diary) {
 static void
 test_graph_order_with_one_worker_is_depth_first(void **state) {
     (void)state;
-    skua_exec *exec = open_exec(1);
+    skua_exec *exec = open_workers(1, SKUA_NONE);
     skua_graph graph;
     record diary = {.count = 0};
     step steps[6];
@@ -174,7 +166,7 @@ test_graph_cycle_with_names_that_are_too_long(void **state) {
 static void
 test_graph_bad_use_is_refused(void **state) {
     (void)state;
-    skua_exec *exec = open_exec(1);
+    skua_exec *exec = open_workers(1, SKUA_NONE);
     skua_graph graph, other;
     record diary = {.count = 0};
     step a, b, foreign;
@@ -242,7 +234,7 @@ test_graph_without_a_first_node_is_refused(void **state) {
 static void
 test_graph_empty_one_ends_at_once(void **state) {
     (void)state;
-    skua_exec *exec = open_exec(1);
+    skua_exec *exec = open_workers(1, SKUA_NONE);
     skua_graph graph, outer;
     skua_graph_node node;
     init(&graph);
@@ -260,7 +252,7 @@ test_graph_empty_one_ends_at_once(void **state) {
 static void
 test_graph_first_error_stops_it_and_the_next_run_is_clean(void **state) {
     (void)state;
-    skua_exec *exec = open_exec(1);
+    skua_exec *exec = open_workers(1, SKUA_NONE);
     skua_graph graph;
     record diary = {.count = 0};
     step steps[6];
@@ -292,7 +284,7 @@ test_graph_first_error_stops_it_and_the_next_run_is_clean(void **state) {
 static void
 test_graph_conditions_loop_and_choose(void **state) {
     (void)state;
-    skua_exec *exec = open_exec(1);
+    skua_exec *exec = open_workers(1, SKUA_NONE);
     skua_graph graph;
     record diary = {.count = 0};
     step a, body, again, left, right, both;
@@ -335,7 +327,7 @@ test_graph_conditions_loop_and_choose(void **state) {
 static void
 test_graph_node_started_twice_at_once_is_an_error(void **state) {
     (void)state;
-    skua_exec *exec = open_exec(1);
+    skua_exec *exec = open_workers(1, SKUA_NONE);
     skua_graph graph;
     record diary = {.count = 0};
     step a, choice, target;
@@ -361,7 +353,7 @@ test_graph_node_started_twice_at_once_is_an_error(void **state) {
 static void
 test_graph_stands_as_a_node_of_another(void **state) {
     (void)state;
-    skua_exec *exec = open_exec(1);
+    skua_exec *exec = open_workers(1, SKUA_NONE);
     skua_graph inner, outer;
     record diary = {.count = 0};
     step steps[6], first, middle, last;
@@ -408,7 +400,7 @@ test_graph_stands_as_a_node_of_another(void **state) {
 static void
 test_graph_depth_is_bounded(void **state) {
     (void)state;
-    skua_exec *exec = open_exec(1);
+    skua_exec *exec = open_workers(1, SKUA_NONE);
     static skua_graph graphs[SKUA_GRAPH_DEPTH_MAX + 1];
     static skua_graph_node nodes[SKUA_GRAPH_DEPTH_MAX + 1];
     record diary = {.count = 0};
@@ -503,7 +495,7 @@ build_and_run(const skua_allocator *hook, skua_exec *exec, step steps[6], record
 static void
 test_graph_without_memory(void **state) {
     (void)state;
-    skua_exec *exec = open_exec(1);
+    skua_exec *exec = open_workers(1, SKUA_NONE);
     step steps[6];
     long failures = 0;
     for (long n = 1;; n++) {
@@ -525,7 +517,7 @@ test_graph_without_memory(void **state) {
 static void
 test_graph_runs_and_rebuilding_allocate_nothing(void **state) {
     (void)state;
-    skua_exec *exec = open_exec(1);
+    skua_exec *exec = open_workers(1, SKUA_NONE);
     failing_allocator allocator;
     failing_allocator_init(&allocator, 0);
     skua_graph graph;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MPL-2.0
 // Graphs on several workers: each node once and in order, nodes that run at once, cancelling, waiting, graphs in graphs.
+#include "opened.h"
 #include "test.h"
 
 #include <pthread.h>
@@ -7,15 +8,6 @@
 #include <skua/graph.h>
 #include <stdatomic.h>
 #include <string.h>
-
-static skua_exec *
-open_exec(int32_t workers, int32_t spares) {
-    skua_exec *exec = NULL;
-    assert_int_equal(
-        skua_exec_open(&exec, SKUA_EXEC_OPTIONS(.workers = workers, .spares = spares), NULL),
-        SKUA_OK);
-    return exec;
-}
 
 /* ---- Random graphs ---- */
 
@@ -72,7 +64,7 @@ test_graph_run_keeps_the_order_of_random_graphs(void **state) {
     static part parts[NODES_MAX];
     uint64_t seed = test_seed(4711);
     for (int32_t workers = 1; workers <= 4; workers++) {
-        skua_exec *exec = open_exec(workers, 0);
+        skua_exec *exec = open_workers(workers, 0);
         for (int round = 0; round < 5; round++) {
             skua_graph graph;
             atomic_int run = 0;
@@ -113,7 +105,7 @@ test_graph_run_offers_more_than_a_deque_holds(void **state) {
     enum { WIDTH = 5000 };
     static skua_graph_node nodes[WIDTH], ends[2];
     for (int32_t workers = 1; workers <= 3; workers++) {
-        skua_exec *exec = open_exec(workers, 0);
+        skua_exec *exec = open_workers(workers, 0);
         for (int failing = 0; failing < 2; failing++) {
             skua_graph graph;
             atomic_int count = 0;
@@ -150,7 +142,7 @@ static void
 test_graph_run_of_a_long_chain_needs_no_stack(void **state) {
     (void)state;
     enum { LENGTH = 200000 };
-    skua_exec *exec = open_exec(2, 0);
+    skua_exec *exec = open_workers(2, 0);
     skua_graph_node *nodes = calloc(LENGTH, sizeof *nodes);
     assert_non_null(nodes);
     skua_graph graph;
@@ -233,7 +225,7 @@ run_meeting(skua_exec *exec, bool blocks) {
 static void
 test_graph_run_keeps_no_ready_node_to_itself(void **state) {
     (void)state;
-    skua_exec *exec = open_exec(MEETING, SKUA_NONE);
+    skua_exec *exec = open_workers(MEETING, SKUA_NONE);
     run_meeting(exec, false);
     skua_exec_close(exec);
 }
@@ -241,7 +233,7 @@ test_graph_run_keeps_no_ready_node_to_itself(void **state) {
 static void
 test_graph_run_has_spares_for_nodes_that_block(void **state) {
     (void)state;
-    skua_exec *exec = open_exec(1, MEETING);
+    skua_exec *exec = open_workers(1, MEETING);
     run_meeting(exec, true);
     skua_exec_close(exec);
 }
@@ -285,12 +277,12 @@ open_gate(door *self) {
     pthread_mutex_unlock(&self->lock);
 }
 
-/* A gate, and behind it a node that counts. */
+/* An entry, and behind it a node that counts. */
 static void
-build_gated(skua_graph *graph, skua_graph_node nodes[2], door *gate, atomic_int *count) {
-    *gate = (door){.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
+build_gated(skua_graph *graph, skua_graph_node nodes[2], door *entry, atomic_int *count) {
+    *entry = (door){.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
     assert_int_equal(skua_graph_init(graph, NULL, NULL), SKUA_OK);
-    assert_int_equal(skua_graph_add(graph, &nodes[0], pass_gate, gate, "gate", NULL), SKUA_OK);
+    assert_int_equal(skua_graph_add(graph, &nodes[0], pass_gate, entry, "gate", NULL), SKUA_OK);
     assert_int_equal(skua_graph_add(graph, &nodes[1], count_up, count, "behind", NULL), SKUA_OK);
     assert_int_equal(skua_graph_edge(graph, &nodes[0], &nodes[1], NULL), SKUA_OK);
     assert_int_equal(skua_graph_seal(graph, NULL), SKUA_OK);
@@ -305,25 +297,25 @@ wait_in_thread(void *arg) {
 static void
 test_graph_start_and_wait(void **state) {
     (void)state;
-    skua_exec *exec = open_exec(1, SKUA_NONE);
+    skua_exec *exec = open_workers(1, SKUA_NONE);
     skua_graph graph;
     skua_graph_node nodes[2];
-    door gate;
+    door entry;
     atomic_int count = 0;
     skua_error err;
-    build_gated(&graph, nodes, &gate, &count);
+    build_gated(&graph, nodes, &entry, &count);
     assert_int_equal(skua_graph_start(&graph, exec, NULL), SKUA_OK);
-    await_entered(&gate);
+    await_entered(&entry);
     assert_int_equal(skua_graph_start(&graph, exec, &err), SKUA_E_AGAIN);
     assert_non_null(strstr(err.message, "runs already"));
     assert_int_equal(skua_graph_reset(&graph, NULL), SKUA_E_AGAIN);
     assert_int_equal(skua_graph_wait(&graph, SKUA_NONE, NULL), SKUA_E_TIMEOUT);
     pthread_t thread;
     assert_int_equal(pthread_create(&thread, NULL, wait_in_thread, &graph), 0);
-    open_gate(&gate);
+    open_gate(&entry);
     assert_int_equal(skua_graph_wait(&graph, 0, NULL), SKUA_OK);
     pthread_join(thread, NULL);
-    assert_false(gate.saw_cancel);
+    assert_false(entry.saw_cancel);
     assert_int_equal(atomic_load(&count), 1);
     assert_int_equal(skua_graph_run(&graph, exec, NULL), SKUA_OK);
     assert_int_equal(atomic_load(&count), 2);
@@ -334,25 +326,25 @@ test_graph_start_and_wait(void **state) {
 static void
 test_graph_cancel_keeps_the_rest_from_starting(void **state) {
     (void)state;
-    skua_exec *exec = open_exec(2, SKUA_NONE);
+    skua_exec *exec = open_workers(2, SKUA_NONE);
     skua_graph graph;
     skua_graph_node nodes[2];
-    door gate;
+    door entry;
     atomic_int count = 0;
     skua_error err;
-    build_gated(&graph, nodes, &gate, &count);
+    build_gated(&graph, nodes, &entry, &count);
     assert_int_equal(skua_graph_start(&graph, exec, NULL), SKUA_OK);
-    await_entered(&gate);
+    await_entered(&entry);
     assert_true(skua_graph_cancel(&graph, SKUA_E_REFUSED, "not today"));
     assert_false(skua_graph_cancel(&graph, SKUA_E_TIMEOUT, "too late"));
-    open_gate(&gate);
+    open_gate(&entry);
     assert_int_equal(skua_graph_wait(&graph, 0, &err), SKUA_E_REFUSED);
     assert_non_null(strstr(err.message, "not today"));
-    assert_true(gate.saw_cancel);
+    assert_true(entry.saw_cancel);
     assert_int_equal(atomic_load(&count), 0);
     assert_false(skua_graph_cancel(&graph, SKUA_E_REFUSED, "it has ended"));
     assert_int_equal(skua_graph_run(&graph, exec, NULL), SKUA_OK);
-    assert_false(gate.saw_cancel);
+    assert_false(entry.saw_cancel);
     assert_int_equal(atomic_load(&count), 1);
     skua_graph_fini(&graph);
     skua_exec_close(exec);
@@ -374,7 +366,7 @@ wait_for_oneself(skua_worker w, void *arg) {
 static void
 test_graph_wait_of_its_own_node_is_a_deadlock(void **state) {
     (void)state;
-    skua_exec *exec = open_exec(1, SKUA_NONE);
+    skua_exec *exec = open_workers(1, SKUA_NONE);
     skua_graph graph, outer;
     skua_graph_node node, place;
     selfish self = {.graph = &graph};
@@ -423,7 +415,7 @@ test_graph_run_from_nodes_of_another_graph(void **state) {
     static nested inner[MANY];
     static skua_graph_node nodes[MANY];
     for (int32_t workers = 1; workers <= 3; workers++) {
-        skua_exec *exec = open_exec(workers, SKUA_NONE); /* who does not help hangs */
+        skua_exec *exec = open_workers(workers, SKUA_NONE); /* who does not help hangs */
         skua_graph outer;
         assert_int_equal(skua_graph_init(&outer, NULL, NULL), SKUA_OK);
         for (int i = 0; i < MANY; i++) {
@@ -461,7 +453,7 @@ test_graph_within_graphs_on_several_workers(void **state) {
     static skua_graph graphs[LEVELS];
     static skua_graph_node nodes[LEVELS][WIDTH], places[LEVELS][2];
     for (int32_t workers = 1; workers <= 4; workers++) {
-        skua_exec *exec = open_exec(workers, SKUA_NONE);
+        skua_exec *exec = open_workers(workers, SKUA_NONE);
         atomic_int count = 0;
         int expected = 0;
         for (int level = 0; level < LEVELS; level++) {
@@ -513,7 +505,7 @@ run_until_cancelled(skua_worker w, void *arg) {
 static void
 test_graph_within_at_two_places_at_once_is_an_error(void **state) {
     (void)state;
-    skua_exec *exec = open_exec(2, SKUA_NONE);
+    skua_exec *exec = open_workers(2, SKUA_NONE);
     skua_graph inner, outer;
     skua_graph_node node, places[2];
     atomic_bool ran = false;
@@ -551,7 +543,7 @@ test_graph_loops_over_parallel_nodes(void **state) {
     (void)state;
     enum { BODIES = 16, ROUNDS = 200 };
     for (int32_t workers = 1; workers <= 4; workers++) {
-        skua_exec *exec = open_exec(workers, SKUA_NONE);
+        skua_exec *exec = open_workers(workers, SKUA_NONE);
         skua_graph graph;
         skua_graph_node enter, head, bodies[BODIES], join, again, end;
         looping loop = {.bodies = 0};
@@ -611,7 +603,7 @@ test_graph_nodes_fork_and_join(void **state) {
     (void)state;
     enum { NODES = 64 };
     static skua_graph_node nodes[NODES];
-    skua_exec *exec = open_exec(3, SKUA_NONE);
+    skua_exec *exec = open_workers(3, SKUA_NONE);
     skua_graph graph;
     atomic_int sum = 0;
     assert_int_equal(skua_graph_init(&graph, NULL, NULL), SKUA_OK);

@@ -1,19 +1,11 @@
 // SPDX-License-Identifier: MPL-2.0
 // Groups: the end of all jobs, cancel and the first error, helping, and waiting for oneself.
+#include "opened.h"
 #include "test.h"
 
 #include <skua/exec.h>
 #include <stdatomic.h>
 #include <string.h>
-
-static skua_exec *
-open_exec(int32_t workers) {
-    skua_exec *exec = NULL;
-    assert_int_equal(
-        skua_exec_open(&exec, SKUA_EXEC_OPTIONS(.workers = workers, .spares = SKUA_NONE), NULL),
-        SKUA_OK);
-    return exec;
-}
 
 enum { JOBS = 300 };
 
@@ -48,7 +40,7 @@ submit_members(skua_group *group, member *members, int count, atomic_int *runs, 
 static void
 test_group_wait_from_outside(void **state) {
     (void)state;
-    skua_exec *exec = open_exec(2);
+    skua_exec *exec = open_workers(2, SKUA_NONE);
     skua_group group;
     skua_group_init(&group, exec);
     static member members[JOBS];
@@ -67,7 +59,7 @@ test_group_wait_from_outside(void **state) {
 static void
 test_group_first_error_cancels_the_rest(void **state) {
     (void)state;
-    skua_exec *exec = open_exec(1);
+    skua_exec *exec = open_workers(1, SKUA_NONE);
     skua_group group;
     skua_group_init(&group, exec);
     static member members[JOBS];
@@ -112,7 +104,7 @@ run_boss(skua_worker w, void *frame) {
 static void
 test_group_wait_on_the_only_worker_helps(void **state) {
     (void)state;
-    skua_exec *exec = open_exec(1); /* and no spares: who does not help hangs */
+    skua_exec *exec = open_workers(1, SKUA_NONE); /* and no spares: who does not help hangs */
     static member members[JOBS];
     boss self = {.members = members, .status = 1};
     assert_int_equal(skua_exec_run(exec, run_boss, &self, NULL), SKUA_OK);
@@ -148,7 +140,7 @@ static void
 test_group_nested_waits(void **state) {
     (void)state;
     for (int32_t workers = 1; workers <= 3; workers++) {
-        skua_exec *exec = open_exec(workers);
+        skua_exec *exec = open_workers(workers, SKUA_NONE);
         skua_group group;
         skua_group_init(&group, exec);
         boss top = {.depth = 7};
@@ -179,7 +171,7 @@ run_selfish(skua_worker w, skua_job *job) {
 static void
 test_group_waiting_for_oneself_is_a_deadlock(void **state) {
     (void)state;
-    skua_exec *exec = open_exec(2);
+    skua_exec *exec = open_workers(2, SKUA_NONE);
     skua_group group;
     skua_group_init(&group, exec);
     boss self = {.of = &group};
@@ -202,7 +194,7 @@ run_patient(skua_worker w, skua_job *job) {
 static void
 test_group_wait_has_a_deadline(void **state) {
     (void)state;
-    skua_exec *exec = open_exec(1);
+    skua_exec *exec = open_workers(1, SKUA_NONE);
     skua_group group;
     skua_group_init(&group, exec);
     skua_job job;

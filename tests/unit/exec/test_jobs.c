@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MPL-2.0
 // Jobs that jobs submit: a worker takes its own newest first but lets none wait for ever, others take what it has not begun.
+#include "opened.h"
 #include "test.h"
 
 #include "engine.h"
@@ -9,15 +10,6 @@
 
 #include <stdatomic.h>
 #include <stdlib.h>
-
-static skua_exec *
-open_exec(int workers) {
-    skua_exec *exec = NULL;
-    assert_int_equal(
-        skua_exec_open(&exec, SKUA_EXEC_OPTIONS(.workers = workers, .spares = SKUA_NONE), NULL),
-        SKUA_OK);
-    return exec;
-}
 
 /* Jobs that note in which order they ran. */
 typedef struct member {
@@ -75,7 +67,7 @@ run_one_family(family *self, int workers, int size, bool as_batch, bool all_prio
         member_init(&self->members[i], &count,
                     all_priorities ? (skua_priority)(i % 3) : SKUA_PRIORITY_NORMAL);
     }
-    skua_exec *exec = open_exec(workers);
+    skua_exec *exec = open_workers(workers, SKUA_NONE);
     assert_int_equal(skua_exec_submit(exec, &self->job), SKUA_OK);
     skua_exec_close(exec);
     assert_int_equal(atomic_load(&count), size);
@@ -158,7 +150,7 @@ test_jobs_none_waits_behind_one_that_runs(void **state) {
     (void)state;
     enum { ROUNDS = 500 };
     static stubborn all[ROUNDS];
-    skua_exec *exec = open_exec(2);
+    skua_exec *exec = open_workers(2, SKUA_NONE);
     for (int i = 0; i < ROUNDS; i++) {
         stubborn *self = &all[i];
         *self = (stubborn){.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
@@ -203,7 +195,7 @@ test_jobs_old_and_queued_ones_do_not_starve(void **state) {
     skua_job_init(&self.job, run_relay);
     member_init(&self.queued, &count, SKUA_PRIORITY_NORMAL);
     member_init(&self.own, &count, SKUA_PRIORITY_NORMAL);
-    skua_exec *exec = open_exec(1);
+    skua_exec *exec = open_workers(1, SKUA_NONE);
     assert_int_equal(skua_exec_submit(exec, &self.job), SKUA_OK);
     skua_exec_close(exec);
     assert_int_equal(self.laps_left, -1);
@@ -219,7 +211,7 @@ test_jobs_a_high_one_goes_before_own_ones(void **state) {
     skua_job_init(&self.job, run_relay);
     member_init(&self.queued, &count, SKUA_PRIORITY_HIGH);
     member_init(&self.own, &count, SKUA_PRIORITY_HIGH);
-    skua_exec *exec = open_exec(1);
+    skua_exec *exec = open_workers(1, SKUA_NONE);
     assert_int_equal(skua_exec_submit(exec, &self.job), SKUA_OK);
     skua_exec_close(exec);
     /* The relay's own next lap waits for both, but for one turn in 32. */
@@ -312,7 +304,7 @@ test_jobs_of_a_long_queue_run_in_order(void **state) {
         member_init(&jobs[i], &count, SKUA_PRIORITY_NORMAL);
         list[i] = &jobs[i].job;
     }
-    skua_exec *exec = open_exec(1);
+    skua_exec *exec = open_workers(1, SKUA_NONE);
     for (int i = 0; i < JOBS; i += 200) {
         assert_int_equal(skua_exec_submit_batch(exec, &list[i], 100), SKUA_OK);
         for (int j = i + 100; j < i + 200; j++) {
@@ -332,7 +324,7 @@ test_jobs_of_a_long_queue_run_once_each(void **state) {
     static member jobs[JOBS];
     static int at[JOBS];
     atomic_int count = 0;
-    skua_exec *exec = open_exec(3);
+    skua_exec *exec = open_workers(3, SKUA_NONE);
     for (int i = 0; i < JOBS; i++) {
         member_init(&jobs[i], &count, SKUA_PRIORITY_NORMAL);
         assert_int_equal(skua_exec_submit(exec, &jobs[i].job), SKUA_OK);

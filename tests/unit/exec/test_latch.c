@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MPL-2.0
 // Latches: who opens them, who waits, and that the memory may go at once.
+#include "opened.h"
 #include "test.h"
 
 #include <pthread.h>
@@ -9,19 +10,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-static skua_exec *
-open_exec(int32_t workers, int32_t spares) {
-    skua_exec *exec = NULL;
-    assert_int_equal(
-        skua_exec_open(&exec, SKUA_EXEC_OPTIONS(.workers = workers, .spares = spares), NULL),
-        SKUA_OK);
-    return exec;
-}
-
 static void
 test_latch_counts_down_and_stays_open(void **state) {
     (void)state;
-    skua_exec *exec = open_exec(1, SKUA_NONE);
+    skua_exec *exec = open_workers(1, SKUA_NONE);
     skua_latch latch;
     skua_error err;
     skua_latch_init(&latch, exec, 5);
@@ -65,7 +57,7 @@ static void
 test_latch_on_the_stack_of_who_waits(void **state) {
     (void)state;
     enum { JOBS = 8, ROUNDS = 500 };
-    skua_exec *exec = open_exec(3, SKUA_NONE);
+    skua_exec *exec = open_workers(3, SKUA_NONE);
     for (int round = 0; round < ROUNDS; round++) {
         counting jobs[JOBS];
         int results[JOBS] = {0}; /* plain: the latch orders them */
@@ -107,7 +99,7 @@ static void
 test_latch_wait_gives_the_place_to_a_spare(void **state) {
     (void)state;
     enum { MEETING = 5 };
-    skua_exec *exec = open_exec(1, MEETING); /* without spares the first would wait for ever */
+    skua_exec *exec = open_workers(1, MEETING); /* without spares the first would wait for ever */
     for (int round = 0; round < 10; round++) {
         skua_latch arrived, gone;
         atomic_int met = 0;
@@ -137,7 +129,7 @@ static void
 test_latch_wakes_all_who_wait(void **state) {
     (void)state;
     enum { THREADS = 4 };
-    skua_exec *exec = open_exec(1, SKUA_NONE);
+    skua_exec *exec = open_workers(1, SKUA_NONE);
     skua_latch latch;
     pthread_t threads[THREADS];
     skua_latch_init(&latch, exec, 1);
@@ -155,7 +147,7 @@ test_latch_wakes_all_who_wait(void **state) {
 static void
 test_latch_after_fork(void **state) {
     (void)state;
-    skua_exec *exec = open_exec(1, SKUA_NONE);
+    skua_exec *exec = open_workers(1, SKUA_NONE);
     skua_latch latch;
     skua_latch_init(&latch, exec, 1);
     pid_t child = fork();

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MPL-2.0
 // What goes wrong in programs: deadlines that pass, NULLs, jobs that never end at close, forks that are not synced.
+#include "opened.h"
 #include "test.h"
 
 #include <pthread.h>
@@ -16,54 +17,6 @@
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
-
-static skua_exec *
-open_exec(const skua_exec_options *options) {
-    skua_exec *exec = NULL;
-    assert_int_equal(skua_exec_open(&exec, options, NULL), SKUA_OK);
-    return exec;
-}
-
-/* A job that keeps the only worker until it is opened. */
-typedef struct gate {
-    skua_job job;
-    pthread_mutex_t lock;
-    pthread_cond_t changed;
-    bool entered, open;
-} gate;
-
-static void
-run_gate(skua_worker w, skua_job *job) {
-    (void)w;
-    gate *self = (gate *)(void *)job;
-    pthread_mutex_lock(&self->lock);
-    self->entered = true;
-    pthread_cond_broadcast(&self->changed);
-    while (!self->open) {
-        pthread_cond_wait(&self->changed, &self->lock);
-    }
-    pthread_mutex_unlock(&self->lock);
-}
-
-static void
-gate_hold(gate *self, skua_exec *exec) {
-    *self = (gate){.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
-    skua_job_init(&self->job, run_gate);
-    assert_int_equal(skua_exec_submit(exec, &self->job), SKUA_OK);
-    pthread_mutex_lock(&self->lock);
-    while (!self->entered) {
-        pthread_cond_wait(&self->changed, &self->lock);
-    }
-    pthread_mutex_unlock(&self->lock);
-}
-
-static void
-gate_open(gate *self) {
-    pthread_mutex_lock(&self->lock);
-    self->open = true;
-    pthread_cond_broadcast(&self->changed);
-    pthread_mutex_unlock(&self->lock);
-}
 
 /* ---- Deadlines ---- */
 

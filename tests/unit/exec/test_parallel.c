@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MPL-2.0
 // Loops and reductions: each index once, results in order, whatever the grain and the workers.
+#include "opened.h"
 #include "test.h"
 
 #include <sched.h>
@@ -10,13 +11,6 @@
 #include <string.h>
 
 enum { COUNT = 10000, DEADLINE_S = 20 };
-
-static skua_exec *
-open_exec(int32_t workers) {
-    skua_exec *exec = NULL;
-    assert_int_equal(skua_exec_open(&exec, SKUA_EXEC_OPTIONS(.workers = workers), NULL), SKUA_OK);
-    return exec;
-}
 
 static void
 touch(skua_worker w, uint64_t first, uint64_t end, void *arg) {
@@ -32,7 +26,7 @@ test_parallel_for_touches_each_index_once(void **state) {
     (void)state;
     const uint64_t grains[] = {0, 1, 7, 1000, COUNT * 2};
     for (int32_t workers = 1; workers <= 4; workers++) {
-        skua_exec *exec = open_exec(workers);
+        skua_exec *exec = open_workers(workers, 0);
         for (size_t g = 0; g < sizeof grains / sizeof *grains; g++) {
             static unsigned char seen[COUNT];
             memset(seen, 0, sizeof seen);
@@ -56,7 +50,7 @@ count_piece(skua_worker w, uint64_t first, uint64_t end, void *arg) {
 static void
 test_parallel_for_keeps_to_the_grain_and_the_ends(void **state) {
     (void)state;
-    skua_exec *exec = open_exec(2);
+    skua_exec *exec = open_workers(2, 0);
     _Atomic uint64_t count = 0;
     assert_int_equal(
         skua_parallel_for(exec, UINT64_MAX - 100, UINT64_MAX, 3, count_piece, &count, NULL),
@@ -103,7 +97,7 @@ test_parallel_reduce_combines_neighbours_in_order(void **state) {
                           .fold = fold_span,
                           .combine = combine_spans};
     for (int32_t workers = 1; workers <= 4; workers++) {
-        skua_exec *exec = open_exec(workers);
+        skua_exec *exec = open_workers(workers, 0);
         for (uint64_t grain = 0; grain < 5; grain++) {
             span got = {0};
             assert_int_equal(skua_parallel_reduce(exec, 3, COUNT, grain, &reduce, &got, NULL),
@@ -141,7 +135,7 @@ test_parallel_reduce_is_cut_alike_by_any_number_of_workers(void **state) {
     static unsigned char cuts[5][COUNT + 1];
     const uint64_t zero = 0;
     for (int32_t workers = 1; workers <= 4; workers++) {
-        skua_exec *exec = open_exec(workers);
+        skua_exec *exec = open_workers(workers, 0);
         skua_reduce reduce = {.size = sizeof reduce,
                               .value_bytes = sizeof zero,
                               .identity = &zero,
@@ -175,7 +169,7 @@ take_a_while(skua_worker w, uint64_t first, uint64_t end, void *arg) {
 static void
 test_parallel_for_gives_half_to_who_is_hungry(void **state) {
     (void)state;
-    skua_exec *exec = open_exec(2);
+    skua_exec *exec = open_workers(2, 0);
     int64_t until_ns = skua__clock_ns() + DEADLINE_S * SKUA_NS_PER_S;
     for (int shared = 0; shared < 20;) {
         helped self = {.step_ns = 20 * SKUA_NS_PER_US};
@@ -190,7 +184,7 @@ test_parallel_for_gives_half_to_who_is_hungry(void **state) {
 static void
 test_parallel_for_takes_long_steps_when_alone(void **state) {
     (void)state;
-    skua_exec *exec = open_exec(1);
+    skua_exec *exec = open_workers(1, 0);
     helped self = {.step_ns = 0};
     assert_int_equal(skua_parallel_for(exec, 0, 1u << 30, 0, take_a_while, &self, NULL), SKUA_OK);
     assert_in_range(atomic_load(&self.by[0]), 2, 1u << 16);
@@ -222,7 +216,7 @@ test_parallel_reduce_sums(void **state) {
     for (int i = 0; i < COUNT; i++) {
         numbers[i] = i;
     }
-    skua_exec *exec = open_exec(2);
+    skua_exec *exec = open_workers(2, 0);
     int64_t zero = 0, sum = -1;
     skua_reduce reduce = {.size = sizeof reduce,
                           .value_bytes = sizeof sum,
@@ -270,7 +264,7 @@ static void
 test_backend_cores_runs_estimates_and_cancels(void **state) {
     (void)state;
     enum { JOBS = 50 };
-    skua_exec *exec = open_exec(1);
+    skua_exec *exec = open_workers(1, 0);
     const skua__backend *cores = skua__exec_backend();
     assert_int_equal(cores->version, SKUA__BACKEND_VERSION);
     skua__backend_work work = {.task = "test"};

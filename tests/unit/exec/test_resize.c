@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MPL-2.0
 // The number of workers while the executor lives: resize, pause, and following the quota and the affinity mask.
+#include "opened.h"
 #include "test.h"
 
 #include "engine.h"
@@ -15,13 +16,6 @@
 #include <unistd.h>
 
 enum { DEADLINE_S = 20 };
-
-static skua_exec *
-open_exec(const skua_exec_options *options) {
-    skua_exec *exec = NULL;
-    assert_int_equal(skua_exec_open(&exec, options, NULL), SKUA_OK);
-    return exec;
-}
 
 /* Jobs that stay inside until the door is opened, and count who is in. */
 typedef struct door {

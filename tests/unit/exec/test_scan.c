@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MPL-2.0
 // Scans: inclusive and exclusive, in order, whatever the range, the grain and the workers.
 #include "failing_allocator.h"
+#include "opened.h"
 #include "test.h"
 
 #include <skua/parallel.h>
@@ -57,13 +58,6 @@ scan_affine(skua_worker w, uint64_t first, uint64_t end, void *value, void *arg)
     }
 }
 
-static skua_exec *
-open_exec(int32_t workers) {
-    skua_exec *exec = NULL;
-    assert_int_equal(skua_exec_open(&exec, SKUA_EXEC_OPTIONS(.workers = workers), NULL), SKUA_OK);
-    return exec;
-}
-
 static skua_scan
 scan_of(void *arg) {
     return (skua_scan){.size = sizeof(skua_scan),
@@ -100,7 +94,7 @@ test_scan_gives_each_index_what_is_before_it(void **state) {
     const uint64_t counts[] = {0, 1, 2, 3, 4, 5, 7, 12, 100, 1001, COUNT_MAX};
     const uint64_t grains[] = {0, 1, 3, 100, 3000, COUNT_MAX * 2};
     for (int32_t workers = 1; workers <= 5; workers++) {
-        skua_exec *exec = open_exec(workers);
+        skua_exec *exec = open_workers(workers, 0);
         for (size_t c = 0; c < sizeof counts / sizeof *counts; c++) {
             for (size_t g = 0; g < sizeof grains / sizeof *grains; g++) {
                 check_scan(exec, 11, counts[c], grains[g], g % 2);
@@ -135,7 +129,7 @@ count_scan(skua_worker w, uint64_t first, uint64_t end, void *value, void *arg) 
 static void
 test_scan_keeps_to_the_grain(void **state) {
     (void)state;
-    skua_exec *one = open_exec(1), *two = open_exec(2);
+    skua_exec *one = open_workers(1, 0), *two = open_workers(2, 0);
     pieces seen = {.shortest = UINT64_MAX};
     skua_scan scan = scan_of(&seen);
     scan.fold = count_fold;
@@ -181,7 +175,7 @@ scan_on_worker(skua_worker w, void *frame) {
 static void
 test_scan_on_a_worker(void **state) {
     (void)state;
-    skua_exec *exec = open_exec(3);
+    skua_exec *exec = open_workers(3, 0);
     affine expected = affine_identity;
     asking self = {.status = 1};
     fold_affine((skua_worker){NULL}, 0, COUNT_MAX, &expected, NULL);
@@ -194,7 +188,7 @@ test_scan_on_a_worker(void **state) {
 static void
 test_scan_errors(void **state) {
     (void)state;
-    skua_exec *exec = open_exec(2);
+    skua_exec *exec = open_workers(2, 0);
     results *none = NULL;
     affine total = {5, 6};
     const skua_scan good = scan_of(none);

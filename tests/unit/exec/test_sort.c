@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MPL-2.0
 // The sort: against qsort() and its own promise that equal items keep their order, for many sizes of items and ranges.
+#include "opened.h"
 #include "test.h"
 
 #include "failing_allocator.h"
@@ -8,13 +9,6 @@
 
 #include <stdatomic.h>
 #include <string.h>
-
-static skua_exec *
-open_exec(int32_t workers) {
-    skua_exec *exec = NULL;
-    assert_int_equal(skua_exec_open(&exec, SKUA_EXEC_OPTIONS(.workers = workers), NULL), SKUA_OK);
-    return exec;
-}
 
 /* The first four bytes of an item are its key, the next four the place where it stood. */
 static int
@@ -64,7 +58,7 @@ test_sort_is_stable_for_all_sizes(void **state) {
     unsigned char *items = malloc(300 * 30000), *scratch = malloc(300 * 30000);
     assert_true(items && scratch);
     for (int32_t workers = 1; workers <= 3; workers++) {
-        skua_exec *exec = open_exec(workers);
+        skua_exec *exec = open_workers(workers, 0);
         for (size_t s = 0; s < 5; s++) {
             for (size_t c = 0; c < sizeof counts / sizeof *counts; c++) {
                 uint32_t range = keys[skua__rand_below(&rand, 4)];
@@ -93,7 +87,7 @@ test_sort_of_bytes_and_of_runs_in_any_order(void **state) {
     (void)state;
     enum { COUNT = 50000 };
     static unsigned char items[COUNT];
-    skua_exec *exec = open_exec(2);
+    skua_exec *exec = open_workers(2, 0);
     for (int shape = 0; shape < 4; shape++) {
         for (int i = 0; i < COUNT; i++) {
             const int shapes[] = {i / 200, (COUNT - i) / 200, i % 251, 7};
@@ -144,7 +138,7 @@ test_sort_that_is_cancelled_keeps_every_item(void **state) {
     (void)state;
     static cancelled_sort self;
     for (int32_t workers = 1; workers <= 3; workers++) {
-        skua_exec *exec = open_exec(workers);
+        skua_exec *exec = open_workers(workers, 0);
         skua_group group;
         skua_group_init(&group, exec);
         self.exec = exec;
@@ -179,7 +173,7 @@ test_sort_refuses_bad_arguments_and_no_memory(void **state) {
     (void)state;
     uint32_t items[4] = {3, 1, 2, 0};
     skua_error err;
-    skua_exec *exec = open_exec(1);
+    skua_exec *exec = open_workers(1, 0);
     assert_int_equal(skua_parallel_sort(NULL, items, 4, 4, by_byte, NULL, NULL, &err),
                      SKUA_E_BAD_ARGUMENT);
     assert_int_equal(skua_parallel_sort(exec, NULL, 4, 4, by_byte, NULL, NULL, &err),

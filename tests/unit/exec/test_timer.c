@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MPL-2.0
 // Timers: each call once, in the order of the deadlines, cancelled or moved, and no thread where there is none. No test here
 // judges how late a call was.
+#include "opened.h"
 #include "test.h"
 
 #include <dirent.h>
@@ -16,15 +17,6 @@
 #include <unistd.h>
 
 enum { HOUR_MS = 3600 * 1000 };
-
-static skua_exec *
-open_exec(int32_t workers) {
-    skua_exec *exec = NULL;
-    assert_int_equal(
-        skua_exec_open(&exec, SKUA_EXEC_OPTIONS(.workers = workers, .spares = SKUA_NONE), NULL),
-        SKUA_OK);
-    return exec;
-}
 
 static int
 count_threads(void) {
@@ -62,7 +54,7 @@ ring(skua_worker w, skua_timer *timer) {
 static void
 test_timer_calls_once_and_has_a_thread_only_when_set(void **state) {
     (void)state;
-    skua_exec *exec = open_exec(1);
+    skua_exec *exec = open_workers(1, SKUA_NONE);
     int before = count_threads();
     skua_latch latch;
     alarm_clock alarm = {.rang = &latch};
@@ -87,7 +79,7 @@ test_timer_calls_once_and_has_a_thread_only_when_set(void **state) {
 static void
 test_timer_sets_itself_anew(void **state) {
     (void)state;
-    skua_exec *exec = open_exec(2);
+    skua_exec *exec = open_workers(2, SKUA_NONE);
     skua_latch latch;
     alarm_clock alarm = {.rang = &latch, .again = 50};
     skua_timer_init(&alarm.timer, ring);
@@ -103,7 +95,7 @@ test_timer_sets_itself_anew(void **state) {
 static void
 test_timer_is_moved_and_cancelled(void **state) {
     (void)state;
-    skua_exec *exec = open_exec(1);
+    skua_exec *exec = open_workers(1, SKUA_NONE);
     skua_latch latch;
     alarm_clock alarm = {.rang = &latch}, never = {.rang = &latch};
     skua_latch_init(&latch, exec, 1);
@@ -150,7 +142,8 @@ test_timer_order_of_many(void **state) {
     (void)state;
     static many_timer timers[MANY], *in_order[MANY];
     unsigned seed = (unsigned)test_seed(99);
-    skua_exec *exec = open_exec(1); /* so they run in the order in which they are due */
+    skua_exec *exec =
+        open_workers(1, SKUA_NONE); /* so they run in the order in which they are due */
     skua_latch all;
     atomic_int position = 0;
     skua_latch_init(&all, exec, MANY);
@@ -201,7 +194,7 @@ typedef struct beat {
     skua_latch *latch;
     atomic_int calls, inside;
     int cancel_at; /* the call that cancels its own timer; 0: none */
-    atomic_bool *gate;
+    atomic_bool *blocker;
     bool saw_cancel;
 } beat;
 
@@ -213,7 +206,7 @@ run_beat(skua_worker w, skua_timer *timer) {
     if (call == self->cancel_at) {
         assert_true(skua_timer_cancel(timer));
     }
-    while (self->gate && !atomic_load(self->gate) && !self->saw_cancel) {
+    while (self->blocker && !atomic_load(self->blocker) && !self->saw_cancel) {
         self->saw_cancel = skua_worker_cancelled(w);
         sched_yield();
     }
@@ -226,7 +219,7 @@ run_beat(skua_worker w, skua_timer *timer) {
 static void
 test_timer_every_goes_on_until_cancelled(void **state) {
     (void)state;
-    skua_exec *exec = open_exec(2);
+    skua_exec *exec = open_workers(2, SKUA_NONE);
     skua_latch latch;
     beat self = {.latch = &latch};
     skua_latch_init(&latch, exec, 5);
@@ -255,7 +248,7 @@ test_timer_every_goes_on_until_cancelled(void **state) {
 static void
 test_timer_every_cancelled_by_its_own_call(void **state) {
     (void)state;
-    skua_exec *exec = open_exec(1);
+    skua_exec *exec = open_workers(1, SKUA_NONE);
     skua_latch latch;
     beat self = {.latch = &latch, .cancel_at = 3};
     skua_latch_init(&latch, exec, 3);
@@ -272,10 +265,10 @@ test_timer_every_cancelled_by_its_own_call(void **state) {
 static void
 test_timer_every_never_overlaps(void **state) {
     (void)state;
-    skua_exec *exec = open_exec(2);
+    skua_exec *exec = open_workers(2, SKUA_NONE);
     skua_latch latch;
-    atomic_bool gate = false;
-    beat self = {.latch = &latch, .gate = &gate};
+    atomic_bool blocker = false;
+    beat self = {.latch = &latch, .blocker = &blocker};
     skua_latch_init(&latch, exec, 5);
     skua_timer_init(&self.timer, run_beat);
     assert_int_equal(skua_exec_every(exec, &self.timer, 1, NULL), SKUA_OK);
@@ -287,11 +280,11 @@ test_timer_every_never_overlaps(void **state) {
         sched_yield();
     }
     assert_int_equal(atomic_load(&self.calls), 1);
-    atomic_store(&gate, true);
+    atomic_store(&blocker, true);
     assert_int_equal(skua_latch_wait(&latch, 0, NULL), SKUA_OK);
     assert_true(skua_timer_cancel(&self.timer));
     /* A call that runs hears of the cancel. */
-    atomic_store(&gate, false);
+    atomic_store(&blocker, false);
     int calls = atomic_load(&self.calls);
     assert_int_equal(skua_exec_after(exec, &self.timer, 0, NULL), SKUA_OK);
     while (atomic_load(&self.calls) == calls) {
@@ -330,7 +323,7 @@ static void
 test_timer_every_keeps_to_its_beat(void **state) {
     (void)state;
     enum { BEATS = 100, STOPPED_MS = 30, LAG = 2 };
-    skua_exec *exec = open_exec(1);
+    skua_exec *exec = open_workers(1, SKUA_NONE);
     skua_latch latch;
     beat self = {.latch = &latch};
     skua_latch_init(&latch, exec, 5);
@@ -397,7 +390,7 @@ do_nothing(skua_worker w, skua_job *job) {
 static void
 test_timer_cancel_drops_a_call_that_is_queued(void **state) {
     (void)state;
-    skua_exec *exec = open_exec(1);
+    skua_exec *exec = open_workers(1, SKUA_NONE);
     skua_latch latch;
     alarm_clock alarm = {.rang = &latch};
     skua_timer_init(&alarm.timer, ring);
@@ -457,7 +450,7 @@ test_timer_tries_again_when_the_queue_is_full(void **state) {
 static void
 test_timer_errors(void **state) {
     (void)state;
-    skua_exec *exec = open_exec(1), *other = open_exec(1);
+    skua_exec *exec = open_workers(1, SKUA_NONE), *other = open_workers(1, SKUA_NONE);
     skua_timer timer, empty;
     skua_timer_init(&timer, ring);
     skua_timer_init(&empty, NULL);
@@ -512,7 +505,7 @@ set_until_closed(skua_worker w, skua_job *job) {
 static void
 test_timer_on_an_executor_that_closes(void **state) {
     (void)state;
-    skua_exec *exec = open_exec(1);
+    skua_exec *exec = open_workers(1, SKUA_NONE);
     late self = {.status = 1};
     skua_timer_init(&self.timer, ring);
     skua_job_init(&self.job, set_until_closed);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MPL-2.0
 // Waits that could never end are refused; waits across executors, deep in a thread's stack, and without a spare.
+#include "opened.h"
 #include "test.h"
 
 #include <pthread.h>
@@ -10,13 +11,6 @@
 #include <string.h>
 
 enum { RING_MAX = 4 };
-
-static skua_exec *
-open_exec(const skua_exec_options *options) {
-    skua_exec *exec = NULL;
-    assert_int_equal(skua_exec_open(&exec, options, NULL), SKUA_OK);
-    return exec;
-}
 
 /* ---- Circles ---- */
 
