@@ -110,7 +110,10 @@ skua_status
 skua_graph_add(skua_graph *graph, skua_graph_node *node, skua_graph_fn *fn, void *arg,
                const char *name, skua_error *err) {
     if (!graph || !node || !fn) {
-        return SKUA_FAIL(err, SKUA_E_BAD_ARGUMENT, "graph, node or fn is NULL");
+        return SKUA_FAIL(err, SKUA_E_BAD_ARGUMENT, "%s is NULL",
+                         !graph  ? "graph"
+                         : !node ? "node"
+                                 : "fn");
     }
     const skua__node what = {.fn = fn, .arg = arg, .name = name, .kind = GRAPH_TASK};
     return add_node(skua__graph_of(graph), node, &what, err);
@@ -120,7 +123,10 @@ skua_status
 skua_graph_add_condition(skua_graph *graph, skua_graph_node *node, skua_graph_fn *fn, void *arg,
                          const char *name, skua_error *err) {
     if (!graph || !node || !fn) {
-        return SKUA_FAIL(err, SKUA_E_BAD_ARGUMENT, "graph, node or fn is NULL");
+        return SKUA_FAIL(err, SKUA_E_BAD_ARGUMENT, "%s is NULL",
+                         !graph  ? "graph"
+                         : !node ? "node"
+                                 : "fn");
     }
     const skua__node what = {.fn = fn, .arg = arg, .name = name, .kind = GRAPH_CONDITION};
     return add_node(skua__graph_of(graph), node, &what, err);
@@ -130,7 +136,10 @@ skua_status
 skua_graph_add_graph(skua_graph *public, skua_graph_node *node, skua_graph *public_inner,
                      const char *name, skua_error *err) {
     if (!public || !node || !public_inner) {
-        return SKUA_FAIL(err, SKUA_E_BAD_ARGUMENT, "graph, node or inner is NULL");
+        return SKUA_FAIL(err, SKUA_E_BAD_ARGUMENT, "%s is NULL",
+                         !public ? "graph"
+                         : !node ? "node"
+                                 : "inner");
     }
     skua__graph *graph = skua__graph_of(public);
     skua__graph *inner = skua__graph_of(public_inner);
@@ -154,7 +163,10 @@ skua_status
 skua_graph_edge(skua_graph *public, skua_graph_node *from, skua_graph_node *to, skua_error *err) {
     skua__graph *graph = skua__graph_of(public);
     if (!graph || !from || !to) {
-        return SKUA_FAIL(err, SKUA_E_BAD_ARGUMENT, "graph, from or to is NULL");
+        return SKUA_FAIL(err, SKUA_E_BAD_ARGUMENT, "%s is NULL",
+                         !graph  ? "graph"
+                         : !from ? "from"
+                                 : "to");
     }
     skua_status status = check_building(graph, err);
     if (status != SKUA_OK) {
@@ -426,7 +438,10 @@ skua_status
 skua_graph_write_dot(const skua_graph *public, FILE *out, skua_error *err) {
     const skua__graph *graph = skua__graph_of(public);
     if (!graph || !out || skua__graph_state(graph) == GRAPH_BUILDING) {
-        return SKUA_FAIL(err, SKUA_E_BAD_ARGUMENT, "graph or out is NULL, or it is not sealed");
+        return SKUA_FAIL(err, SKUA_E_BAD_ARGUMENT, "%s",
+                         !graph ? "graph is NULL"
+                         : !out ? "out is NULL"
+                                : "the graph is not sealed");
     }
     drawing d = {.out = out};
     fputs("digraph \"", out);

@@ -448,7 +448,10 @@ skua__lease_unwatch_locked(skua__worker *worker) {
 skua_status
 skua_lease_next(uint32_t key, uint32_t *position, skua_lease_pool *ret_pool, skua_error *err) {
     if (!position || !ret_pool || ret_pool->size < sizeof *ret_pool) {
-        return SKUA_FAIL(err, SKUA_E_BAD_ARGUMENT, "position or ret_pool is NULL, or has no size");
+        return SKUA_FAIL(err, SKUA_E_BAD_ARGUMENT, "%s",
+                         !position   ? "position is NULL"
+                         : !ret_pool ? "ret_pool is NULL"
+                                     : "ret_pool->size is not sizeof(skua_lease_pool)");
     }
     const char *why = NULL;
     skua__lease_segment *segment = attach(key, &why);

@@ -62,10 +62,14 @@ skua_status
 skua_parallel_reduce(skua_exec *exec, uint64_t first, uint64_t end, uint64_t grain,
                      const skua_reduce *given, void *ret_value, skua_error *err) {
     skua_reduce reduce;
-    if (!exec || !given || !ret_value || end < first || !SKUA_READ_OPTIONS(&reduce, given)) {
-        return SKUA_FAIL(err, SKUA_E_BAD_ARGUMENT,
-                         "exec, reduce or ret_value is NULL, reduce has no size or a newer field, "
-                         "or end is before first");
+    const char *missing = !exec ? "exec" : !given ? "reduce" : !ret_value ? "ret_value" : NULL;
+    if (missing) {
+        return SKUA_FAIL(err, SKUA_E_BAD_ARGUMENT, "%s is NULL", missing);
+    }
+    if (end < first || !SKUA_READ_OPTIONS(&reduce, given)) {
+        return SKUA_FAIL(err, SKUA_E_BAD_ARGUMENT, "%s",
+                         end < first ? "end is before first"
+                                     : "reduce has no size or a newer field");
     }
     if (!reduce.identity || !reduce.fold || !reduce.combine || reduce.value_bytes == 0 ||
         reduce.value_bytes > SKUA_REDUCE_BYTES_MAX) {

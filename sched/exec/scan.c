@@ -103,10 +103,12 @@ cut_at(uint64_t first, uint64_t count, uint64_t cuts, uint64_t i) {
 static skua_status
 check_scan(const skua_exec *exec, const skua_scan *given, uint64_t first, uint64_t end,
            skua_scan *ret_scan, skua_error *err) {
-    if (!exec || !given || end < first || !SKUA_READ_OPTIONS(ret_scan, given)) {
-        return SKUA_FAIL(err, SKUA_E_BAD_ARGUMENT,
-                         "exec or scan is NULL, scan has no size or a newer field, or end is "
-                         "before first");
+    if (!exec || !given) {
+        return SKUA_FAIL(err, SKUA_E_BAD_ARGUMENT, "%s is NULL", exec ? "scan" : "exec");
+    }
+    if (end < first || !SKUA_READ_OPTIONS(ret_scan, given)) {
+        return SKUA_FAIL(err, SKUA_E_BAD_ARGUMENT, "%s",
+                         end < first ? "end is before first" : "scan has no size or a newer field");
     }
     if (!ret_scan->identity || !ret_scan->fold || !ret_scan->combine || !ret_scan->scan ||
         ret_scan->value_bytes == 0 || ret_scan->value_bytes > SKUA_REDUCE_BYTES_MAX) {

@@ -227,8 +227,11 @@ skua_status
 skua_parallel_sort(skua_exec *exec, void *items, size_t count, size_t item_bytes,
                    skua_compare_fn *compare_items, void *arg, void *scratch, skua_error *err) {
     if (!exec || (!items && count) || !compare_items || item_bytes == 0) {
-        return SKUA_FAIL(err, SKUA_E_BAD_ARGUMENT,
-                         "exec, items or compare is NULL, or item_bytes is 0");
+        return SKUA_FAIL(err, SKUA_E_BAD_ARGUMENT, "%s",
+                         !exec             ? "exec is NULL"
+                         : !compare_items  ? "compare is NULL"
+                         : item_bytes == 0 ? "item_bytes is 0"
+                                           : "items is NULL");
     }
     size_t bytes;
     if (__builtin_mul_overflow(count, item_bytes, &bytes)) {

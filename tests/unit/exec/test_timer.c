@@ -194,7 +194,7 @@ typedef struct beat {
     skua_latch *latch;
     atomic_int calls, inside;
     int cancel_at; /* the call that cancels its own timer; 0: none */
-    atomic_bool *blocker;
+    atomic_bool *let_go;
     bool saw_cancel;
 } beat;
 
@@ -206,7 +206,7 @@ run_beat(skua_worker w, skua_timer *timer) {
     if (call == self->cancel_at) {
         assert_true(skua_timer_cancel(timer));
     }
-    while (self->blocker && !atomic_load(self->blocker) && !self->saw_cancel) {
+    while (self->let_go && !atomic_load(self->let_go) && !self->saw_cancel) {
         self->saw_cancel = skua_worker_cancelled(w);
         sched_yield();
     }
@@ -267,8 +267,8 @@ test_timer_every_never_overlaps(void **state) {
     (void)state;
     skua_exec *exec = open_workers(2, SKUA_NONE);
     skua_latch latch;
-    atomic_bool blocker = false;
-    beat self = {.latch = &latch, .blocker = &blocker};
+    atomic_bool let_go = false;
+    beat self = {.latch = &latch, .let_go = &let_go};
     skua_latch_init(&latch, exec, 5);
     skua_timer_init(&self.timer, run_beat);
     assert_int_equal(skua_exec_every(exec, &self.timer, 1, NULL), SKUA_OK);
@@ -280,11 +280,11 @@ test_timer_every_never_overlaps(void **state) {
         sched_yield();
     }
     assert_int_equal(atomic_load(&self.calls), 1);
-    atomic_store(&blocker, true);
+    atomic_store(&let_go, true);
     assert_int_equal(skua_latch_wait(&latch, 0, NULL), SKUA_OK);
     assert_true(skua_timer_cancel(&self.timer));
     /* A call that runs hears of the cancel. */
-    atomic_store(&blocker, false);
+    atomic_store(&let_go, false);
     int calls = atomic_load(&self.calls);
     assert_int_equal(skua_exec_after(exec, &self.timer, 0, NULL), SKUA_OK);
     while (atomic_load(&self.calls) == calls) {
@@ -354,16 +354,16 @@ test_timer_every_keeps_to_its_beat(void **state) {
 
 /* ---- A busy executor ---- */
 
-typedef struct blocker {
+typedef struct let_go {
     skua_job job;
     alarm_clock *alarm;
     bool cancels, prevented;
     atomic_bool entered, open;
-} blocker;
+} let_go;
 
 static void
 run_blocker(skua_worker w, skua_job *job) {
-    blocker *self = (blocker *)(void *)job;
+    let_go *self = (let_go *)(void *)job;
     atomic_store(&self->entered, true);
     if (self->cancels) {
         skua_exec_stats stats = {.size = sizeof stats};
@@ -395,7 +395,7 @@ test_timer_cancel_drops_a_call_that_is_queued(void **state) {
     alarm_clock alarm = {.rang = &latch};
     skua_timer_init(&alarm.timer, ring);
     skua_latch_init(&latch, exec, 1);
-    blocker self = {.alarm = &alarm, .cancels = true, .open = true};
+    let_go self = {.alarm = &alarm, .cancels = true, .open = true};
     skua_job_init(&self.job, run_blocker);
     skua_group group;
     skua_group_init(&group, exec);
@@ -424,7 +424,7 @@ test_timer_tries_again_when_the_queue_is_full(void **state) {
     alarm_clock alarm = {.rang = &latch};
     skua_timer_init(&alarm.timer, ring);
     skua_latch_init(&latch, exec, 1);
-    blocker self = {.alarm = &alarm};
+    let_go self = {.alarm = &alarm};
     skua_job_init(&self.job, run_blocker);
     assert_int_equal(skua_exec_submit(exec, &self.job), SKUA_OK);
     while (!atomic_load(&self.entered)) {

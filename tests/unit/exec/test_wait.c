@@ -6,6 +6,7 @@
 #include <pthread.h>
 #include <skua/exec.h>
 #include <skua/latch.h>
+#include <skua/timer.h>
 
 #include <stdatomic.h>
 #include <string.h>
@@ -141,6 +142,42 @@ test_wait_with_a_limit_is_no_circle(void **state) {
     assert_int_equal(all.members[1].status, SKUA_E_TIMEOUT);
     assert_int_equal(all.members[0].status, SKUA_OK);
     assert_int_equal(all.members[2].status, SKUA_OK);
+}
+
+typedef struct rival {
+    skua_timer timer; /* first */
+    struct rival *other;
+    pthread_barrier_t *running;
+} rival;
+
+static void
+cancel_the_other(skua_worker w, skua_timer *timer) {
+    (void)w;
+    rival *self = (rival *)(void *)timer;
+    pthread_barrier_wait(self->running);
+    (void)skua_timer_cancel(&self->other->timer);
+}
+
+/* Each call waits for the end of the other. */
+static void
+test_wait_of_two_timers_that_cancel_each_other_ends(void **state) {
+    (void)state;
+    skua_exec *exec = open_workers(2, 0);
+    pthread_barrier_t running;
+    pthread_barrier_init(&running, NULL, 3);
+    rival both[2];
+    for (int i = 0; i < 2; i++) {
+        both[i].other = &both[1 - i];
+        both[i].running = &running;
+        skua_timer_init(&both[i].timer, cancel_the_other);
+        assert_int_equal(skua_exec_after(exec, &both[i].timer, 0, NULL), SKUA_OK);
+    }
+    pthread_barrier_wait(&running);
+    for (int i = 0; i < 2; i++) {
+        skua_timer_fini(&both[i].timer);
+    }
+    skua_exec_close(exec);
+    pthread_barrier_destroy(&running);
 }
 
 /* ---- Two executors ---- */
@@ -310,6 +347,7 @@ main(void) {
         cmocka_unit_test(test_wait_circles_are_refused_once),
         cmocka_unit_test(test_wait_circles_through_forks_are_refused),
         cmocka_unit_test(test_wait_with_a_limit_is_no_circle),
+        cmocka_unit_test(test_wait_of_two_timers_that_cancel_each_other_ends),
         cmocka_unit_test(test_wait_for_another_executor_gives_the_place_away),
         cmocka_unit_test(test_wait_in_a_deep_stack_leaves_the_task_to_others),
         cmocka_unit_test(test_wait_of_all_workers_is_told),
