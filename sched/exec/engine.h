@@ -253,7 +253,8 @@ struct skua_exec {
 
     /* Guards the domains' sleepers, retired, the start of spares, who waits for what, and: */
     skua__mutex sleep_lock;
-    bool told_stuck; /* that all workers wait */
+    bool told_stuck;      /* that all workers wait */
+    skua__a32 told_early; /* that a task returned too early */
     skua__list retired;
 
     skua__timers timers;

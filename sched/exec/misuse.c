@@ -76,22 +76,29 @@ drop_forks(skua__stack *stack, const skua_slot *top) {
     }
 }
 
+/* Once per executor: where it happens once it happens often. */
+static void
+tell_early(skua__worker *worker, const char *what) {
+    char name[MISUSE_NAME_BYTES];
+    /* relaxed: it only keeps the second one quiet */
+    if (skua__a32_exchange(&worker->exec->told_early, 1, memory_order_relaxed) == 0) {
+        /* relaxed: we wrote it */
+        describe(skua__aptr_load(&worker->running, memory_order_relaxed), name, sizeof name);
+        skua__say(worker->exec, "%s returned %s", name, what);
+    }
+}
+
 void
 skua__returned_early(skua__worker *worker, const skua_slot *top, uint32_t block_depth) {
-    char name[MISUSE_NAME_BYTES];
-    /* relaxed: we wrote it */
-    describe(skua__aptr_load(&worker->running, memory_order_relaxed), name, sizeof name);
     if (worker->stack->trap.top != top) {
-        skua__say(worker->exec,
-                  "%s returned before the sync of a forked call: each skua_spawn() needs its "
-                  "skua_sync() in the same function",
-                  name);
+        tell_early(worker, "before the sync of a forked call: each skua_spawn() needs its "
+                           "skua_sync() in the same function");
         assert(!"skua_spawn: a task returned before the sync of a forked call");
         drop_forks(worker->stack, top);
         worker->stack->trap.top = (skua_slot *)(uintptr_t)top;
     }
     if (worker->block_depth != block_depth) {
-        skua__say(worker->exec, "%s returned between skua_worker_block_begin() and its end", name);
+        tell_early(worker, "between skua_worker_block_begin() and its end");
         assert(!"skua_worker_block_begin: a task returned before skua_worker_block_end()");
         skua__mutex_lock(&worker->exec->sleep_lock);
         while (worker->block_depth > block_depth) {

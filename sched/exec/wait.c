@@ -35,7 +35,7 @@ skua__block_begin_locked(skua__worker *worker) {
 void
 skua__block_end_locked(skua__worker *worker) {
     assert(worker->block_depth > 0 && "skua_worker_block_end: there was no block_begin");
-    if (--worker->block_depth == 0) {
+    if (worker->block_depth > 0 && --worker->block_depth == 0) {
         skua__a32_add(&worker->exec->active, 1, memory_order_relaxed); /* relaxed: locked */
         skua__lease_note_locked(worker->exec);
     }

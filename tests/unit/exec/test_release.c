@@ -65,7 +65,7 @@ test_release_forks_without_sync_are_told_and_dropped(void **state) {
     for (int i = 0; i < 4; i++) {
         int count = left[i];
         assert_int_equal(skua_exec_run(exec, leave_forks, &count, NULL), SKUA_OK);
-        assert_int_equal(self.heard, i + 1);
+        assert_int_equal(self.heard, 1); /* once is enough */
     }
     for (int i = 0; i < 300; i++) {
         int count = 200;
@@ -87,6 +87,12 @@ close_ourselves(skua_worker w, void *frame) {
 }
 
 static void
+end_no_block(skua_worker w, void *frame) {
+    (void)frame;
+    skua_worker_block_end(w);
+}
+
+static void
 leave_a_block(skua_worker w, void *frame) {
     (void)frame;
     skua_worker_block_begin(w);
@@ -101,6 +107,8 @@ test_release_the_executor_goes_on(void **state) {
     assert_int_equal(skua_exec_run(exec, close_ourselves, NULL, NULL), SKUA_OK);
     assert_int_equal(self.heard, 1);
     assert_non_null(strstr(self.text, "skua_exec_close: called by a worker"));
+    assert_int_equal(skua_exec_run(exec, end_no_block, NULL, NULL), SKUA_OK);
+    assert_int_equal(self.heard, 1);
     assert_int_equal(skua_exec_run(exec, leave_a_block, NULL, NULL), SKUA_OK);
     assert_int_equal(self.heard, 2);
     assert_non_null(strstr(self.text, "returned between skua_worker_block_begin() and its end"));
