@@ -31,7 +31,8 @@ struct skua__device_run {
     int64_t submit_ns;
     skua__launch *launch;
     uint8_t *output;
-    uint8_t *aligned; /* a copy of an input that lies badly; NULL: it does not */
+    uint8_t *
+        aligned; /* a copy of an input that lies badly or is only lent; NULL: it does not, and is not */
 };
 
 static skua__kernel_place *
@@ -234,7 +235,8 @@ prepare(skua__device_run *run, skua_error *err) {
     skua_pool_future *task = run->task;
     const skua__coded_launch *coded = &task->launch->coded;
     const uint8_t *input = task->input;
-    if ((uintptr_t)input % SKUA__KERNEL_ALIGN) {
+    /* One that is only lent could not be kept from its owner while a device hangs with it. */
+    if ((uintptr_t)input % SKUA__KERNEL_ALIGN || task->keep_input) {
         input = run->aligned = skua__mem_copy(task->hook, input, task->input_bytes);
     }
     run->output = skua__mem_new(task->hook, coded->output_bytes ? coded->output_bytes : 1);

@@ -9,6 +9,7 @@
 enum {
     DEFAULT_WINDOW_BYTES = 256 * 1024 * 1024,
     DEFAULT_SERVE_QUEUE = 16384,
+    DEFAULT_SERVE_QUEUE_BYTES = 512 * 1024 * 1024,
     DEFAULT_LEASE_MS = 15000,
     MIN_LEASE_MS = 500,
     MAX_LEASE_MS = 3600000,
@@ -220,6 +221,8 @@ read_options(skua_pool_options *ret, const skua_pool_options *given, skua_error 
     ret->window_tasks = ret->window_tasks ? ret->window_tasks : SKUA_POOL_DEFAULT_WINDOW_TASKS;
     ret->window_bytes = ret->window_bytes ? ret->window_bytes : DEFAULT_WINDOW_BYTES;
     ret->serve_queue_tasks = ret->serve_queue_tasks ? ret->serve_queue_tasks : DEFAULT_SERVE_QUEUE;
+    ret->serve_queue_bytes =
+        ret->serve_queue_bytes ? ret->serve_queue_bytes : DEFAULT_SERVE_QUEUE_BYTES;
     ret->lease_ms = ret->lease_ms ? ret->lease_ms : DEFAULT_LEASE_MS;
     ret->orphan_ms = ret->orphan_ms == SKUA_NONE ? 0
                      : ret->orphan_ms            ? ret->orphan_ms

@@ -13,7 +13,6 @@ enum {
 #define INLINE_NS                                                                                  \
     (20 * SKUA_NS_PER_US) /* a function that takes less runs on the receiving thread */
 #define INLINE_LONG_NS (200 * SKUA_NS_PER_US) /* after one so long the rest waits for workers */
-#define SERVE_QUEUE_BYTES (UINT64_C(512) * 1024 * 1024)
 
 static skua__server *
 server_of(skua__handle *handle) {
@@ -162,9 +161,10 @@ sort_request(struct sorting *sorting, const skua__task_request *request) {
                          SKUA__TASK_NOT_OFFERED);
         return;
     }
-    bool full =
-        server->waiting + server->forwarded >= server->pool->options.serve_queue_tasks ||
-        (server->waiting && server->waiting_bytes + request->input_bytes > SERVE_QUEUE_BYTES);
+    bool full = server->waiting + server->forwarded >= server->pool->options.serve_queue_tasks ||
+                (server->waiting + server->forwarded > 0 &&
+                 server->waiting_bytes + server->forwarded_bytes + request->input_bytes >
+                     server->pool->options.serve_queue_bytes);
     if (server->state != SKUA__SERVE_TAKES || full) {
         skua__stage_back(server, sorting->stage, request->id, request->epoch,
                          SKUA__TASK_HANDED_BACK);

@@ -36,12 +36,14 @@ on_done(void *arg, skua_pool_future *future) {
     skua_task_result result = {.size = sizeof result};
     (void)!skua_pool_result(future, &result, NULL); /* it has ended */
     skua__server_lock(server);
+    uint64_t bytes = task->forwarded_bytes;
     take_results(task, future, &result);
     if (status_of(&result) == SKUA__TASK_HANDED_BACK) {
         server->count_handed_back++;
     }
     skua__served_finish(server, task, status_of(&result), result.code, result.run_ns);
     server->forwarded--;
+    server->forwarded_bytes -= bytes;
     skua__server_moved_locked(server);
     skua__handle_unhold_locked(handle);
     skua__handle_leave(handle); /* our last touch, as a runner's */
@@ -58,19 +60,23 @@ skua__served_forward(skua__server *server, skua__served *task) {
         server->count_malformed++;
         return false;
     }
-    /* Where it lies in the message is no place for numbers: the copy is aligned. */
-    uint8_t *input = skua__mem_copy(pool->hook, call->input, call->input_bytes);
+    uint64_t bytes = call->input_bytes + coded.output_bytes;
+    if (server->forwarded &&
+        server->forwarded_bytes + server->waiting_bytes + bytes > pool->options.serve_queue_bytes) {
+        return false;
+    }
+    /* The input stays where it is in the message, which the task keeps: whoever needs it aligned copies it, under no lock. */
     skua__launch_task *launch = skua__launch_task_new(entry, &coded);
     int64_t left_ms = (call->deadline_ns - skua__clock_ns()) / SKUA_NS_PER_MS + 1;
     skua_status status = SKUA_E_NO_MEMORY;
-    if (input && launch) {
+    if (launch) {
         launch->forwarded = true;
         status = skua__pool_submit_launch(
             pool,
             SKUA_TASK(.name = entry->kernel->name, .version = entry->version,
                       .node = skua__pool_node_name(pool), .node_only = 1,
-                      .priority = task->priority, .input = input, .input_bytes = call->input_bytes,
-                      .idempotent = 1,
+                      .priority = task->priority, .input = call->input,
+                      .input_bytes = call->input_bytes, .keep_input = 1, .idempotent = 1,
                       .timeout_ms = call->deadline_ns == SKUA_NEVER_NS ? SKUA_UNLIMITED
                                     : left_ms > 0                      ? left_ms
                                                                        : SKUA_NONE,
@@ -78,10 +84,11 @@ skua__served_forward(skua__server *server, skua__served *task) {
             launch, false, &task->future, NULL);
     }
     if (status) {
-        skua__mem_free(pool->hook, input);
-        skua__mem_free(pool->hook, launch);
+        skua__launch_task_free(pool->hook, launch);
         return false;
     }
+    task->forwarded_bytes = bytes;
+    server->forwarded_bytes += bytes;
     server->forwarded++;
     skua__handle_hold_locked(&server->handle);
     return true;

@@ -47,6 +47,7 @@ typedef struct skua__served {
     int64_t came_ns;
     skua__function *function;
     skua_pool_future *future; /* of a launch that our own placement runs; NULL: a worker runs it */
+    uint64_t forwarded_bytes; /* of such a one */
     skua__server *server;
     struct skua_task_call call;
 } skua__served;
@@ -105,7 +106,8 @@ struct skua__server {
     uint64_t waiting_bytes;
     skua__list running;
     uint32_t running_count;
-    uint32_t forwarded; /* of these, launches that our own placement runs */
+    uint32_t forwarded;       /* of these, launches that our own placement runs */
+    uint64_t forwarded_bytes; /* their inputs and results: they do not count in the pool's window */
     skua__runner *runners;
     uint32_t runner_count, runners_active;
     skua__list stages;

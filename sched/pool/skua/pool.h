@@ -52,6 +52,11 @@ typedef struct skua_pool_options {
      * out) is given none for so long; the next time twice as long, up to 64 times. 0: 10,000; SKUA_NONE: never
      */
     int64_t quarantine_ms;
+    /*
+     * Bytes of peers' tasks here: inputs of those that wait, and inputs and results of launches that wait or run. What would
+     * go beyond is handed back, unless it is alone. 0: 512 MiB. Since 0.1.
+     */
+    uint64_t serve_queue_bytes;
 } skua_pool_options;
 
 #define SKUA_POOL_OPTIONS(...)                                                                     \

@@ -162,6 +162,7 @@ run_worker(const char *name, int stop) {
     skua_exec *exec = NULL;
     skua_pool *pool = NULL;
     skua_devices *devices = extra_of_test ? extra_of_test->open_devices() : NULL;
+    const char *bytes = getenv("SKUA_TEST_SERVE_BYTES");
     uint16_t port = test_fleet_beacon_port();
     sigset_t stops;
     sigemptyset(&stops);
@@ -170,8 +171,11 @@ run_worker(const char *name, int stop) {
     int term = signalfd(-1, &stops, SFD_CLOEXEC);
     if (skua_node_open(&node, SKUA_NODE_OPTIONS(.name = name, .beacon_port = port), &err) ||
         skua_exec_open(&exec, SKUA_EXEC_OPTIONS(.workers = 2), &err) ||
-        skua_pool_open(&pool, SKUA_POOL_OPTIONS(.node = node, .exec = exec, .devices = devices),
-                       &err)) {
+        skua_pool_open(
+            &pool,
+            SKUA_POOL_OPTIONS(.node = node, .exec = exec, .devices = devices,
+                              .serve_queue_bytes = bytes ? strtoull(bytes, NULL, 10) : 0),
+            &err)) {
         return say(&err);
     }
     if (extra_of_test) {

@@ -314,6 +314,40 @@ test_launches_on_a_peer_are_cancelled_while_its_device_is_busy(void **state) {
     unlink(path);
 }
 
+/* A peer takes only so many bytes of launches: what goes beyond comes back, and is done when there is room. */
+static void
+test_launches_at_a_peer_are_bounded_in_bytes(void **state) {
+    (void)state;
+    enum { COUNT = 8 };
+    static shot shots[COUNT];
+    char path[64];
+    crew_team team;
+    crew_bench b;
+    make_gate(path, sizeof path);
+    marks_begin();
+    setenv("SKUA_TEST_SERVE_BYTES", "3000",
+           1); /* each has 600 bytes of input, and 256 of results */
+    crew_start(&team, 1);
+    unsetenv("SKUA_TEST_SERVE_BYTES");
+    open_submitter(&b, 0, 0);
+    bench_await(&b, 1);
+    for (int i = 0; i < COUNT; i++) {
+        submit(&b, &shots[i], "gate", N);
+    }
+    while (!bench_counters(&b).handed_back) {
+        marks_await("at ", 1);
+    }
+    int gate_fd = open(path, O_WRONLY | O_CLOEXEC);
+    for (int i = 0; i < COUNT; i++) {
+        collect(&b, &shots[i]);
+        skua_pool_future_free(shots[i].future);
+    }
+    close(gate_fd);
+    bench_close(&b);
+    crew_stop(&team);
+    unlink(path);
+}
+
 static void
 test_launches_are_split_over_cores_and_peers(void **state) {
     (void)state;
@@ -386,6 +420,7 @@ main(int argc, char **argv) {
         cmocka_unit_test(test_launches_of_a_peer_that_dies_are_done_by_another),
         cmocka_unit_test(test_launches_that_nobody_can_repeat_are_lost),
         cmocka_unit_test(test_launches_on_a_peer_are_cancelled_while_its_device_is_busy),
+        cmocka_unit_test(test_launches_at_a_peer_are_bounded_in_bytes),
         cmocka_unit_test(test_launches_are_split_over_cores_and_peers),
         cmocka_unit_test(test_launches_parts_of_a_peer_that_dies_are_done_by_another),
     };
