@@ -4,9 +4,11 @@
 #include "describe.h"
 
 #include <ctype.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { DEVICES_OF_PLATFORM_MAX = SKUA_DEVICES_MAX };
 
@@ -158,6 +160,22 @@ compare_devices(const void *a, const void *b) {
     return strcmp(left->name, right->name);
 }
 
+/* PoCL shows no device, and says nothing, where it cannot write to its cache. Returns whether that may be why. */
+static bool
+tell_unwritable(skua__device_list *list) {
+    static const char *const variables[] = {"POCL_CACHE_DIR", "XDG_CACHE_HOME"};
+    for (size_t i = 0; i < sizeof variables / sizeof variables[0]; i++) {
+        const char *folder = getenv(variables[i]);
+        /* One that is not there may be made. */
+        if (folder && *folder && access(folder, W_OK) != 0 && errno != ENOENT) {
+            snprintf(list->reason, sizeof list->reason,
+                     "OpenCL shows no device: PoCL cannot write to %s=%.60s", variables[i], folder);
+            return true;
+        }
+    }
+    return false;
+}
+
 void
 skua__cl_describe(skua__device_list *ret_list) {
     memset(ret_list, 0, sizeof *ret_list);
@@ -176,7 +194,7 @@ skua__cl_describe(skua__device_list *ret_list) {
     if (ret_list->count) {
         snprintf(ret_list->reason, sizeof ret_list->reason, "%u device%s", ret_list->count,
                  ret_list->count == 1 ? "" : "s");
-    } else {
+    } else if (!tell_unwritable(ret_list)) {
         snprintf(ret_list->reason, sizeof ret_list->reason,
                  "OpenCL is installed, but shows no device (status %d)", (int)status);
     }

@@ -3,9 +3,22 @@
 #include "cl_dev.h"
 #include "signals.h"
 
+#include <ctype.h>
 #include <skua-int/fail.h>
 #include <skua-int/mem.h>
+#include <stdio.h>
 #include <string.h>
+
+enum { TOLD_BYTES = 301 }; /* of a log, in an error */
+
+/* Takes the line breaks away that compilers end with. */
+static void
+trim(char *text) {
+    size_t used = strlen(text);
+    while (used > 0 && isspace((unsigned char)text[used - 1])) {
+        text[--used] = 0;
+    }
+}
 
 static void
 read_log(skua__dev *dev, cl_program program, char *log, size_t log_bytes) {
@@ -71,8 +84,11 @@ build(skua__dev *dev, const skua__dev_source *source, bool from_binary, skua__de
     }
     if (result == CL_BUILD_PROGRAM_FAILURE || result == CL_COMPILE_PROGRAM_FAILURE ||
         result == CL_LINK_PROGRAM_FAILURE || result == CL_INVALID_BUILD_OPTIONS) {
-        return SKUA_FAIL(err, SKUA_E_KERNEL_BUILD, "kernel \"%s\" does not compile: %.300s",
-                         source->entry, *log ? log : "the driver gives no reason");
+        char told[TOLD_BYTES];
+        snprintf(told, sizeof told, "%s", *log ? log : "the driver gives no reason");
+        trim(told);
+        return SKUA_FAIL(err, SKUA_E_KERNEL_BUILD, "kernel \"%s\" does not compile: %s",
+                         source->entry, told);
     }
     return skua__cl_fail(err, result, "build the kernel");
 }

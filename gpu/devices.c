@@ -14,7 +14,8 @@ enum { DEFAULT_PROBE_TIMEOUT_MS = 10000 };
 struct skua_devices {
     const skua_allocator *hook;
     skua__device_list list;
-    char *cache_dir; /* NULL: nothing is kept */
+    char *cache_dir;                /* NULL: nothing is kept */
+    int64_t hang_ms, quarantine_ms; /* of engines to be opened; 0: their defaults */
     skua__mutex
         lock; /* guards engines; an engine is opened with it held, so that it is opened once */
     skua__engine *engines[SKUA_DEVICES_MAX];
@@ -129,6 +130,12 @@ skua__devices_add(skua_devices *devices, const skua__device_driver *driver, void
     return SKUA_OK;
 }
 
+void
+skua__devices_set_patience(skua_devices *devices, int64_t hang_ms, int64_t quarantine_ms) {
+    devices->hang_ms = hang_ms;
+    devices->quarantine_ms = quarantine_ms;
+}
+
 const char *
 skua__devices_cache_dir(const skua_devices *devices) {
     return devices ? devices->cache_dir : NULL;
@@ -179,6 +186,8 @@ skua__devices_engine(skua_devices *devices, size_t i, skua__engine **ret_engine,
         .ordinal = ordinal_of(devices, i),
         .device = (uint32_t)i,
         .cache_dir = devices->cache_dir,
+        .hang_ms = devices->hang_ms,
+        .quarantine_ms = devices->quarantine_ms,
     };
     skua_status status = SKUA_OK;
     skua__mutex_lock(&devices->lock);

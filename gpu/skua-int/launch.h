@@ -368,5 +368,7 @@ const char *skua__devices_cache_dir(const skua_devices *devices);
 /* One more device, with a driver of its own: the tests' fake one. Before anybody else uses devices. */
 skua_status skua__devices_add(skua_devices *devices, const skua__device_driver *driver,
                               void *driver_ctx, const skua_device_info *info);
+/* As the engines' options of these names, for those that are opened after it; for tests. */
+void skua__devices_set_patience(skua_devices *devices, int64_t hang_ms, int64_t quarantine_ms);
 
 #endif

@@ -4,6 +4,7 @@
 #include "cl_fixture.h"
 
 #include "gpu/program_store.h"
+#include <ctype.h>
 #include <dirent.h>
 #include <signal.h>
 #include <sys/wait.h>
@@ -54,6 +55,7 @@ test_cl_launch_says_what_the_compiler_said(void **state) {
             cl_fixture_run(engine, NULL, kernel, SKUA_LAUNCH(.kernel = "bad", .global = {1}), &err),
             SKUA_E_KERNEL_BUILD);
         assert_non_null(strstr(err.message, "undeclared_thing"));
+        assert_false(isspace((unsigned char)err.message[strlen(err.message) - 1]));
     }
     skua__engine_counters counters;
     skua__engine_counters_get(engine, &counters);
@@ -259,6 +261,42 @@ test_cl_launch_parts_on_device_and_cores(void **state) {
     skua__kernel_free(kernel);
 }
 
+/*
+ * Left without a size of groups, a driver may run a prime number of work-items one by one: groups are always given, and a
+ * guarded kernel's are full.
+ */
+static void
+test_cl_launch_a_prime_size_has_full_groups(void **state) {
+    (void)state;
+    static const char source[] = "kernel void group(global uint *out, SKUA_SIZE) {\n"
+                                 "    SKUA_GUARD();\n"
+                                 "    out[get_global_id(0)] = get_local_size(0);\n"
+                                 "}\n";
+    static const skua_param_kind params[] = {SKUA_PARAM_OUT};
+    static const size_t primes[] = {2, 257, 10007, 65537};
+    static uint32_t out[65537];
+    skua__kernel *kernel = NULL;
+    assert_int_equal(skua__kernel_new(NULL, "group",
+                                      SKUA_KERNEL_SPEC(.source = source, .params = params,
+                                                       .param_count = 1, .guarded = 1),
+                                      &kernel, NULL),
+                     SKUA_OK);
+    skua__engine *engine = cl_fixture_open(&device, NULL);
+    for (size_t i = 0; i < sizeof primes / sizeof primes[0]; i++) {
+        const skua_kernel_arg args[] = {{.data = out, .bytes = primes[i] * sizeof out[0]}};
+        assert_int_equal(cl_fixture_run(engine, NULL, kernel,
+                                        SKUA_LAUNCH(.kernel = "group", .global = {primes[i]},
+                                                    .args = args, .arg_count = 1),
+                                        NULL),
+                         SKUA_OK);
+        for (size_t at = 0; at < primes[i]; at++) {
+            assert_int_equal(out[at], 256);
+        }
+    }
+    skua__engine_close(engine);
+    skua__kernel_free(kernel);
+}
+
 /* A group's own memory, two dimensions, and a size that nothing pads. */
 static void
 test_cl_launch_unguarded_with_local_memory(void **state) {
@@ -313,6 +351,7 @@ main(void) {
         cmocka_unit_test(test_cl_launch_is_refused_after_fork),
         cmocka_unit_test(test_cl_launch_one_kernel_from_many_threads),
         cmocka_unit_test(test_cl_launch_parts_on_device_and_cores),
+        cmocka_unit_test(test_cl_launch_a_prime_size_has_full_groups),
         cmocka_unit_test(test_cl_launch_unguarded_with_local_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -155,6 +155,54 @@ test_engine_close_and_cancel_end_what_waits(void **state) {
     skua__kernel_free(kernel);
 }
 
+/* A device takes 64 small launches at a time: those behind them are the engine's, and leave it though the first one hangs. */
+static void
+test_engine_cancels_what_waits_behind_a_hang(void **state) {
+    (void)state;
+    enum { COUNT = 200, TAKEN = 64 };
+    skua__kernel *kernel = saxpy_kernel();
+    skua__fake *fake = make_fake(SKUA__FAKE_REAL, 0);
+    skua__engine *engine = open_engine(fake, 1u << 30, SKUA_UNLIMITED);
+    skua__fake_set_faults(fake, &(skua__fake_faults){.hang_at = 1});
+    cl_waiter waiter;
+    cl_waiter_init(&waiter);
+    float x = 1, y[COUNT] = {0}, a = 1;
+    skua__launch *launches[COUNT];
+    int64_t deadline_ns = skua__deadline_ns(CL_FIXTURE_DEADLINE_MS);
+    for (int i = 0; i < COUNT; i++) {
+        skua_kernel_arg args[] = {{.data = &y[i], .bytes = sizeof y[i]},
+                                  {.data = &x, .bytes = sizeof x},
+                                  {.value = &a, .bytes = sizeof a}};
+        assert_int_equal(skua__launch_new(NULL, kernel,
+                                          SKUA_LAUNCH(.kernel = "saxpy", .global = {1},
+                                                      .args = args, .arg_count = 3),
+                                          &launches[i], NULL),
+                         SKUA_OK);
+        launches[i]->done = cl_waiter_done;
+        launches[i]->done_arg = &waiter;
+        assert_int_equal(skua__engine_submit(engine, launches[i], NULL), SKUA_OK);
+    }
+    while (!skua__engine_is_settled(engine)) {
+        sched_yield();
+        assert_true(skua__clock_ns() < deadline_ns);
+    }
+    for (int i = 0; i < COUNT; i++) {
+        skua__engine_cancel(engine, launches[i]); /* of those that the device has, too late */
+    }
+    assert_int_equal(cl_waiter_wait(&waiter, COUNT - TAKEN), SKUA_E_CANCELLED);
+    assert_int_equal(skua__fake_counts(fake).launches, 0);
+    assert_int_equal(skua__engine_under_way(engine), TAKEN);
+    skua__fake_unhang(fake);
+    (void)cl_waiter_wait(&waiter, COUNT);
+    for (int i = 0; i < COUNT; i++) {
+        assert_true(y[i] == (i < TAKEN ? 1 : 0));
+        skua__launch_free(launches[i]);
+    }
+    cl_waiter_fini(&waiter);
+    close_both(engine, fake);
+    skua__kernel_free(kernel);
+}
+
 static void
 test_engine_constructors_without_memory(void **state) {
     (void)state;
@@ -240,6 +288,7 @@ main(void) {
         cmocka_unit_test(test_engine_a_lost_device_is_opened_again),
         cmocka_unit_test(test_engine_a_launch_that_hangs_ends_and_so_do_those_behind_it),
         cmocka_unit_test(test_engine_close_and_cancel_end_what_waits),
+        cmocka_unit_test(test_engine_cancels_what_waits_behind_a_hang),
         cmocka_unit_test(test_engine_constructors_without_memory),
         cmocka_unit_test(test_engine_parts_of_a_launch),
         cmocka_unit_test(test_engine_groups_fit),

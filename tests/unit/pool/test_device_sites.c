@@ -43,6 +43,7 @@ typedef struct bench {
     skua_exec *exec;
     skua_pool *pool;
     char dir[64];
+    int64_t hang_ms, quarantine_ms; /* 0: as usual */
 } bench;
 
 static void
@@ -54,12 +55,14 @@ open_pool(bench *self, const skua__fake_options *fake, const char *cache_dir) {
     self->fake = skua__fake_new(&options);
     assert_int_equal(
         skua_devices_open(&self->devices, SKUA_DEVICES_OPTIONS(.cache_dir = cache_dir), NULL), 0);
+    skua__devices_set_patience(self->devices, self->hang_ms, 0);
     skua_device_info info = skua__fake_info(UINT64_C(1) << 30);
     assert_int_equal(skua__devices_add(self->devices, skua__fake_driver(), self->fake, &info), 0);
     /* One worker: were a launch on a device to hold it, nothing else would run. */
     assert_int_equal(skua_exec_open(&self->exec, SKUA_EXEC_OPTIONS(.workers = 1), NULL), 0);
     assert_int_equal(skua_pool_open(&self->pool,
-                                    SKUA_POOL_OPTIONS(.exec = self->exec, .devices = self->devices),
+                                    SKUA_POOL_OPTIONS(.exec = self->exec, .devices = self->devices,
+                                                      .quarantine_ms = self->quarantine_ms),
                                     NULL),
                      0);
 }
@@ -321,6 +324,47 @@ test_device_sites_pinned_launches_fail_and_wait_with_their_device(void **state) 
     close_pool(self);
 }
 
+/*
+ * What hangs, and what the device was given behind it, is done by the cores; a launch that only the device may run is told; and
+ * a new context serves the next.
+ */
+static void
+test_device_sites_that_hang_leave_their_launches_to_others(void **state) {
+    bench *self = *state;
+    static shot shots[MANY], pinned;
+    skua_error err = {0};
+    self->quarantine_ms = SKUA_NONE;
+    self->hang_ms = 3000; /* so long that no busy machine makes another launch late */
+    open_pool(self, &(skua__fake_options){0}, "");
+    register_as(self, "add", "kernel void add() {}", add_one);
+    skua__fake_set_faults(self->fake, &(skua__fake_faults){.hang_at = 1});
+    submit(self, &pinned, "add", 7, SKUA_ON_DEVICE);
+    for (uint32_t i = 0; i < MANY; i++) {
+        submit(self, &shots[i], "add", i, SKUA_ON_ANY);
+    }
+    assert_int_equal(collect(self, &pinned, &err), SKUA_E_TASK_FAILED);
+    skua_pool_future_free(pinned.future);
+    for (uint32_t i = 0; i < MANY; i++) {
+        if (collect(self, &shots[i], &err)) {
+            fail_msg("launch %u: %s", i, err.message);
+        }
+        skua_pool_future_free(shots[i].future);
+    }
+    skua_pool_counters counters = {.size = sizeof counters};
+    assert_int_equal(skua_pool_stats(self->pool, &counters, NULL), 0);
+    assert_int_equal(counters.ended[SKUA_OUTCOME_OK], MANY);
+    assert_int_equal(counters.infrastructure_failures > 0, 1);
+    skua__engine *engine = NULL;
+    assert_int_equal(skua__devices_engine(self->devices, 0, &engine, NULL), 0);
+    skua__engine_counters told;
+    skua__engine_counters_get(engine, &told);
+    assert_int_equal(told.hangs, 1);
+    submit(self, &pinned, "add", 9, SKUA_ON_DEVICE); /* which waits for the device's rest to end */
+    assert_int_equal(collect(self, &pinned, &err), 0);
+    skua_pool_future_free(pinned.future);
+    close_pool(self);
+}
+
 static void
 test_device_sites_keep_what_they_learned(void **state) {
     bench *self = *state;
@@ -371,6 +415,8 @@ main(void) {
                                         tear_down),
         cmocka_unit_test_setup_teardown(
             test_device_sites_pinned_launches_fail_and_wait_with_their_device, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_device_sites_that_hang_leave_their_launches_to_others,
+                                        set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_device_sites_keep_what_they_learned, set_up,
                                         tear_down),
     };
