@@ -20,6 +20,11 @@
 #include <skua/exec.h>
 #include <stdalign.h>
 
+#ifndef SKUA_MARK_STEP
+#define SKUA_MARK_STEP                                                                             \
+    32 /* the exploration has shorter steps, so that its small stacks have several */
+#endif
+
 enum {
     EXEC_SPARES_DEFAULT = 16,
     EXEC_SPIN_US_DEFAULT = 20,
@@ -32,6 +37,7 @@ enum {
     EXEC_SLOTS_OFFSET = 4096,
     EXEC_RING_JOBS = 128,  /* of a worker's own, and as many in its handful; a power of two */
     EXEC_NODES_MAX = 1024, /* ready nodes of graphs that one worker offers; a power of two */
+    EXEC_MARK_STEP = SKUA_MARK_STEP, /* slots by which a stack's mark rises at a time */
 };
 
 /* ---- The stack of forked calls ---- */
@@ -77,11 +83,28 @@ skua__state_of(uint32_t worker, uint32_t base) {
     return (uint64_t)(worker + 1) << 40 | (uint64_t)base << 8;
 }
 
+/*
+ * A slot's origin is the frame that forked what lies in it, once that is shown. A program that is built for debugging makes it
+ * odd with each fork, and NULL with its sync, so that checks know; under the mark it is never rubbish.
+ */
+struct skua__frame;
+static inline const struct skua__frame *
+skua__origin_of(const skua_slot *slot) {
+    return (const struct skua__frame *)((uintptr_t)slot->origin & ~(uintptr_t)1);
+}
+
+/* What such a program wrote a moment ago, cut down to its mark; NULL if it did not. */
+static inline void *
+skua__mark_of_fork(const skua_slot *slot) {
+    return slot->origin == (const void *)((const char *)slot + 1) ? (void *)1 : NULL;
+}
+
 struct skua__worker;
 
 /* The block that a skua_worker points into: see SKUA_STACK_BYTES. */
 typedef struct skua__stack {
-    skua_trap trap; /* written by the owner at each spawn; thieves keep off it but to spring it */
+    skua_trap
+        trap; /* read by the owner at each spawn and sync; thieves keep off it but to spring it */
     struct skua__worker *worker;
     alignas(EXEC_CACHE_LINE) skua__a64 word; /* read and written by thieves */
     skua__a32 requests;                      /* EXEC_REQUEST_ bits: thieves look at them often */
@@ -117,14 +140,28 @@ typedef struct skua__frame {
     uint32_t base;   /* the index of its first slot: those under it are an outer frame's */
 } skua__frame;
 
+/*
+ * A run in the midst of a call whose top is not known: its forks begin at the mark, above a hole, and the word is moved to
+ * them when the first is shown. See docs/design/exec.md, section 3.
+ */
+typedef struct skua__nest {
+    struct skua__nest *outer;
+    uint32_t base;  /* the index of its first slot */
+    uint32_t split; /* below it */
+    uint32_t overflow;
+    bool moved; /* the word is at its slots */
+} skua__nest;
+
 typedef struct skua__worker {
     struct skua_exec *exec;
     skua__stack *stack;
     void *stack_block; /* what was allocated for it */
     /* The owner's alone. */
     const skua__frame *frame;
+    skua__nest *nest; /* the innermost; NULL: none */
     uint32_t index;
     uint32_t slots;    /* that may be used */
+    uint32_t mark;     /* no slot at or above it is in use; a spawn there takes the slow path */
     uint32_t split;    /* the owner's copy */
     uint32_t overflow; /* forks that found the stack full, and are not synced yet */
     uint32_t block_depth;
@@ -345,7 +382,7 @@ skua__worker *skua__worker_here(const skua_exec *exec);
 skua__worker *skua__worker_enter(skua__worker *worker);
 /* The next job for this worker, or NULL. */
 skua_job *skua__take_job(skua__worker *worker);
-/* Runs a job or drops it, with its forked calls from top upwards. */
+/* Runs a job or drops it; nested, if something runs already. */
 void skua__worker_run(skua__worker *worker, skua_job *job);
 /* Runs a stolen slot at top, which has index base. */
 void skua__worker_run_stolen(skua__worker *worker, skua_slot *slot, uint32_t base);
@@ -420,6 +457,17 @@ void skua__request(skua__stack *stack, uint32_t request);
 /* Takes the oldest public slot at or above min_tail, as long as until (may be NULL) is not done; or NULL. */
 skua_slot *skua__steal(skua__stack *victim, uint32_t min_tail, const skua_slot *until);
 bool skua__has_public(const skua__stack *stack);
+/* Begins a run on top of what this worker runs, whoever asked for it. Returns the cursor for it. */
+skua_worker skua__nest_begin(skua__worker *worker, skua__nest *ret_nest);
+/* Ends it; all that it forked was synced. */
+void skua__nest_end(skua__worker *worker);
+/* The overflow with which a run began whose first slot has this index. */
+static inline uint32_t
+skua__overflow_at(const skua__worker *worker, uint32_t base) {
+    return worker->nest && worker->nest->base == base ? worker->nest->overflow : 0;
+}
+/* The cursor of a worker that runs nothing. */
+skua_worker skua__cursor_at_rest(skua__worker *worker);
 void skua__stack_init(skua__worker *worker, skua__stack *stack);
 
 /* domains.c */
@@ -460,15 +508,35 @@ void skua__say(const skua_exec *exec, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 /* Names the functions that workers run; call: whose report it is. */
 void skua__say_who_runs(const skua_exec *exec, const char *call, uint32_t workers_max);
-/* A task left forked calls above top, or did not end as many blocks as it began. */
-void skua__returned_early(skua__worker *worker, const skua_slot *top, uint32_t block_depth);
+/* A task that began with w left forked calls, or did not end as many blocks as it began. */
+void skua__returned_early(skua_worker w, uint32_t block_depth);
 
-/* After a task's function, which began at top. */
+/* Whether something forked here was not synced, as far as a program that is built for debugging noted it in the slot. */
+static inline bool
+skua__is_forked(const skua_slot *slot) {
+    const skua__stack *stack = skua__stack_of(slot);
+    return (uint32_t)(slot - stack->slots) < stack->worker->mark && ((uintptr_t)slot->origin & 1);
+}
+
+/* Whether something forked at w or above it was not synced, as far as can be told: a shown fork's split, a full stack's count. */
+static inline bool
+skua__left_a_fork(skua_worker w) {
+    const skua__stack *stack = skua__stack_of(w.top);
+    const skua__worker *worker = stack->worker;
+    uint32_t base = (uint32_t)(w.top - stack->slots);
+    if (worker->exec->replay_seed) {
+        return worker->mark != base;
+    }
+    return worker->split != base || worker->overflow != skua__overflow_at(worker, base) ||
+           skua__is_forked(w.top);
+}
+
+/* After a task's function, which began with w. */
 static inline void
-skua__check_return(skua__worker *worker, const skua_slot *top, uint32_t block_depth) {
-    bool early = worker->stack->trap.top != top || worker->block_depth != block_depth;
+skua__check_return(skua_worker w, uint32_t block_depth) {
+    bool early = skua__left_a_fork(w) || skua__stack_of(w.top)->worker->block_depth != block_depth;
     if (__builtin_expect(early, 0)) {
-        skua__returned_early(worker, top, block_depth);
+        skua__returned_early(w, block_depth);
     }
 }
 

@@ -316,8 +316,8 @@ run_outside_call(skua_worker w, skua_job *job) {
     uint32_t depth = worker->block_depth;
     skua__note_running(worker, (void *)(uintptr_t)call->fn);
     call->fn(w, call->frame);
-    skua__check_return(worker, w.top, depth); /* before the caller goes on */
-    skua__unpark(&call->parker);              /* the call's memory may be gone from here on */
+    skua__check_return(w, depth); /* before the caller goes on */
+    skua__unpark(&call->parker);  /* the call's memory may be gone from here on */
 }
 
 skua_status
@@ -332,10 +332,12 @@ skua_exec_run(skua_exec *exec, skua_fn *fn, void *frame, skua_error *err) {
     }
     skua__worker *here = skua__worker_here(exec);
     if (here) {
-        skua_slot *top = here->stack->trap.top;
+        skua__nest nest;
+        skua_worker w = skua__nest_begin(here, &nest);
         uint32_t depth = here->block_depth;
-        fn((skua_worker){top}, frame);
-        skua__check_return(here, top, depth);
+        fn(w, frame);
+        skua__check_return(w, depth);
+        skua__nest_end(here);
         return SKUA_OK;
     }
     outside_call call = {.fn = fn, .frame = frame};

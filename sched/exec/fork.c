@@ -65,7 +65,6 @@ skua__stack_init(skua__worker *worker, skua__stack *stack) {
     /* Asked from the start: a worker that fell asleep before this stack could be seen has asked nobody here. */
     stack->trap.spawn_below = NULL;
     stack->trap.sync_from = stack->slots;
-    stack->trap.top = stack->slots;
     stack->worker = worker;
     skua__offers_init(&stack->own, stack->own_cells, EXEC_RING_JOBS);
     skua__offers_init(&stack->handful, stack->handful_cells, EXEC_RING_JOBS);
@@ -81,7 +80,7 @@ take_requests(skua__worker *worker) {
     skua__stack *stack = worker->stack;
     void *sync_from = worker->overflow ? (void *)UINTPTR_MAX : (void *)&stack->slots[worker->split];
     /* seq_cst T1: the trap before the request; pairs with seq_cst T1 in skua__request() */
-    skua__aptr_store(trap_word(&stack->trap.spawn_below), &stack->slots[worker->slots],
+    skua__aptr_store(trap_word(&stack->trap.spawn_below), &stack->slots[worker->mark],
                      memory_order_seq_cst);
     /* seq_cst T1: see above */
     skua__aptr_store(trap_word(&stack->trap.sync_from), sync_from, memory_order_seq_cst);
@@ -93,11 +92,31 @@ take_requests(skua__worker *worker) {
     return skua__a32_exchange(&stack->requests, 0, memory_order_seq_cst);
 }
 
-/* Makes the older half of the private slots under top public. Returns false when there are none. */
+/* Moves the word to the slots of a nested run, if thieves have taken all that lies below. */
+static bool
+move_word(skua__stack *stack, skua__nest *nest) {
+    /* relaxed: no thief can swap an empty stack's word; one that is not empty may become so a moment later. */
+    uint64_t word = skua__a64_load(&stack->word, memory_order_relaxed);
+    if (skua__deque_tail(word) < skua__deque_split(word)) {
+        return false;
+    }
+    word = skua__deque_word(skua__deque_epoch(word), nest->base, nest->base);
+    skua__a64_store(&stack->word, word, memory_order_relaxed); /* relaxed: as above */
+    for (; nest && !nest->moved; nest = nest->outer) {
+        nest->moved = true; /* the end of each leaves the word at the slots of the one around it */
+    }
+    return true;
+}
+
+/* Makes the older half of the private slots under top public. Returns false when there are none, or something older is. */
 static bool
 share(skua__worker *worker, uint32_t top) {
     uint32_t split = worker->split;
     if (top <= split) {
+        return false;
+    }
+    skua__nest *nest = worker->nest;
+    if (nest && !nest->moved && !move_word(worker->stack, nest)) {
         return false;
     }
     uint32_t count = (top - split + 1) / 2;
@@ -109,7 +128,7 @@ share(skua__worker *worker, uint32_t top) {
         skua_slot *slot = &worker->stack->slots[i];
         /* relaxed: published with the slot, by release D1 below */
         skua__a64_store(state_of(slot), 0, memory_order_relaxed);
-        slot->origin = (void *)(uintptr_t)frame;
+        slot->origin = (void *)((uintptr_t)frame | ((uintptr_t)slot->origin & 1));
     }
     worker->split = split + count;
     /* release D1: publishes the slots; pairs with acquire D1 in skua__steal() */
@@ -127,6 +146,15 @@ skua__has_public(const skua__stack *stack) {
     return skua__deque_tail(word) < skua__deque_split(word);
 }
 
+/* Keeps a request for the next spawn, which will have something. */
+static void
+ask_again(skua__worker *worker) {
+    skua__a32_or(&worker->stack->requests, EXEC_REQUEST_HUNGRY,
+                 memory_order_seq_cst); /* seq_cst T1: as in skua__request() */
+    skua__aptr_store(trap_word(&worker->stack->trap.spawn_below), NULL,
+                     memory_order_seq_cst); /* seq_cst T1: as in skua__request() */
+}
+
 /* Does what others asked for; top is the index of the first free slot. */
 static void
 attend(skua__worker *worker, uint32_t top) {
@@ -141,11 +169,7 @@ attend(skua__worker *worker, uint32_t top) {
             skua__wake_for_work(worker->exec, worker);
         }
         if (requests & EXEC_REQUEST_HUNGRY) {
-            /* Nothing to give yet (or asked again): the next spawn will have something. */
-            skua__a32_or(&worker->stack->requests, EXEC_REQUEST_HUNGRY,
-                         memory_order_seq_cst); /* seq_cst T1: as in skua__request() */
-            skua__aptr_store(trap_word(&worker->stack->trap.spawn_below), NULL,
-                             memory_order_seq_cst); /* seq_cst T1: as in skua__request() */
+            ask_again(worker); /* nothing to give yet, or asked again */
         }
     }
     /* relaxed: a hint; while spawns are recorded each one takes the slow path, and springs the trap for the next. */
@@ -153,6 +177,65 @@ attend(skua__worker *worker, uint32_t top) {
         /* relaxed: our own trap, for ourselves */
         skua__aptr_store(trap_word(&worker->stack->trap.spawn_below), NULL, memory_order_relaxed);
     }
+}
+
+/* ---- The mark, and runs within runs ---- */
+
+static void
+raise_mark(skua__worker *worker, uint32_t index) {
+    skua_slot *slots = worker->stack->slots;
+    uint32_t mark = index + EXEC_MARK_STEP < worker->slots ? index + EXEC_MARK_STEP : worker->slots;
+    /* Memory that was never used here may be full of anything; only the fork that brought us here is in one of these slots. */
+    slots[index].origin = skua__mark_of_fork(&slots[index]);
+    for (uint32_t i = index + 1; i < mark; i++) {
+        slots[i].origin = NULL;
+    }
+    worker->mark = mark;
+}
+
+static void
+lower_mark(skua__worker *worker, uint32_t mark) {
+    if (worker->mark > mark) {
+        worker->mark = mark;
+        if (!worker->exec->replay_seed && take_requests(worker)) {
+            ask_again(worker);
+        }
+    }
+}
+
+skua_worker
+skua__cursor_at_rest(skua__worker *worker) {
+    lower_mark(worker, worker->exec->replay_seed ? 0 : EXEC_MARK_STEP);
+    return (skua_worker){worker->stack->slots};
+}
+
+skua_worker
+skua__nest_begin(skua__worker *worker, skua__nest *ret_nest) {
+    *ret_nest = (skua__nest){.outer = worker->nest,
+                             .base = worker->mark,
+                             .split = worker->split,
+                             .overflow = worker->overflow};
+    worker->nest = ret_nest;
+    /* A sync below the base is none of the run's, so sync_from may stay where it is. */
+    worker->split = ret_nest->base;
+    return (skua_worker){&worker->stack->slots[ret_nest->base]};
+}
+
+void
+skua__nest_end(skua__worker *worker) {
+    const skua__nest *nest = worker->nest;
+    skua__stack *stack = worker->stack;
+    assert(worker->split == nest->base);
+    if (nest->moved) {
+        /* relaxed: no thief can swap an empty stack's word. */
+        uint64_t word = skua__a64_load(&stack->word, memory_order_relaxed);
+        word = skua__deque_word(skua__deque_epoch(word), nest->split, nest->split);
+        skua__a64_store(&stack->word, word, memory_order_relaxed); /* relaxed: as above */
+    }
+    /* sync_from is at the split or above it, which costs a sync the slow path at most. */
+    worker->split = nest->split;
+    worker->nest = nest->outer;
+    lower_mark(worker, nest->base);
 }
 
 skua_slot *
@@ -164,12 +247,14 @@ skua_spawn_slow(skua_slot *slot) {
     if (index >= worker->slots) {
         /* The stack is full: nothing is kept of the call, and its sync, which takes the slow path, has it run. */
         worker->overflow++;
-        stack->trap.top = slot;
         attend(worker, index);
         return slot;
     }
     if (worker->exec->replay_seed) {
         return skua__replay_spawn(worker, slot);
+    }
+    if (index >= worker->mark) {
+        raise_mark(worker, index);
     }
     if (skua__a32_load(&worker->exec->tracing, memory_order_relaxed) /* relaxed: a hint */
         == EXEC_TRACE_SPAWNS) {
@@ -223,25 +308,23 @@ skua__worker_run_stolen(skua__worker *worker, skua_slot *slot, uint32_t base) {
     skua__stack *stack = worker->stack;
     skua_fn *fn = slot->fn;
     void *frame = slot->frame;
-    const skua__frame *origin = slot->origin;
+    const skua__frame *origin = skua__origin_of(slot);
     const skua__frame *before = worker->frame;
     uint32_t depth = worker->block_depth;
     skua__frame here = {
         .parent = origin, .outer = before, .group = origin ? origin->group : NULL, .base = base};
     void *outer = skua__aptr_load(&worker->running, memory_order_relaxed); /* relaxed: ours */
     worker->frame = &here;
-    stack->trap.top = &stack->slots[base];
     skua__note_running(worker, (void *)(uintptr_t)fn);
     /* release S2: our stack is at base now; pairs with acquire S2 in wait_stolen() */
     skua__a64_add(state_of(slot), skua__state_of(worker->index, base), memory_order_release);
     skua__trace(worker, EXEC_TRACE_STEAL, skua__stack_of(slot)->worker->index);
     int64_t from_ns = skua__clock_ns();
-    fn((skua_worker){stack->trap.top}, frame);
+    fn((skua_worker){&stack->slots[base]}, frame);
     bool tiny = skua__clock_ns() - from_ns < FORK_TINY_NS;
     skua__trace(worker, EXEC_TRACE_END, 0);
-    skua__check_return(worker, &stack->slots[base], depth);
+    skua__check_return((skua_worker){&stack->slots[base]}, depth);
     skua__note_running(worker, outer);
-    assert(worker->split == base);
     worker->frame = before;
     /* relaxed: no thief can swap an empty stack's word; E1's order is by the exchange below. */
     uint64_t word = skua__a64_load(&stack->word, memory_order_relaxed);
@@ -373,7 +456,6 @@ skua_sync_slow(skua_slot *slot) {
     uint32_t index = index_of(stack, slot);
     if (worker->overflow) {
         worker->overflow--;
-        stack->trap.top = slot + 1;
         attend(worker, index + 1);
         return (skua_taken){.top = slot + 1, .run = true};
     }
@@ -405,7 +487,6 @@ skua_sync_slow(skua_slot *slot) {
     skua__a64_store(&stack->word, skua__deque_word(skua__deque_epoch(word), index, index),
                     memory_order_relaxed); /* relaxed: as above */
     worker->split = index;
-    stack->trap.top = slot;
     attend(worker, index);
     return (skua_taken){.top = slot, .run = false};
 }

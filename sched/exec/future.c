@@ -382,20 +382,22 @@ help(skua__worker *worker, skua_future *future) {
     bool claimed = claim(first);
     if (claimed) {
         const skua__frame *before = worker->frame;
-        skua_slot *top = worker->stack->trap.top;
+        skua__nest nest;
+        skua_worker w = skua__nest_begin(worker, &nest);
         uint32_t depth = worker->block_depth;
         skua__frame here = {.parent = before,
                             .outer = before,
                             .group = first->group,
                             .job = &first->job,
-                            .base = (uint32_t)(top - worker->stack->slots)};
+                            .base = nest.base};
         void *outer = skua__aptr_load(&worker->running, memory_order_relaxed); /* relaxed: ours */
         worker->frame = &here;
         skua__stat_add(worker, EXEC_STAT_TASKS, 1);
-        run_body((skua_worker){top}, first);
-        skua__check_return(worker, top, depth);
+        run_body(w, first);
+        skua__check_return(w, depth);
         skua__note_running(worker, outer);
         worker->frame = before;
+        skua__nest_end(worker);
     }
     skua_future_unref(first);
     return claimed;

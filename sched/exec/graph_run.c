@@ -29,14 +29,15 @@ typedef struct strand {
 } strand;
 
 static strand
-begin_strand(skua__worker *worker, skua__graph *graph) {
+begin_strand(skua_worker w, skua__graph *graph) {
+    skua__worker *worker = skua__stack_of(w.top)->worker;
     return (strand){.worker = worker,
                     .stack = worker->stack,
                     .graph = graph,
                     .cancelled = skua__group_status(graph->scope),
                     .credits = 1,
                     .base = skua__offers_base(&worker->stack->nodes),
-                    .w = {worker->stack->trap.top},
+                    .w = w,
                     .is_plain = !graph->has_conditions};
 }
 
@@ -183,8 +184,7 @@ call(const strand *s, const skua__node *node) {
     if (__builtin_expect(traced, 0)) {
         skua__trace_record(worker, EXEC_TRACE_END, 0);
     }
-    assert(s->stack->trap.top == s->w.top &&
-           "a graph's node returned before the sync of a forked call");
+    assert(!skua__left_a_fork(s->w) && "a graph's node returned before the sync of a forked call");
     return result;
 }
 
@@ -319,7 +319,7 @@ run_inner(strand *s, skua__node *node) {
         return NULL;
     }
     spend_credit(s); /* the node's, from here on */
-    strand within = begin_strand(s->worker, inner);
+    strand within = begin_strand(s->w, inner);
     run_ready(&within, enter_sources(&within));
     if (!end_strand(&within)) {
         return NULL;
@@ -331,21 +331,22 @@ run_inner(strand *s, skua__node *node) {
 
 /* One strand from node (NULL: from the sources) to its end, and behind the graphs that it ended. */
 static void
-run_strand(skua__worker *worker, skua__graph *graph, skua__node *node) {
+run_strand(skua_worker w, skua__graph *graph, skua__node *node) {
+    skua__worker *worker = skua__stack_of(w.top)->worker;
     const skua__frame *before = worker->frame;
     skua__frame here = {.parent = before,
                         .outer = before,
                         .group = graph->scope,
-                        .base = (uint32_t)(worker->stack->trap.top - worker->stack->slots)};
+                        .base = (uint32_t)(w.top - worker->stack->slots)};
     worker->frame = &here;
-    strand s = begin_strand(worker, graph);
+    strand s = begin_strand(w, graph);
     run_ready(&s, node ? node : enter_sources(&s));
     while (end_strand(&s)) {
         skua__node *outer = finish(s.graph);
         if (!outer) {
             break;
         }
-        s = begin_strand(worker, outer->graph); /* with the credit that the node kept */
+        s = begin_strand(w, outer->graph); /* with the credit that the node kept */
         run_ready(&s, after_inner(&s, outer));
     }
     worker->frame = before;
@@ -354,13 +355,13 @@ run_strand(skua__worker *worker, skua__graph *graph, skua__node *node) {
 void
 skua__graph_run_stolen(skua__worker *worker, void *stolen) {
     skua__node *node = stolen;
-    run_strand(worker, node->graph, node);
+    run_strand(skua__cursor_at_rest(worker), node->graph, node);
 }
 
 static void
 run_root_job(skua_worker w, skua_job *job) {
     skua__graph *graph = SKUA_CONTAINER_OF(job, skua__graph, job);
-    run_strand(skua__stack_of(w.top)->worker, graph, NULL);
+    run_strand(w, graph, NULL);
 }
 
 /* ---- Calls ---- */
@@ -433,7 +434,9 @@ skua_graph_run(skua_graph *public, skua_exec *exec, skua_error *err) {
         return status;
     }
     if (here) {
-        run_strand(here, graph, NULL);
+        skua__nest nest;
+        run_strand(skua__nest_begin(here, &nest), graph, NULL);
+        skua__nest_end(here);
     }
     return skua_graph_wait(public, SKUA_UNLIMITED, err);
 }

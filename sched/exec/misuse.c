@@ -70,9 +70,16 @@ skua__say_who_runs(const skua_exec *exec, const char *call, uint32_t workers_max
  * since its thief writes into our slot.
  */
 static void
-drop_forks(skua__stack *stack, const skua_slot *top) {
-    while (stack->trap.top > top) {
-        stack->trap.top = skua_sync_slow(stack->trap.top - 1).top;
+drop_forks(skua_worker w) {
+    skua__stack *stack = skua__stack_of(w.top);
+    skua__worker *worker = stack->worker;
+    uint32_t base = (uint32_t)(w.top - stack->slots);
+    worker->overflow = skua__overflow_at(worker, base);
+    while (worker->split > base) {
+        (void)skua_sync_slow(&stack->slots[worker->split - 1]);
+    }
+    for (uint32_t i = base; i < worker->mark; i++) {
+        stack->slots[i].origin = NULL; /* no fork any more */
     }
 }
 
@@ -89,13 +96,13 @@ tell_early(skua__worker *worker, const char *what) {
 }
 
 void
-skua__returned_early(skua__worker *worker, const skua_slot *top, uint32_t block_depth) {
-    if (worker->stack->trap.top != top) {
+skua__returned_early(skua_worker w, uint32_t block_depth) {
+    skua__worker *worker = skua__stack_of(w.top)->worker;
+    if (skua__left_a_fork(w)) {
         tell_early(worker, "before the sync of a forked call: each skua_spawn() needs its "
                            "skua_sync() in the same function");
         assert(!"skua_spawn: a task returned before the sync of a forked call");
-        drop_forks(worker->stack, top);
-        worker->stack->trap.top = (skua_slot *)(uintptr_t)top;
+        drop_forks(w);
     }
     if (worker->block_depth != block_depth) {
         tell_early(worker, "between skua_worker_block_begin() and its end");
@@ -125,7 +132,7 @@ skua_fork_check(skua_worker w, const char *call) {
     const skua__worker *worker = stack->worker;
     require(worker == skua__worker_here(worker->exec), call,
             "called outside w's worker: w is good on the thread that was given it alone");
-    require(w.top == stack->trap.top, call, "w is stale, a copy from before a fork or sync");
+    require(!skua__is_forked(w.top), call, "w is stale, a copy from before a fork");
 }
 
 void
@@ -138,6 +145,7 @@ skua_sync_check(skua_worker w, skua_fn *fn, const void *frame) {
     require(w.top > stack->slots, "skua_sync", "more syncs than spawns");
     require(w.top[-1].fn == fn && w.top[-1].frame == frame, "skua_sync",
             "this is not the newest fork");
+    require(skua__is_forked(w.top - 1), "skua_sync", "w is stale, a copy from before a sync");
     require(frame != (const void *)w.top->room && frame != (const void *)w.top[-1].room,
             "skua_sync", "a frame of SKUA_FRAME() goes with skua_take_back()");
 }

@@ -24,7 +24,8 @@ skua__replay_open(skua_exec *exec, skua_error *err) {
     if (status != SKUA_OK) {
         return status;
     }
-    /* The trap stays sprung: every spawn and sync comes here. */
+    /* The trap stays sprung: every spawn and sync comes here. So the mark can be the very top. */
+    worker->mark = 0;
     worker->stack->trap.spawn_below = NULL;
     worker->stack->trap.sync_from = (skua_slot *)UINTPTR_MAX;
     worker->rand.state = exec->replay_seed;
@@ -86,19 +87,19 @@ skua__replay_until(skua_exec *exec, const skua__parker *parker) {
 static void
 run_as_thief(skua__worker *worker, skua_slot *slot, uint32_t base) {
     skua__stack *stack = worker->stack;
-    const skua__frame *origin = slot->origin;
+    const skua__frame *origin = skua__origin_of(slot);
     const skua__frame *before = worker->frame;
     skua__frame here = {
         .parent = origin, .outer = before, .group = origin ? origin->group : NULL, .base = base};
     /* relaxed: one thread */
     skua__a64_store(state_of(slot), EXEC_STATE_DONE, memory_order_relaxed);
     worker->frame = &here;
-    stack->trap.top = &stack->slots[base];
+    worker->mark = base;
     skua__stat_add(worker, EXEC_STAT_STEALS, 1);
     skua__trace(worker, EXEC_TRACE_STEAL, worker->index);
-    slot->fn((skua_worker){stack->trap.top}, slot->frame);
+    slot->fn((skua_worker){&stack->slots[base]}, slot->frame);
     skua__trace(worker, EXEC_TRACE_END, 0);
-    assert(stack->trap.top == &stack->slots[base] && "a forked call returned before its sync");
+    assert(worker->mark == base && "a forked call returned before its sync");
     worker->frame = before;
 }
 
@@ -106,7 +107,7 @@ skua_slot *
 skua__replay_spawn(skua__worker *worker, skua_slot *slot) {
     skua__stack *stack = worker->stack;
     uint32_t top = (uint32_t)(slot - stack->slots) + 1;
-    slot->origin = (void *)(uintptr_t)worker->frame;
+    slot->origin = (void *)((uintptr_t)worker->frame | (uintptr_t)skua__mark_of_fork(slot));
     skua__a64_store(state_of(slot), 0, memory_order_relaxed); /* relaxed: one thread */
     while (skua__rand_below(&worker->rand, REPLAY_THIEF_ODDS) == 0) {
         skua_slot *taken = &stack->slots[skua__rand_below(&worker->rand, top)];
@@ -114,13 +115,13 @@ skua__replay_spawn(skua__worker *worker, skua_slot *slot) {
             run_as_thief(worker, taken, top);
         }
     }
-    stack->trap.top = slot + 1;
+    worker->mark = top;
     return slot + 1;
 }
 
 skua_taken
 skua__replay_sync(skua__worker *worker, skua_slot *slot) {
-    worker->stack->trap.top = slot;
+    worker->mark = (uint32_t)(slot - worker->stack->slots);
     bool done = skua__a64_load(state_of(slot), memory_order_relaxed) != 0; /* relaxed: one thread */
     return (skua_taken){.top = slot, .run = !done};
 }

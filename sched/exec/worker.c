@@ -472,14 +472,15 @@ why_not(const skua_job *job) {
 void
 skua__worker_run(skua__worker *worker, skua_job *job) {
     skua_group *group = job->group;
-    skua_slot *top = worker->stack->trap.top;
     const skua__frame *before = worker->frame;
+    skua__nest nest;
+    skua_worker w = before ? skua__nest_begin(worker, &nest) : skua__cursor_at_rest(worker);
     uint32_t depth = worker->block_depth;
     skua__frame here = {.parent = before,
                         .outer = before,
                         .group = group,
                         .job = job,
-                        .base = (uint32_t)(top - worker->stack->slots)};
+                        .base = (uint32_t)(w.top - worker->stack->slots)};
     skua_status why = SKUA_OK;
     skua__job_begin(job);
     if ((group || job->deadline_ns) && !(job->flags & EXEC_JOB_ALWAYS)) {
@@ -491,15 +492,18 @@ skua__worker_run(skua__worker *worker, skua_job *job) {
     if (why == SKUA_OK) {
         skua__note_running(worker, (void *)(uintptr_t)job->run);
         skua__trace(worker, EXEC_TRACE_JOB, 0);
-        job->run((skua_worker){top}, job);
+        job->run(w, job);
         skua__trace(worker, EXEC_TRACE_END, 0);
     } else if (job->dropped) {
-        job->dropped((skua_worker){top}, job, why);
+        job->dropped(w, job, why);
     }
     /* The job's memory may be gone. */
-    skua__check_return(worker, top, depth);
+    skua__check_return(w, depth);
     skua__aptr_store(&worker->running, outer, memory_order_relaxed); /* relaxed: a figure */
     worker->frame = before;
+    if (before) {
+        skua__nest_end(worker);
+    }
     if (group) {
         skua__group_done(group);
     }

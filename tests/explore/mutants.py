@@ -30,6 +30,12 @@ TAG = re.compile(r'\b(acquire|release|acq_rel|seq_cst) ([A-Z]+[0-9]+):')
 # Steps of a protocol, left out: name -> file, what is replaced (once at least), by what, the scenario that notices.
 STEPS = {
     'no-epoch': ('fork.c', r'skua__deque_epoch\(word\) \+ 1', 'skua__deque_epoch(word)', 'leap'),
+    'nest-over-public': ('fork.c', r'if \(skua__deque_tail\(word\) < skua__deque_split\(word\)\) \{\s+return false;\s+\}\s+word = skua__deque_word\(skua__deque_epoch\(word\), nest', 'word = skua__deque_word(skua__deque_epoch(word), nest', 'nest'),
+    'nest-keeps-word': ('fork.c', r'if \(nest->moved\)', 'if (0)', 'nest'),
+    'nest-over-private': ('fork.c', r'\.base = worker->mark,', '.base = worker->split,', 'nest'),
+    'nest-over-hole': ('fork.c', r'!move_word\(worker->stack, nest\)', '0', 'nest'),
+    'nest-keeps-trap': ('fork.c', r'lower_mark\(worker, nest->base\);', 'worker->mark = nest->base;', 'nest'),
+    'nest-moves-one': ('fork.c', r'; nest = nest->outer\) \{', '; nest = NULL) {', 'nest'),
     'no-waited': ('fork.c', r'if \(state & EXEC_STATE_WAITED\)', 'if (0)', 'fork'),
     'no-last-look': ('worker.c', r'if \(!worker->eager && !', 'if (!', 'park'),
     'leaves-to-nobody': ('worker.c', r'!searches &&\s+skua__a32_load\(&domain->searching, memory_order_seq_cst\) > 0', 'true', 'near'),

@@ -29,6 +29,7 @@ void tally_free(tally *t);
 /* scenarios_fork.c */
 void scenario_fork(void);
 void scenario_leap(void);
+void scenario_nest(void);
 void scenario_hungry(void);
 void scenario_full(void);
 void scenario_loop(void);

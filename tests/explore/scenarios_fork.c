@@ -6,7 +6,7 @@
 #include <skua/parallel.h>
 
 enum {
-    CHILDREN_MAX = 3,
+    CHILDREN_MAX = 5,
     TREE_NODES = 10,
 };
 
@@ -17,13 +17,18 @@ typedef struct node {
     uint32_t child_count;
     uint32_t runs;
     uint32_t sum;
-    bool asked;         /* somebody asks for work just before each of its forks */
-    tally *done;        /* NULL: nobody counts */
-    struct node *later; /* a job to submit at the end, or NULL */
+    bool asked; /* somebody asks for work just before each of its forks */
+    struct node
+        *within[2]; /* what it runs by skua_exec_run(), and by waiting for a group; or NULL */
+    uint32_t within_at[2]; /* before which of its forks */
+    tally *done;           /* NULL: nobody counts */
+    struct node *later;    /* a job to submit at the end, or NULL */
 } node;
 
 /* The innermost call that this thread's syncs wait for. */
 static _Thread_local const node *waited_for;
+
+static void run_within(skua_worker w, node *n, uint32_t at);
 
 static void
 run_node(skua_worker w, void *frame) {
@@ -32,13 +37,15 @@ run_node(skua_worker w, void *frame) {
         explore_check(at->parent != NULL, "a sync ran a call that it does not wait for");
     }
     for (uint32_t i = 0; i < n->child_count; i++) {
+        run_within(w, n, i);
         if (n->asked) {
             skua__request(skua__stack_of(w.top), EXEC_REQUEST_HUNGRY);
         }
         skua_spawn(&w, run_node, n->children[i]);
     }
     n->runs++;
-    n->sum = 1;
+    n->sum += 1;
+    run_within(w, n, n->child_count);
     for (uint32_t i = n->child_count; i-- > 0;) {
         const node *before = waited_for;
         waited_for = n->children[i];
@@ -58,6 +65,27 @@ run_node_job(skua_worker w, skua_job *job) {
     run_node(w, n);
     if (n->done) {
         tally_add(n->done);
+    }
+}
+
+/* Runs things that know nothing of w, and so not where its forks end. */
+static void
+run_within(skua_worker w, node *n, uint32_t at) {
+    skua_exec *exec = skua_worker_exec(w);
+    node *within = n->within[0];
+    if (within && n->within_at[0] == at) {
+        explore_check(skua_exec_run(exec, run_node, within, NULL) == SKUA_OK, "run");
+        n->sum += within->sum;
+    }
+    within = n->within[1];
+    if (within && n->within_at[1] == at) {
+        skua_group group;
+        skua_group_init(&group, exec);
+        skua_job_init(&within->job, run_node_job);
+        explore_check(skua_group_submit(&group, &within->job) == SKUA_OK, "submit");
+        explore_check(skua_group_wait(&group, SKUA_UNLIMITED, NULL) == SKUA_OK, "wait");
+        skua_group_fini(&group);
+        n->sum += within->sum;
     }
 }
 
@@ -121,6 +149,45 @@ scenario_leap(void) {
     skua_exec_close(exec);
     explore_check(jobs[0]->sum == 3 && jobs[1]->sum == 2, "the sums");
     tally_free(done);
+}
+
+/* A small tree that some node of another one runs in the midst of its own forks. */
+static void
+put_within(node *root, uint32_t kind, uint32_t nodes) {
+    node *at = root;
+    while (at->child_count && explore_below(2)) {
+        at = at->children[explore_below(at->child_count)];
+    }
+    if (!at->within[kind]) {
+        at->within[kind] = new_tree(nodes);
+        at->within[kind]->parent = at;
+        at->within_at[kind] = explore_below(at->child_count + 1);
+    }
+}
+
+static uint32_t
+count_of(const node *n) {
+    uint32_t count = n ? 1 : 0;
+    for (uint32_t i = 0; n && i < n->child_count; i++) {
+        count += count_of(n->children[i]);
+    }
+    return n ? count + count_of(n->within[0]) + count_of(n->within[1]) : 0;
+}
+
+/* Runs within runs, above forks that nobody knows the end of: none of both is lost, run twice, or taken for the other. */
+void
+scenario_nest(void) {
+    skua_exec *exec = scenario_open(2 + (int32_t)explore_below(2), 0);
+    node *root = new_tree(2 + explore_below(6));
+    for (uint32_t i = 1 + explore_below(3); i-- > 0;) {
+        put_within(root, i % 2, 1 + explore_below(4));
+    }
+    if (root->within[0] && explore_below(2)) {
+        put_within(root->within[0], explore_below(2), 1 + explore_below(3));
+    }
+    explore_check(skua_exec_run(exec, run_node, root, NULL) == SKUA_OK, "run");
+    explore_check(root->runs == 1 && root->sum == count_of(root), "the tree's sum");
+    skua_exec_close(exec);
 }
 
 /* ---- Asking ---- */

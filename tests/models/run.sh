@@ -18,7 +18,7 @@ cd "$folder" || exit 1
 search() {
     # -o3 keeps statements apart, so that what is not marked atomic is interleaved.
     spin -a -o3 "$@" model.pml >spin.log 2>&1 || { cat spin.log >&2; return 1; }
-    gcc -O0 -w -DSAFETY -DVECTORSZ=2048 -o pan pan.c || return 1
+    gcc -O0 -w -DSAFETY -DCOLLAPSE -DVECTORSZ=2048 -o pan pan.c || return 1
     ./pan -m1000000 >pan.log 2>&1
     if grep -qE 'max search depth too small|out of memory' pan.log; then
         cat pan.log >&2

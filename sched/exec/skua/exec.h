@@ -227,7 +227,6 @@ typedef struct skua_slot {
 typedef struct skua_trap {
     skua_slot *spawn_below; /* a spawn at or above this slot takes the slow path */
     skua_slot *sync_from;   /* a sync under this slot takes the slow path */
-    skua_slot *top;         /* the same as the newest skua_worker's, for the executor to know */
 } skua_trap;
 
 /* What a sync found: where the top is now, and whether the caller is to run the call. */
@@ -277,7 +276,9 @@ skua_spawn(skua_worker *w, skua_fn *fn, void *frame) {
     skua_trap *trap = skua_worker_trap(*w);
     slot->fn = fn;
     slot->frame = frame;
-    trap->top = slot + 1;
+#ifndef NDEBUG
+    slot->origin = (char *)slot + 1;
+#endif
     w->top = slot + 1;
     /* relaxed: a trap that is seen one spawn later is early enough. */
     if (__builtin_expect(slot >= __atomic_load_n(&trap->spawn_below, __ATOMIC_RELAXED), 0)) {
@@ -299,15 +300,20 @@ skua_take_back(skua_worker *w) {
 #endif
     skua_slot *slot = w->top - 1;
     skua_trap *trap = skua_worker_trap(*w);
+    bool run = true;
     w->top = slot;
-    trap->top = slot;
-    /* relaxed: as in skua_spawn(); what lies at or above the mark was never anybody else's. */
-    if (__builtin_expect(slot >= __atomic_load_n(&trap->sync_from, __ATOMIC_RELAXED), 1)) {
-        return true;
+    /* relaxed: as in skua_spawn(); what lies at or above this address was never anybody else's. */
+    if (__builtin_expect(slot < __atomic_load_n(&trap->sync_from, __ATOMIC_RELAXED), 0)) {
+        skua_taken taken = skua_sync_slow(slot);
+        w->top = taken.top;
+        run = taken.run;
     }
-    skua_taken taken = skua_sync_slow(slot);
-    w->top = taken.top;
-    return taken.run;
+#ifndef NDEBUG
+    if (w->top == slot) {
+        slot->origin = NULL;
+    }
+#endif
+    return run;
 }
 
 /**

@@ -269,10 +269,13 @@ call_groups(skua_worker w, ptrdiff_t which) {
     }
 }
 
+/* NULL, but the compiler does not know. */
+static struct skua_slot *volatile nothing;
+
 static void
 call_others(skua_worker w, ptrdiff_t which) {
     (void)w;
-    skua_worker none = {NULL};
+    skua_worker none = {nothing};
     switch (which) {
     case 23:
         (void)skua_timer_cancel(NULL);

@@ -173,6 +173,64 @@ test_fork_frames_in_slots(void **state) {
     }
 }
 
+/* ---- Runs that do not know where the forks end ---- */
+
+enum {
+    NEST_FORKS = 70,
+    NEST_DEPTH = 6,
+};
+
+typedef struct nest_call {
+    int depth;
+    long sum;
+} nest_call;
+
+static void
+count_one(skua_worker w, void *frame) {
+    (void)w;
+    ++*(int *)frame;
+}
+
+static void
+run_nest(skua_worker w, void *frame) {
+    nest_call *call = frame;
+    int counts[NEST_FORKS] = {0};
+    nest_call within = {.depth = call->depth - 1};
+    for (int i = 0; i < NEST_FORKS; i++) {
+        skua_spawn(&w, count_one, &counts[i]);
+        if (call->depth > 0 && i % 30 == 20) {
+            assert_int_equal(skua_exec_run(skua_worker_exec(w), run_nest, &within, NULL), SKUA_OK);
+            call->sum += within.sum;
+            within.sum = 0;
+        }
+    }
+    for (int i = NEST_FORKS; i-- > 0;) {
+        skua_sync(&w, count_one, &counts[i]);
+        assert_int_equal(counts[i], 1);
+    }
+    call->sum += NEST_FORKS;
+}
+
+static void
+test_fork_within_a_run_that_does_not_know_the_top(void **state) {
+    (void)state;
+    for (int workers = 1; workers <= 3; workers++) {
+        for (int slots = 100; slots <= SKUA_EXEC_SLOTS_MAX; slots += SKUA_EXEC_SLOTS_MAX - 100) {
+            skua_exec *exec = NULL;
+            assert_int_equal(
+                skua_exec_open(&exec, SKUA_EXEC_OPTIONS(.workers = workers, .stack_slots = slots),
+                               NULL),
+                SKUA_OK);
+            for (int i = 0; i < 5; i++) {
+                nest_call call = {.depth = NEST_DEPTH};
+                assert_int_equal(skua_exec_run(exec, run_nest, &call, NULL), SKUA_OK);
+                assert_int_equal(call.sum, NEST_FORKS * ((1 << (NEST_DEPTH + 1)) - 1));
+            }
+            skua_exec_close(exec);
+        }
+    }
+}
+
 /* ---- A full stack: the sync runs what found no place, newest first ---- */
 
 enum { FULL_FORKS = 5, FULL_SLOTS = 2 };
@@ -404,6 +462,7 @@ main(void) {
         cmocka_unit_test(test_fork_nqueens),
         cmocka_unit_test(test_fork_full_stack),
         cmocka_unit_test(test_fork_frames_in_slots),
+        cmocka_unit_test(test_fork_within_a_run_that_does_not_know_the_top),
         cmocka_unit_test(test_fork_full_stack_runs_in_sync),
         cmocka_unit_test(test_fork_take_back_gives_each_call_to_one),
         cmocka_unit_test(test_fork_idle_worker_wakes_and_steals),
