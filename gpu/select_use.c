@@ -11,7 +11,8 @@ enum {
     MAX_POINTS = 64,
     DEFAULT_REPEATS = 3,
     MAX_REPEATS = 15,
-    SPLIT_STEPS = 44, /* halvings: finer than a share's rounding matters */
+    SPLIT_FINE = 8192, /* shares are found to one in so many units */
+    SPLIT_STEPS = 44,  /* halvings: finer than a share's rounding matters */
 };
 
 static const int64_t default_budget_ns = 200 * INT64_C(1000000);
@@ -119,7 +120,8 @@ units_by(const skua_selector *selector, const skua_select_work *work, uint32_t p
     if (done_ns(selector, work, place, high) <= ns) {
         return high;
     }
-    for (int step = 0; step < SPLIT_STEPS && high - low > 0.5; step++) {
+    double fine = high / SPLIT_FINE < 0.5 ? 0.5 : high / SPLIT_FINE;
+    for (int step = 0; step < SPLIT_STEPS && high - low > fine; step++) {
         double middle = (low + high) / 2;
         if (done_ns(selector, work, place, middle) <= ns) {
             low = middle;
