@@ -12,6 +12,7 @@
 #include <skua-int/clock.h>
 #include <skua-int/thread.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -205,25 +206,78 @@ crew_main(int argc, char **argv, int *ret_exit) {
     return true;
 }
 
+/* Workers that were started and not seen to end: of a test that failed, and so never stopped its team. */
+static pid_t alive[CREW_MAX];
+
+static void
+note_alive(pid_t pid) {
+    for (int i = 0; i < CREW_MAX; i++) {
+        if (!alive[i]) {
+            alive[i] = pid;
+            return;
+        }
+    }
+    fail_msg("more than %d workers", CREW_MAX);
+}
+
+static pid_t
+await_end(pid_t pid, int *ret_status) {
+    pid_t ended = waitpid(pid, ret_status, 0);
+    for (int i = 0; i < CREW_MAX; i++) {
+        alive[i] = alive[i] == pid ? 0 : alive[i];
+    }
+    return ended;
+}
+
+/* The workers of a failed test would be found by the next one, and take its tasks. */
+static void
+end_left_over(void) {
+    for (int i = 0; i < CREW_MAX; i++) {
+        pid_t pid = alive[i];
+        if (pid) {
+            kill(pid, SIGKILL); /* one that is stopped too */
+            await_end(pid, NULL);
+        }
+    }
+}
+
+/* In the child: it ends with the test's process, however that ends. */
+static void
+end_with_parent(pid_t parent) {
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (getppid() != parent) { /* that was before */
+        _exit(127);
+    }
+}
+
 void
 crew_start(crew_team *self, int count) {
+    end_left_over();
     memset(self, 0, sizeof *self);
     test_fleet_begin();
     for (int i = 0; i < count; i++) {
-        int ends[2];
+        int ends[2], begun[2];
         assert_int_equal(pipe(ends), 0);
+        assert_int_equal(pipe2(begun, O_CLOEXEC), 0);
         fcntl(ends[1], F_SETFD, FD_CLOEXEC);
         char name[16], stop[16];
         snprintf(name, sizeof name, "w%d", i);
         snprintf(stop, sizeof stop, "%d", ends[0]);
-        pid_t pid = fork();
+        pid_t parent = getpid(), pid = fork();
         assert_true(pid >= 0);
         if (pid == 0) {
+            end_with_parent(parent);
             char *const args[] = {(char[]){"crew"}, (char[]){"worker"}, name, stop, NULL};
             execv("/proc/self/exe", args);
             _exit(127);
         }
         close(ends[0]);
+        note_alive(pid);
+        close(begun[1]);
+        char none;
+        assert_int_equal(read(begun[0], &none, 1),
+                         0); /* until it is bound to us: it may be stopped now */
+        close(begun[0]);
         self->pids[i] = pid;
         self->stops[i] = ends[1];
         self->count++;
@@ -237,7 +291,7 @@ crew_kill(crew_team *self, int worker, int signal) {
         assert_int_equal(waitpid(self->pids[worker], NULL, WUNTRACED), self->pids[worker]);
     }
     if (signal == SIGKILL) {
-        waitpid(self->pids[worker], NULL, 0);
+        await_end(self->pids[worker], NULL);
         crew_leave(self, worker);
         self->pids[worker] = 0;
     }
@@ -259,7 +313,7 @@ crew_stop(crew_team *self) {
     for (int i = 0; i < self->count; i++) {
         int status = 0;
         if (self->pids[i]) {
-            assert_int_equal(waitpid(self->pids[i], &status, 0), self->pids[i]);
+            assert_int_equal(await_end(self->pids[i], &status), self->pids[i]);
             if (status != SIGKILL && status != 0) {
                 fail_msg("worker w%d ended with the wait status 0x%x: its own words stand above", i,
                          (unsigned)status);

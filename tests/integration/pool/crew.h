@@ -38,7 +38,10 @@ void crew_set_extra(const crew_extra *extra);
 /* The program's main: runs a worker and returns true when argv asks for one. */
 bool crew_main(int argc, char **argv, int *ret_exit);
 
-/* Starts count workers "w0", "w1", …; each has two threads. SKUA_TEST_SERVE_BYTES is their pools' serve_queue_bytes. */
+/*
+ * Starts count workers "w0", "w1", …; each has two threads. SKUA_TEST_SERVE_BYTES is their pools' serve_queue_bytes. Those of a
+ * test that failed before are ended first, and all end with the test's process. One team at a time.
+ */
 void crew_start(crew_team *self, int count);
 void crew_kill(crew_team *self, int worker, int signal);
 void crew_leave(crew_team *self, int worker); /* in good order; crew_stop() waits for it */
