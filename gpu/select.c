@@ -115,6 +115,11 @@ skua__select_backend_find(skua_selector *selector, const char *name) {
     return NULL;
 }
 
+static bool
+is_masked(int32_t kind) {
+    return kind == SKUA_SELECT_DEVICE || kind == SKUA_SELECT_PEER;
+}
+
 /* A slot for a new backend: a fresh one, or that of one which only the file knows; NULL: none. */
 static skua__select_backend *
 backend_slot(skua_selector *selector) {
@@ -158,6 +163,12 @@ skua_selector_add_backend(skua_selector *selector, const skua_select_backend *ba
                              SKUA_SELECT_BACKENDS_MAX);
         }
         memcpy(found->name, read.name, strlen(read.name) + 1);
+    }
+    for (uint32_t k = 0; k < selector->kernel_count; k++) {
+        skua__curve *curve = selector->kernels[k]->run[found - selector->backends];
+        if (curve) { /* from the file, which does not say what it is of */
+            curve->masked = is_masked(read.kind);
+        }
     }
     found->active = true;
     found->move.linear = true;
@@ -218,6 +229,9 @@ skua__curve *
 skua__select_curve(skua_selector *selector, skua__select_kernel *kernel, uint32_t backend) {
     if (!kernel->run[backend]) {
         kernel->run[backend] = skua__mem_new(selector->hook, sizeof(skua__curve));
+        if (kernel->run[backend]) {
+            kernel->run[backend]->masked = is_masked(selector->backends[backend].kind);
+        }
     }
     return kernel->run[backend];
 }
@@ -305,18 +319,38 @@ guess_unknown(skua_select_decision *decision) {
     }
 }
 
-/* A candidate that nothing is known of and that was not tried often enough, or -1. */
+/*
+ * A candidate that nothing is known of and that was not tried often enough, or -1: the one that would begin first. Its queue
+ * and its way are known: they alone must not make it far worse already than the best that is known.
+ */
 static int
 untried(const skua_selector *selector, const skua__select_kernel *kernel,
         const skua_select_work *work, const skua_select_decision *decision) {
+    int soonest = -1;
+    int64_t soonest_ns = INT64_MAX;
     for (uint32_t i = 0; i < decision->count && selector->options.explore_permille; i++) {
         const skua_select_term *term = &decision->terms[i];
-        if (!term->known && !work->places[i].full &&
+        int64_t begin_ns = term->wait_ns + term->launch_ns + term->move_ns;
+        if (!term->known && !work->places[i].full && begin_ns < soonest_ns &&
             kernel->tries[term->backend] < SKUA__SELECT_TRIES) {
-            return (int)i;
+            soonest = (int)i;
+            soonest_ns = begin_ns;
         }
     }
-    return -1;
+    const skua_select_term *best = &decision->terms[decision->best];
+    bool far = best->known && soonest_ns / SKUA__SELECT_EXPLORE_TIMES > best->total_ns;
+    return far ? -1 : soonest;
+}
+
+/*
+ * Whether a candidate may be explored at all: it is not far worse, or it only looks so by a few runs, of which one that was
+ * disturbed would be enough to keep it from being asked for good.
+ */
+static bool
+worth_exploring(const skua__select_kernel *kernel, const skua_select_term *term, int64_t best_ns) {
+    const skua__curve *curve = kernel->run[term->backend];
+    return term->total_ns / SKUA__SELECT_EXPLORE_TIMES <= best_ns || !curve ||
+           curve->learned < SKUA__SELECT_YOUNG;
 }
 
 /*
@@ -324,7 +358,7 @@ untried(const skua_selector *selector, const skua__select_kernel *kernel,
  * taken, if what that wastes stays within the share of all predicted time that exploring may cost.
  */
 static int
-explored(skua_selector *selector, const skua_select_work *work,
+explored(skua_selector *selector, const skua__select_kernel *kernel, const skua_select_work *work,
          const skua_select_decision *decision) {
     const skua_selector_options *options = &selector->options;
     if (decision->count < 2 ||
@@ -339,7 +373,7 @@ explored(skua_selector *selector, const skua_select_work *work,
     for (uint32_t k = 0; k < decision->count; k++) {
         uint32_t i = (from + k) % decision->count;
         if (i != decision->best && !work->places[i].full &&
-            decision->terms[i].total_ns / SKUA__SELECT_EXPLORE_TIMES <= best_ns &&
+            worth_exploring(kernel, &decision->terms[i], best_ns) &&
             (least < 0 || decision->terms[i].samples < decision->terms[least].samples)) {
             least = (int)i;
         }
@@ -380,7 +414,7 @@ choose_learned(skua_selector *selector, skua__select_kernel *kernel, uint32_t no
     if (pick >= 0) {
         kernel->tries[decision->terms[pick].backend]++;
     } else {
-        pick = explored(selector, work, decision);
+        pick = explored(selector, kernel, work, decision);
     }
     if (pick >= 0 && decision->count > 1) {
         decision->place = (uint32_t)pick;

@@ -10,7 +10,9 @@
 enum {
     WEIGHT_FLOOR = 16, /* a new sample counts for at least 1/16 */
     STREAK = 4,        /* so many far samples on one side are a change */
-    NEAR_NODES = 4,    /* neighbours this close (two octaves) are trusted over one fresh sample */
+    DOUBTED =
+        2, /* up to so many samples, a far shorter one begins anew: what disturbs makes longer */
+    NEAR_NODES = 4, /* neighbours this close (two octaves) are trusted over one fresh sample */
 };
 
 static const float slope_max = 2.0F;    /* per node: the fourth power of the size */
@@ -126,9 +128,9 @@ slope_beyond(const skua__curve *curve, int edge, bool above) {
     if (above) {
         int other = node_below(curve, edge - SKUA__CURVE_PER_OCTAVE);
         other = other < 0 ? node_below(curve, edge - 1) : other;
-        return other >= 0      ? bounded(slope_between(curve, other, edge), 0, steepest)
-               : curve->linear ? 0
-                               : slope_linear;
+        return other >= 0 ? bounded(slope_between(curve, other, edge), 0, steepest)
+               : curve->linear || curve->masked ? 0
+                                                : slope_linear;
     }
     int far = edge + SKUA__CURVE_PER_OCTAVE;
     int other = far < SKUA__CURVE_NODES ? node_above(curve, far) : -1;
@@ -217,6 +219,7 @@ node_move(skua__curve_node *node, float off) {
     float far = far_spreads * node->spread;
     far = far < far_least ? far_least : far;
     bool near = off <= far && off >= -far;
+    bool corrects = off < -far && node->samples <= DOUBTED;
     if (near) {
         node->streak = 0;
     } else if (off > 0) {
@@ -224,7 +227,7 @@ node_move(skua__curve_node *node, float off) {
     } else {
         node->streak = (int16_t)(node->streak < 0 ? node->streak - 1 : -1);
     }
-    if (node->streak >= STREAK || node->streak <= -STREAK) {
+    if (corrects || node->streak >= STREAK || node->streak <= -STREAK) {
         /* It is no accident any more: begin anew from this sample. */
         *node =
             (skua__curve_node){.log_ns = node->log_ns + off, .spread = spread_first, .samples = 1};
@@ -284,6 +287,7 @@ skua__curve_learn(skua__curve *curve, float at, int64_t ns) {
         near = node_begin(curve, i, log_ns - predicted);
     }
     curve->have[i / 64] |= UINT64_C(1) << (i % 64);
+    curve->learned += curve->learned < UINT32_MAX;
     skua__curve_refresh(curve, i);
     return near;
 }

@@ -14,6 +14,7 @@ enum {
     SKUA__SELECT_EXPLORE_TIMES =
         4, /* what is predicted to take longer than so many times the best is not explored */
     SKUA__SELECT_TRIES = 3, /* of a backend that nothing is known of, for one kernel */
+    SKUA__SELECT_YOUNG = 8, /* runs of a kernel on a backend until what they say is believed */
 };
 
 /* One learned time, as its logarithm to base 2, because errors of times are factors. */
@@ -28,6 +29,8 @@ typedef struct skua__curve_node {
 typedef struct skua__curve {
     bool
         linear; /* of a transfer: for large sizes it is proportional to the size, and never steeper */
+    bool masked; /* of a device or a peer: what it takes for small work says little of its rate */
+    uint32_t learned; /* samples in all; of a curve from a file at least so many */
     uint64_t have[SKUA__CURVE_NODES / 64]; /* which nodes have samples */
     skua__curve_node nodes[SKUA__CURVE_NODES];
     /* From each node to the next, when both have samples: ns as a polynomial of the way between them, 0 to 1. */

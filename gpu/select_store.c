@@ -185,6 +185,7 @@ read_curve(skua__reader *reader, skua__curve *ret) {
             return;
         }
         ret->nodes[i] = node;
+        ret->learned += node.samples;
         skua__curve_refresh(ret, i);
         ret->have[i / 64] |= UINT64_C(1) << (i % 64);
     }

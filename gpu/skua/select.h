@@ -14,6 +14,25 @@
 extern "C" {
 #endif
 
+/*
+ * A pool has one for its launches (skua/launch.h) and needs no help. By itself it serves whoever has several ways to do the same work:
+ *
+ *     skua_selector_open(&selector, SKUA_SELECTOR_OPTIONS(.path = "times"), &err);
+ *     skua_selector_add_backend(selector, SKUA_SELECT_BACKEND(.name = "loop", .kind = SKUA_SELECT_SCALAR), &loop, &err);
+ *     skua_selector_add_backend(selector, SKUA_SELECT_BACKEND(.name = "gpu", .kind = SKUA_SELECT_DEVICE), &gpu, &err);
+ *     skua_selector_kernel(selector, "blur", &blur, &err);
+ *
+ *     skua_select_place places[] = {{.backend = loop}, {.backend = gpu, .missing_bytes = 2 * bytes}};
+ *     skua_select_work work = {.size = sizeof work, .kernel = blur, .units = pixels, .places = places, .place_count = 2};
+ *     skua_select_decision decision = {.size = sizeof decision};
+ *     skua_select(selector, &work, &decision, &err);         // decision.backend is loop or gpu
+ *     ...                                                    // do it there, and take the time
+ *     skua_selector_learn(selector, SKUA_SELECT_OUTCOME(.kernel = blur, .backend = decision.backend, .units = pixels,
+ *                                                       .run_ns = took_ns), &err);
+ *
+ * All times are in nanoseconds. A selector that begins with nothing tries each kernel everywhere first, at whatever sizes come;
+ * where a wrong try is dear, calibrate: skua_selector_calibrate().
+ */
 typedef struct skua_selector skua_selector;
 
 enum {
@@ -267,7 +286,8 @@ typedef struct skua_select_calibration {
 } skua_select_calibration;
 
 /**
- * Runs a kernel at a few sizes on every backend, so that the first decisions are no guesses.
+ * Runs a kernel at a few sizes on every backend, the smallest first, so that the first decisions are no guesses. (For the
+ * kernels of a pool: skua_kernel_calibrate().)
  *
  * Returns: 0, or SKUA_E_BAD_ARGUMENT, SKUA_E_NO_MEMORY.
  * Threads: synchronised with every other call on the selector. Blocks: while measure() runs. Since 0.1.

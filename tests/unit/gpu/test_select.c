@@ -70,6 +70,12 @@ learn(bench *b, uint32_t backend, uint64_t units, int64_t run_ns) {
         0);
 }
 
+static int64_t
+predicted(bench *b, uint32_t backend) {
+    choose(b);
+    return b->decision.terms[backend].run_ns;
+}
+
 /* Linear times: scalar 1 ns per unit, SIMD a quarter of it, the device a hundredth. */
 static void
 learn_all(bench *b) {
@@ -249,6 +255,89 @@ test_select_tries_the_unknown_three_times(void **state) {
     skua_selector_close(b.selector);
 }
 
+/* A queue is known also where nothing else is: nobody waits a second to learn what could be had in a millisecond. */
+static void
+test_select_does_not_try_the_unknown_behind_a_long_queue(void **state) {
+    (void)state;
+    bench b;
+    open_bench(&b, NULL);
+    learn(&b, SCALAR, 1000, 1000000);
+    learn(&b, SIMD, 1000, 1200000);
+    b.places[DEVICE].wait_ns = 1000000000;
+    for (int i = 0; i < 20; i++) {
+        assert_int_equal(choose(&b), SCALAR);
+    }
+    b.places[DEVICE].wait_ns = 1000000; /* now it may be worth a try */
+    assert_int_equal(choose(&b), DEVICE);
+    assert_int_equal(b.decision.reason, SKUA_SELECT_EXPLORED);
+    skua_selector_close(b.selector);
+    /* Of several unknown ones the one that would begin first is tried. */
+    open_bench(&b, NULL);
+    b.places[SCALAR].wait_ns = 500000000;
+    b.places[DEVICE].wait_ns = 700000000;
+    assert_int_equal(choose(&b), SIMD);
+    skua_selector_close(b.selector);
+}
+
+/* What disturbs a run makes it longer: a second one that is far shorter puts the first right at once. */
+static void
+test_select_a_disturbed_first_run_is_put_right_by_the_next(void **state) {
+    (void)state;
+    bench b;
+    open_bench(&b, NULL);
+    learn(&b, SIMD, 1000, 50000000);
+    learn(&b, SIMD, 1000, 100000);
+    assert_in_range(predicted(&b, SIMD), 95000, 105000);
+    learn(&b, DEVICE, 1000, 100000); /* the other way round it is an outlier */
+    learn(&b, DEVICE, 1000, 50000000);
+    assert_true(predicted(&b, DEVICE) < 200000);
+    skua_selector_close(b.selector);
+}
+
+/* One bad run does not keep a backend from being asked for good, though it looks hundreds of times worse. */
+static void
+test_select_a_bad_name_from_few_runs_is_looked_at_again(void **state) {
+    (void)state;
+    bench b;
+    open_bench(&b, SKUA_SELECTOR_OPTIONS(.seed = test_seed(9), .explore_cost_permille = 1000));
+    b.work.place_count = 2;
+    learn(&b, SCALAR, 1000, 1000000);
+    learn(&b, SIMD, 1000, 300000000);
+    uint32_t simd = 0, rounds = 0;
+    while (simd == 0 && rounds++ < 5000) {
+        uint32_t chosen = choose(&b);
+        simd += chosen == SIMD;
+        learn(&b, chosen, 1000, chosen == SIMD ? 100000 : 1000000);
+    }
+    assert_int_equal(simd, 1);
+    assert_int_equal(choose(&b), SIMD);
+    /* What many runs say is believed. */
+    for (int i = 0; i < 40; i++) {
+        learn(&b, SIMD, 1000, 300000000);
+    }
+    for (int i = 0; i < 5000; i++) {
+        assert_int_equal(choose(&b), SCALAR);
+        learn(&b, SCALAR, 1000, 1000000);
+    }
+    skua_selector_close(b.selector);
+}
+
+/* One small run says what the way to a device takes, and what a core's rate is. */
+static void
+test_select_one_small_run_of_a_device_is_no_rate(void **state) {
+    (void)state;
+    bench b;
+    open_bench(&b, NULL);
+    learn(&b, SIMD, 64, 50000);
+    learn(&b, DEVICE, 64, 50000);
+    b.work.units = 65536;
+    assert_in_range(predicted(&b, DEVICE), 49900, 50100);
+    assert_in_range(predicted(&b, SIMD), 51000000, 51500000);
+    learn(&b, DEVICE, 1024, 800000); /* now there is one */
+    assert_true(predicted(&b, DEVICE) > 40000000);
+    skua_selector_close(b.selector);
+}
+
 /* Of two near backends the idle one becomes twice as fast: exploring finds out, within its bounds. */
 static void
 test_select_explores_within_its_bounds_and_finds_the_faster(void **state) {
@@ -281,12 +370,6 @@ test_select_explores_within_its_bounds_and_finds_the_faster(void **state) {
         assert_int_not_equal(b.decision.reason, SKUA_SELECT_EXPLORED);
     }
     skua_selector_close(b.selector);
-}
-
-static int64_t
-predicted(bench *b, uint32_t backend) {
-    choose(b);
-    return b->decision.terms[backend].run_ns;
 }
 
 static void
@@ -681,6 +764,10 @@ main(void) {
         cmocka_unit_test(test_select_interpolates_power_laws),
         cmocka_unit_test(test_select_hysteresis_keeps_the_last_of_near_equals),
         cmocka_unit_test(test_select_tries_the_unknown_three_times),
+        cmocka_unit_test(test_select_does_not_try_the_unknown_behind_a_long_queue),
+        cmocka_unit_test(test_select_a_disturbed_first_run_is_put_right_by_the_next),
+        cmocka_unit_test(test_select_one_small_run_of_a_device_is_no_rate),
+        cmocka_unit_test(test_select_a_bad_name_from_few_runs_is_looked_at_again),
         cmocka_unit_test(test_select_explores_within_its_bounds_and_finds_the_faster),
         cmocka_unit_test(test_select_one_outlier_counts_little_and_four_are_a_change),
         cmocka_unit_test(test_select_an_outlier_at_a_fresh_size_is_damped),

@@ -318,7 +318,7 @@ test_split_looks_again_at_places_that_got_nothing(void **state) {
         collect(&b, &s);
         last = share_at(&b, 2).work_items - before;
         before += last;
-        first = i == 3 ? last : first;
+        first = i == 2 ? last : first;
     }
     assert_int_equal(first, 0);
     assert_in_range(last, 4096 / 4, 4096 / 2 + 256); /* it nears a half, more slowly the nearer */
