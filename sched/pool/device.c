@@ -24,11 +24,12 @@
 struct skua__device_run {
     skua_pool_future *task;
     skua__site *site;
-    uint64_t epoch; /* of the attempt */
-    bool first;     /* of its kernel there: it is compiled, and its times say nothing */
-    bool started;   /* the engine took it */
-    bool alone;     /* nothing else was on the device */
-    int64_t submit_ns;
+    uint64_t epoch;     /* of the attempt */
+    bool first;         /* of its kernel there: it is compiled, and its times say nothing */
+    bool started;       /* the engine took it */
+    bool alone;         /* nothing else was on the device */
+    int64_t start_ns;   /* from when its time counts: its grant, or its buffers' turns */
+    int64_t prepare_ns; /* that making its memory took */
     skua__launch *launch;
     uint8_t *output;
     uint8_t *
@@ -70,11 +71,17 @@ learn_locked(skua_pool *pool, const skua__device_run *run, int64_t now_ns) {
     const skua__launch *launch = run->launch;
     skua__kind *kind = run->task->lane->kind;
     skua__site *site = run->site;
-    skua__launch_times times = {.move_ns = launch->in_ns + launch->out_ns + launch->fetched_ns,
-                                .moved_bytes =
-                                    launch->in_bytes + launch->out_bytes + launch->fetched_bytes,
-                                .run_ns = launch->run_ns};
-    int64_t total_ns = now_ns - run->submit_ns;
+    const skua__coded_launch *coded = &run->task->launch->coded;
+    /*
+     * Bytes that are no buffer's are on their way from when memory is made for them, whether the device copies them then or
+     * not: over as many the selector predicts it.
+     */
+    skua__launch_times times = {
+        .move_ns = run->prepare_ns + launch->in_ns + launch->out_ns + launch->fetched_ns,
+        .moved_bytes = launch->claim ? launch->in_bytes + launch->out_bytes + launch->fetched_bytes
+                                     : coded->input_bytes + coded->output_bytes,
+        .run_ns = launch->run_ns};
+    int64_t total_ns = now_ns - run->start_ns;
     if (times.run_ns <= 0) { /* the device tells no times: ours have to do */
         times.run_ns = total_ns > times.move_ns ? total_ns - times.move_ns : 1;
     } else if (run->alone) {
@@ -255,8 +262,9 @@ submit_locked(skua_pool *pool, skua__device_run *run, skua_status status, skua_e
         run->launch->done = launch_done;
         run->launch->done_arg = run;
         run->launch->claim = run->task->launch->claim; /* which stays until this run is over */
-        run->submit_ns = skua__clock_ns();
-        run->alone = skua__engine_under_way(place_of(site)->engine) == 0;
+        run->start_ns =
+            run->launch->claim ? skua__clock_ns() - run->prepare_ns : run->task->grant_ns;
+        run->alone = run->task->alone && skua__engine_under_way(place_of(site)->engine) == 0;
         run->task->launch->run = run;
         status = skua__engine_submit(place_of(site)->engine, run->launch, error);
         if (!status) {
@@ -277,7 +285,9 @@ flush_site_locked(skua_pool *pool, skua__site *site) {
     for (skua__device_run *run; (run = take_locked(pool, site)) != NULL;) {
         skua_error error = {0};
         skua__mutex_unlock(&pool->lock);
+        int64_t start_ns = skua__clock_ns();
         skua_status status = prepare(run, &error);
+        run->prepare_ns = skua__clock_ns() - start_ns;
         skua__mutex_lock(&pool->lock);
         submit_locked(pool, run, status, &error);
     }

@@ -150,7 +150,8 @@ grant(skua_pool *pool, skua_pool_future *task, skua__site *site, int64_t predict
     }
     task->site = site;
     task->sent = false;
-    task->alone = site->in_flight + site->others < site->workers;
+    /* A launch has all of the workers, so that any other task is company. */
+    task->alone = site->in_flight + site->others < (task->launch ? 1 : site->workers);
     task->grant_ns = now_ns;
     task->predicted_ns = predicted_ns;
     site->in_flight++;

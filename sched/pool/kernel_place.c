@@ -56,7 +56,7 @@ skua__selector_place_add(skua__kernels *kernels, skua__kernel_place *place,
         device_key(info, place->device, name, sizeof name);
         backend.kind = SKUA_SELECT_DEVICE;
         backend.launch_ns = DEVICE_LAUNCH_NS;
-        backend.bytes_per_s = place->copies ? device_bytes_per_s : 0;
+        backend.bytes_per_s = device_bytes_per_s;
     } else if (place->device == SKUA_SHARE_PEER) {
         snprintf(name, sizeof name, "peer %s", place->site->node);
         backend.kind = SKUA_SELECT_PEER;
@@ -166,7 +166,7 @@ static uint64_t
 missing_bytes(const skua__launch_task *launch, const skua__kernel_place *place) {
     const skua__coded_launch *coded = &launch->coded;
     if (!launch->claim) {
-        return place->copies ? coded->input_bytes + coded->output_bytes : 0;
+        return place->engine ? coded->input_bytes + coded->output_bytes : 0;
     }
     const skua__kernel *kernel = launch->entry->kernel;
     skua_kernel_arg args[SKUA_KERNEL_MAX_PARAMS];

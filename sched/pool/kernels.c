@@ -41,7 +41,6 @@ add_devices(skua__kernels *kernels) {
                 ->exec) { /* one of too many devices runs all the same, and is not traced */
             (void)!skua__devices_trace(devices, i, kernels->pool->exec, NULL);
         }
-        place.copies = !info.unified;
         (void)!add_place(kernels, &place, &info, NULL);
     }
 }

@@ -2,18 +2,18 @@
 // The local site: tasks that run as jobs of our own executor.
 #include <skua-int/pool_int.h>
 
-/* Calls the function. Returns its outcome, with the time that it took in *ret_run_ns. */
+/* Calls the function. Returns its outcome, with the time that it took, and what went before it if it was alone. */
 static skua__lease_outcome
-call_function(skua_pool_future *task, int *ret_code, int64_t *ret_run_ns) {
+call_function(skua_pool_future *task, int *ret_code, skua__launch_times *ret_times) {
     int64_t start_ns = skua__clock_ns();
     *ret_code = 0;
-    *ret_run_ns = 0;
+    *ret_times = (skua__launch_times){.launch_ns = task->alone ? start_ns - task->grant_ns : 0};
     if (task->call.deadline_ns <= start_ns) {
         return SKUA__LEASE_TIMEOUT; /* an expired task never starts */
     }
     *ret_code = task->claimed ? skua__kernel_run_claimed(task)
                               : task->function->fn(&task->call, task->function->arg);
-    *ret_run_ns = skua__clock_ns() - start_ns;
+    ret_times->run_ns = skua__clock_ns() - start_ns;
     return *ret_code ? SKUA__LEASE_EXIT : SKUA__LEASE_OK;
 }
 
@@ -31,22 +31,23 @@ run_job(skua_worker w, skua_job *job) {
     skua_pool_future *task = SKUA_CONTAINER_OF(job, skua_pool_future, job);
     skua_pool *pool = task->pool;
     int code = 0;
-    int64_t run_ns = 0;
+    skua__launch_times times = {0};
     skua__lease_outcome outcome = SKUA__LEASE_CANCELLED;
     /* relaxed: a cancel that is seen too late is seen under the lock below. */
     if (!atomic_load_explicit(&task->call.cancelled, memory_order_relaxed)) {
-        outcome = call_function(task, &code, &run_ns);
+        outcome = call_function(task, &code, &times);
     }
     skua__mutex_lock(&pool->lock);
     int64_t now_ns = skua__clock_ns();
     struct skua_task_call *call = &task->call;
     if (task->lease.state == SKUA__LEASE_HELD) {
         if (outcome == SKUA__LEASE_OK || outcome == SKUA__LEASE_EXIT) {
-            learn(pool, task, run_ns);
+            learn(pool, task, times.run_ns);
         }
         if (task->launch && outcome == SKUA__LEASE_OK) {
-            skua__launch_times times = skua__kernel_times_here(task, run_ns);
-            skua__launch_learn_locked(pool, task, pool->local, &times);
+            const skua__launch_times own =
+                task->claimed ? skua__kernel_times_here(task, times.run_ns) : times;
+            skua__launch_learn_locked(pool, task, pool->local, &own);
         } else if (task->launch) {
             skua__launch_failed_locked(pool, task, pool->local);
         }
@@ -54,7 +55,7 @@ run_job(skua_worker w, skua_job *job) {
         pool->local->tasks++;
         pool->local->received_bytes += call->output_bytes;
         skua__task_set_output_locked(task, call->output, call->output_bytes, call->message, code,
-                                     run_ns);
+                                     times.run_ns);
         skua__task_run_over_locked(pool, task);
         skua__lease_event event = {
             .kind = SKUA__LEASE_RESULT, .outcome = (uint8_t)outcome, .epoch = task->lease.epoch};

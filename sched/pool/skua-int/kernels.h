@@ -38,7 +38,6 @@ typedef struct skua__kernel_place {
     skua__site *site;     /* NULL: no executor */
     skua__engine *engine; /* NULL: no device */
     int32_t device;       /* its number; or SKUA_SHARE_CORES, SKUA_SHARE_PEER */
-    bool copies;          /* bytes have to get there */
     uint32_t selector_number;
 } skua__kernel_place;
 
