@@ -244,15 +244,22 @@ has_device(bool *ret_has_bus) {
     return usable;
 }
 
+const char *
+gpu_scratch_cache(void) {
+    const char *base = getenv("XDG_CONFIG_HOME");
+    folders where = {0};
+    snprintf(where.base, sizeof where.base, "%s", base);
+    setenv("XDG_CACHE_HOME", base, 1);
+    end_fresh(&where);
+    return base;
+}
+
 void
 perf_gpu(perf_bench *bench) {
     folders where = {0};
-    /* What is kept between runs is kept in the scratch folder, and nothing of the user's helps. */
-    snprintf(where.base, sizeof where.base, "%s", getenv("XDG_CONFIG_HOME"));
+    snprintf(where.base, sizeof where.base, "%s", gpu_scratch_cache());
     snprintf(where.kept, sizeof where.kept, "%s/kept", where.base);
     mkdir(where.kept, 0700);
-    setenv("XDG_CACHE_HOME", where.base, 1);
-    end_fresh(&where);
     bool has_bus = false;
     if (has_device(&has_bus)) {
         measure_launches(bench, &where);

@@ -8,24 +8,29 @@
 
 enum { MAD_ROUNDS = 64, MANDEL_ROUNDS = 200 };
 
-static float *
-memory_of(gpu_job *job, int i, size_t count) {
-    float *data = aligned_alloc(4096, (count * sizeof *data + 4095) / 4096 * 4096);
+void *
+gpu_memory_of(gpu_job *job, int i, size_t bytes) {
+    void *data = aligned_alloc(4096, (bytes + 4095) / 4096 * 4096);
     if (data) {
-        memset(data, 0xff, count * sizeof *data);
-        job->args[i] = (skua_kernel_arg){.data = data, .bytes = count * sizeof *data};
+        memset(data, 0xff, bytes);
+        job->args[i] = (skua_kernel_arg){.data = data, .bytes = bytes};
     }
     return data;
 }
 
-static void
-set_value(gpu_job *job, int i, uint32_t value) {
+static float *
+memory_of(gpu_job *job, int i, size_t count) {
+    return gpu_memory_of(job, i, count * sizeof(float));
+}
+
+void
+gpu_set_value(gpu_job *job, int i, uint32_t value) {
     job->values[i] = value;
     job->args[i] = (skua_kernel_arg){.value = &job->values[i], .bytes = sizeof value};
 }
 
-static uint32_t
-value_of(const skua_kernel_call *call, int i) {
+uint32_t
+gpu_value_of(const skua_kernel_call *call, int i) {
     uint32_t value;
     memcpy(&value, call->args[i], sizeof value);
     return value;
@@ -94,7 +99,7 @@ do_matmul(const skua_kernel_call *call, void *arg) {
     (void)arg;
     float *c = call->args[0];
     const float *a = call->args[1], *b = call->args[2];
-    uint64_t n = value_of(call, 3);
+    uint64_t n = gpu_value_of(call, 3);
     for (uint64_t row = call->begin; row < call->end; row++) {
         memset(c + row * n, 0, n * sizeof *c);
         for (uint64_t k = 0; k < n; k++) {
@@ -125,7 +130,7 @@ prepare_matmul(gpu_job *job) {
         a[i] = entry_a(i / n, i % n);
         b[i] = entry_b(i / n, i % n);
     }
-    set_value(job, 3, n);
+    gpu_set_value(job, 3, n);
     job->dims = 2;
     job->global[0] = job->global[1] = n;
     job->amount = 2.0 * n * n * n;
@@ -154,7 +159,7 @@ static int
 do_mandelbrot(const skua_kernel_call *call, void *arg) {
     (void)arg;
     float *out = call->args[0];
-    uint32_t width = value_of(call, 1);
+    uint32_t width = gpu_value_of(call, 1);
     float scale = 3.0F / (float)width;
     for (uint64_t i = call->begin; i < call->end; i++) {
         float re = (float)(i % width) * scale - 2.25F, im = (float)(i / width) * scale - 1.5F;
@@ -173,7 +178,7 @@ do_mandelbrot(const skua_kernel_call *call, void *arg) {
 static bool
 prepare_mandelbrot(gpu_job *job) {
     size_t pixels = (size_t)job->size * job->size;
-    set_value(job, 1, job->size);
+    gpu_set_value(job, 1, job->size);
     job->dims = 1;
     job->global[0] = pixels;
     return memory_of(job, 0, pixels) != NULL;
@@ -308,17 +313,17 @@ enum { WORKS = sizeof works / sizeof works[0] };
 
 const gpu_work *
 gpu_work_at(size_t i) {
-    return i < WORKS ? &works[i] : NULL;
+    return i < WORKS ? &works[i] : i < WORKS + GPU_WORKS_DATA ? &gpu_works_data[i - WORKS] : NULL;
 }
 
 const gpu_work *
 gpu_work_named(const char *name) {
-    for (size_t i = 0; i < WORKS; i++) {
-        if (strcmp(works[i].name, name) == 0) {
-            return &works[i];
-        }
+    size_t i = 0;
+    const gpu_work *work = gpu_work_at(i);
+    while (work && strcmp(work->name, name) != 0) {
+        work = gpu_work_at(++i);
     }
-    return NULL;
+    return work;
 }
 
 bool

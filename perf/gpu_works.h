@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MPL-2.0
-// The kernels that skua-perf gpu measures, each in OpenCL C and in C, with arguments that can be checked afterwards; and the sides that
+// The kernels that skua-perf gpu and select measure, each in OpenCL C and in C, with arguments that can be checked afterwards; and the sides that
 // run them: skua's pool, skua's engine of one device alone, and bare OpenCL.
 #ifndef SKUA_PERF_GPU_WORKS_H
 #define SKUA_PERF_GPU_WORKS_H
@@ -35,6 +35,16 @@ typedef struct gpu_work {
     bool (*is_right)(const gpu_job *job);
 } gpu_work;
 
+/* ---- gpu_works_data.c: more of them ---- */
+enum { GPU_WORKS_DATA = 4 };
+extern const gpu_work gpu_works_data[GPU_WORKS_DATA];
+
+/* For prepare(): memory for the i-th argument, filled with 0xff, or NULL; a VALUE; and the function's own look at one. */
+void *gpu_memory_of(gpu_job *job, int i, size_t bytes);
+void gpu_set_value(gpu_job *job, int i, uint32_t value);
+uint32_t gpu_value_of(const skua_kernel_call *call, int i);
+
+/* ---- gpu_works.c ---- */
 /* NULL: there is none of that name. */
 const gpu_work *gpu_work_named(const char *name);
 const gpu_work *gpu_work_at(size_t i);
@@ -69,6 +79,12 @@ int gpu_side_opencl_first_launch(perf_run *run);
 /* As gpu_side_staged(), from pinned memory, which is the most that a bus does, and from the process's own. */
 int gpu_side_opencl_pinned(perf_run *run);
 int gpu_side_opencl_pageable(perf_run *run);
+
+/*
+ * What is kept between runs, by skua and by OpenCL, is kept in the scratch folder from now on, and nothing of the user's helps.
+ * Returns the folder.
+ */
+const char *gpu_scratch_cache(void);
 
 /* Fills a sample from the times of repetitions, in order of time. */
 void gpu_sample_of(const double *values, int count, perf_sample *ret_sample);

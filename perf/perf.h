@@ -90,6 +90,7 @@ typedef struct perf_bench {
     const char *impl;           /* the one implementation that runs, for profiling; NULL: all */
     const char *svg;            /* a file for the picture; NULL: none */
     const char *trace, *record; /* files that select reads or writes; NULL: none */
+    bool real;                  /* select: this machine's cores and devices */
     perf_row *rows;             /* PERF_ROWS_MAX of them */
     int row_count;
     bool failed; /* some run gave no sample */

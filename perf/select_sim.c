@@ -185,7 +185,9 @@ make_item(sim *m, stream_item *item) {
         if (skua__rand_below(&m->rand, 3) == 0) {
             option->wait_ns = option->run_ns * -log(1 - skua__rand_unit(&m->rand));
         }
-        option->seen_run_ns = disturbed(m, option->run_ns, m->options.noise);
+        option->expected_ns =
+            option->wait_ns + option->launch_ns + option->move_ns + option->run_ns;
+        option->run_ns = disturbed(m, option->run_ns, m->options.noise);
         option->seen_wait_ns = option->wait_ns * exp(m->options.wait_noise * bell(&m->rand));
     }
 }
@@ -205,7 +207,8 @@ sim_new(const sim_options *options) {
                          .kernel_count = MODELS,
                          .count = options->items,
                          .items = items,
-                         .measure = measure};
+                         .measure = options->calibration_ns == SKUA_NONE ? NULL : measure,
+                         .calibration_ns = options->calibration_ns};
     for (uint32_t b = 0; b < STREAM_BACKENDS; b++) {
         strcpy(m->stream.backends[b].name, parts[b].name);
         m->stream.backends[b].kind = parts[b].kind;

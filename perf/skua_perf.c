@@ -33,7 +33,7 @@ usage(FILE *file) {
     fprintf(
         file,
         "usage: skua-perf BENCH [--json] [--runs N] [--seconds S] [--only WORDS] [--impl NAME]\n"
-        "                       [--svg FILE] [--trace FILE] [--record FILE]\n\n");
+        "                       [--svg FILE] [--trace FILE] [--record FILE] [--real]\n\n");
     for (size_t i = 0; i < BENCH_COUNT; i++) {
         fprintf(file, "  %-6s %s\n", benches[i].name, benches[i].help);
     }
@@ -46,7 +46,8 @@ usage(FILE *file) {
         "  --only WORDS  cases that have each of these, size included: pubsub,cross-core,65536\n"
         "  --impl NAME  only this implementation, for profiling\n"
         "  --trace FILE  select: replay this recorded trace instead of simulated machines\n"
-        "  --record FILE  select: write the first machine's work as such a trace\n",
+        "  --record FILE  select: write the first machine's work as such a trace\n"
+        "  --real       select: real work on this machine's cores and devices instead\n",
         PERF_RUNS);
     return 2;
 }
@@ -57,6 +58,8 @@ read_options(perf_bench *bench, bool *ret_json, int argc, char **argv) {
     for (int i = 2; i < argc; i++) {
         if (strcmp(argv[i], "--json") == 0) {
             *ret_json = true;
+        } else if (strcmp(argv[i], "--real") == 0) {
+            bench->real = true;
         } else if (i + 1 == argc) {
             return false;
         } else if (strcmp(argv[i], "--runs") == 0) {
