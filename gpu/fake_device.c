@@ -190,6 +190,9 @@ fake_close(skua__dev *dev, bool abandon) {
     }
     skua__fake_drain(dev);
     skua__mutex_lock(&fake->lock);
+    while (dev->in_step) {
+        skua__cond_wait(&fake->changed, &fake->lock);
+    }
     SKUA_LIST_EACH(node, &dev->kernels) {
         skua__dev_kernel *kernel = SKUA_CONTAINER_OF(node, skua__dev_kernel, link);
         skua__list_remove(&kernel->link);

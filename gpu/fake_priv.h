@@ -79,6 +79,7 @@ struct skua__dev {
     uint32_t align_bytes;
     /* guarded by the fake's lock */
     bool closing, lost;
+    bool in_step; /* skua__fake_step() ends a command of it, and looks at it afterwards */
     bool in_done; /* a done() of it runs, on done_thread */
     pthread_t done_thread;
     skua__list memories, kernels;

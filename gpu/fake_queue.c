@@ -419,7 +419,10 @@ skua__fake_step(skua__fake *fake) {
     if (first) {
         fake->now_ns = first->end_ns > fake->now_ns ? first->end_ns : fake->now_ns;
         skua__list_remove(&first->link);
+        of->in_step = true;
         finish_locked(of, first);
+        of->in_step = false;
+        skua__cond_broadcast(&fake->changed);
     }
     skua__mutex_unlock(&fake->lock);
     return first != NULL;
