@@ -9,6 +9,8 @@
 //    All four are sequentially consistent (T1), so a sprung trap is never reset without its request being seen.
 // 4. The epoch in the word changes when a thief is done with a stolen call, before it says so (E1). A leaper reads the
 //    word, then sees that the call is not done, then swaps: so the slot it takes was forked by that call.
+// 5. Plain stores of the word, by its owner, meet an empty one only, which no thief can swap: at the end of a stolen call, after
+//    a sync of one, and where a nest takes the word and gives it back.
 //
 // Progress. Spawn and sync of a private slot are wait-free and touch nothing shared. A steal is lock-free. Waiting for a
 // stolen call blocks on its thief only, which runs.
