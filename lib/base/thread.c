@@ -119,7 +119,7 @@ skua__thread_stack_bytes(void) {
     return bytes;
 }
 
-/* The one piece of process-wide state: fork() itself is process-wide. */
+/* The one piece of process-wide state: fork() itself is process-wide. 0 until somebody watches. */
 static _Atomic uint32_t fork_count;
 static pthread_once_t fork_once = PTHREAD_ONCE_INIT;
 
@@ -132,10 +132,16 @@ count_fork(void) {
 static void
 watch_forks(void) {
     pthread_atfork(NULL, NULL, count_fork);
+    count_fork();
 }
 
 uint32_t
 skua__fork_generation(void) {
-    pthread_once(&fork_once, watch_forks);
-    return atomic_load_explicit(&fork_count, memory_order_relaxed); /* relaxed: see count_fork */
+    /* relaxed: whoever sees 0 waits in pthread_once() until it is watched. */
+    uint32_t count = atomic_load_explicit(&fork_count, memory_order_relaxed);
+    if (count == 0) {
+        pthread_once(&fork_once, watch_forks);
+        count = atomic_load_explicit(&fork_count, memory_order_relaxed); /* relaxed: see count_fork */
+    }
+    return count;
 }

@@ -188,9 +188,9 @@ skua__domain_order(const skua_exec *exec, const skua__domain *domain) {
 }
 
 skua__domain *
-skua__domain_for(skua_exec *exec, const skua_job *job) {
+skua__domain_choose(skua_exec *exec, const skua_job *job) {
     const skua__domain_map *map = &exec->map;
-    if (map->count == 1 || job->priority == SKUA_PRIORITY_HIGH) {
+    if (job->priority == SKUA_PRIORITY_HIGH) {
         return exec->domains; /* those of high priority in one place, where every worker looks */
     }
     skua_near near = job->near;

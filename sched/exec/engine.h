@@ -171,6 +171,7 @@ typedef struct skua__worker {
     uint32_t keep_off;     /* pauses after a stolen call that was not worth it */
     uint32_t turns;        /* jobs looked for */
     uint32_t urgent_turns; /* jobs of high priority taken in a row, from elsewhere */
+    bool gather;
     bool eager;            /* it has looked around long enough to take what is near others */
     struct skua__domain *domain;
     skua__rand rand;
@@ -229,7 +230,8 @@ typedef struct skua__queue {
 
 typedef struct skua__inbox {
     alignas(EXEC_CACHE_LINE) skua__aptr newest; /* pushed by anybody; see inject.c */
-    skua__a32 has_listed;                       /* the list of this priority has jobs */
+    /* The list has jobs; of high priority alone, so that nothing but pushes writes to the others' lines. */
+    skua__a32 has_listed;
 } skua__inbox;
 
 /* Where jobs wait that are best run on one NUMA node, and the workers that stand there: see domains.c. */
@@ -382,8 +384,6 @@ skua__worker *skua__worker_here(const skua_exec *exec);
 skua__worker *skua__worker_enter(skua__worker *worker);
 /* The next job for this worker, or NULL. */
 skua_job *skua__take_job(skua__worker *worker);
-/* Runs a job or drops it; nested, if something runs already. */
-void skua__worker_run(skua__worker *worker, skua_job *job);
 /* Runs a stolen slot at top, which has index base. */
 void skua__worker_run_stolen(skua__worker *worker, skua_slot *slot, uint32_t base);
 /* The CPU on which this thread was when it was first asked: so the jobs of one submitter keep to one domain, in order. */
@@ -404,6 +404,12 @@ void skua__leave_list(skua_exec *exec, skua__worker *worker, bool sleeps);
 uint64_t skua__jobs_under_way(skua_exec *exec, uint64_t *ret_waiting);
 /* The worker that the calling thread is, of whichever executor, or NULL. */
 skua__worker *skua__worker_any(void);
+
+/* jobs.c */
+/* Runs a job or drops it; nested, if something runs already. */
+void skua__worker_run(skua__worker *worker, skua_job *job);
+/* Runs the jobs of the worker's handful, the oldest first, until there are none or something else is due. */
+void skua__run_handful(skua__worker *worker);
 
 /* resize.c */
 /* Sets the sizes of an executor that is being opened. */
@@ -475,14 +481,21 @@ skua_status skua__domains_open(skua_exec *exec, skua_error *err);
 /* Empties them, with locks that nobody holds. */
 void skua__domains_begin(skua_exec *exec);
 void skua__domains_close(skua_exec *exec);
-/* The domain where a job that is submitted here and now waits. */
-skua__domain *skua__domain_for(skua_exec *exec, const skua_job *job);
+/* The domain, of several, where a job that is submitted here and now waits. */
+skua__domain *skua__domain_choose(skua_exec *exec, const skua_job *job);
+/* Inline, since most machines have one. */
+static inline skua__domain *
+skua__domain_for(skua_exec *exec, const skua_job *job) {
+    return exec->map.count == 1 ? exec->domains : skua__domain_choose(exec, job);
+}
 /* map.count indices: the domain itself, then the others, the nearest first. */
 const uint32_t *skua__domain_order(const skua_exec *exec, const skua__domain *domain);
 
 /* inject.c */
-skua_status skua__inject(skua_exec *exec, skua_job *const *jobs, size_t count);
-/* The same for one job, however many wait. */
+skua_status skua__inject(skua_exec *exec, skua_job *job);
+/* All or none. */
+skua_status skua__inject_batch(skua_exec *exec, skua_job *const *jobs, size_t count);
+/* One, however many wait. */
 void skua__inject_always(skua_exec *exec, skua_job *job);
 /* Takes the domain's job whose turn it is; where very many wait, the next ones go into the handful (NULL: none). */
 skua_job *skua__inject_pop(skua_exec *exec, skua__domain *domain, skua__offers *handful);

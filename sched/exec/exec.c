@@ -342,8 +342,7 @@ skua_exec_run(skua_exec *exec, skua_fn *fn, void *frame, skua_error *err) {
     }
     outside_call call = {.fn = fn, .frame = frame};
     skua_job_init(&call.job, run_outside_call);
-    skua_job *jobs[] = {&call.job};
-    status = skua__inject(exec, jobs, 1);
+    status = skua__inject(exec, &call.job);
     if (status != SKUA_OK) {
         return SKUA_FAIL(err, status, "%lld jobs wait already: the queue_tasks option",
                          (long long)exec->queue_max);
@@ -361,8 +360,11 @@ skua_job_set_deadline(skua_job *job, int64_t timeout_ms) {
 
 skua_status
 skua_exec_submit(skua_exec *exec, skua_job *job) {
-    skua_job *jobs[] = {job};
-    return skua_exec_submit_batch(exec, jobs, 1);
+    if (!exec || !job || !job->run) {
+        return SKUA_E_BAD_ARGUMENT;
+    }
+    skua_status status = skua__exec_check(exec);
+    return status == SKUA_OK ? skua__inject(exec, job) : status;
 }
 
 skua_status
@@ -379,7 +381,7 @@ skua_exec_submit_batch(skua_exec *exec, skua_job *const *jobs, size_t count) {
     if (status != SKUA_OK || count == 0) {
         return status;
     }
-    return skua__inject(exec, jobs, count);
+    return skua__inject_batch(exec, jobs, count);
 }
 
 /* ---- The runner ---- */

@@ -135,8 +135,7 @@ skua_group_submit(skua_group *group, skua_job *job) {
         uint32_t near = skua__a32_load(&body->near, memory_order_relaxed);
         job->near = (skua_near){.node = (uint16_t)near, .core = (uint16_t)(near >> 16)};
     }
-    skua_job *jobs[] = {job};
-    status = skua__inject(exec, jobs, 1);
+    status = skua__inject(exec, job);
     if (status != SKUA_OK) {
         job->group = NULL;
         skua__group_done(group);

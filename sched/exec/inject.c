@@ -52,8 +52,29 @@ count_in(skua_exec *exec, uint64_t count) {
     return true;
 }
 
+/* Pushes a chain and sees to it that somebody takes it. */
+static void
+publish(skua_exec *exec, skua__domain *domain, uint32_t priority, skua_job *newest,
+        skua_job *oldest) {
+    uint32_t core = oldest->near.core; /* before the push: then it may run, and its memory be gone */
+    /* Else whoever takes what lay there already takes ours too, and wakes the next. */
+    if (push(domain, priority, newest, oldest)) {
+        skua__wake_near(exec, domain, core);
+    }
+}
+
 skua_status
-skua__inject(skua_exec *exec, skua_job *const *jobs, size_t count) {
+skua__inject(skua_exec *exec, skua_job *job) {
+    if (exec->queue_max >= 0 && !count_in(exec, 1)) {
+        return SKUA_E_AGAIN;
+    }
+    skua__job_lend(job);
+    publish(exec, skua__domain_for(exec, job), priority_of(job), job, job);
+    return SKUA_OK;
+}
+
+skua_status
+skua__inject_batch(skua_exec *exec, skua_job *const *jobs, size_t count) {
     if (exec->queue_max >= 0 && !count_in(exec, count)) {
         return SKUA_E_AGAIN;
     }
@@ -61,7 +82,7 @@ skua__inject(skua_exec *exec, skua_job *const *jobs, size_t count) {
         skua__job_lend(jobs[i]);
     }
     for (size_t i = 0; i < count;) {
-        uint32_t priority = priority_of(jobs[i]), core = jobs[i]->near.core;
+        uint32_t priority = priority_of(jobs[i]);
         skua__domain *domain = skua__domain_for(exec, jobs[i]);
         skua_job *oldest = jobs[i], *newest = jobs[i];
         for (i++; i < count && priority_of(jobs[i]) == priority &&
@@ -70,10 +91,7 @@ skua__inject(skua_exec *exec, skua_job *const *jobs, size_t count) {
             jobs[i]->next = newest;
             newest = jobs[i];
         }
-        /* Else whoever takes what lay there already takes ours too, and wakes the next. */
-        if (push(domain, priority, newest, oldest)) {
-            skua__wake_near(exec, domain, core);
-        }
+        publish(exec, domain, priority, newest, oldest);
     }
     return SKUA_OK;
 }
@@ -83,11 +101,7 @@ skua__inject_always(skua_exec *exec, skua_job *job) {
     if (exec->queue_max >= 0) {
         skua__a64_add(&exec->submitted, 1, memory_order_relaxed); /* relaxed: as in count_in() */
     }
-    uint32_t core = job->near.core;
-    skua__domain *domain = skua__domain_for(exec, job);
-    if (push(domain, priority_of(job), job, job)) {
-        skua__wake_near(exec, domain, core);
-    }
+    publish(exec, skua__domain_for(exec, job), priority_of(job), job, job);
 }
 
 /* Jobs go from inbox to list to handful, and come into sight there first: so the looks go the same way. */
@@ -111,24 +125,30 @@ skua__inject_any(const skua_exec *exec) {
     return i < exec->map.count;
 }
 
-/* Whether a list has jobs, for who looks without the lock. */
+/* Whether the list of high priority has jobs, for who looks without the lock. */
 static void
 note_list_locked(skua__domain *domain, uint32_t priority) {
-    uint32_t has_listed = domain->queues[priority].head != NULL;
-    skua__a32 *noted = &domain->inbox[priority].has_listed;
-    /* relaxed: under the lock; who looks without it looks again. */
-    if (skua__a32_load(noted, memory_order_relaxed) != has_listed) {
-        skua__a32_store(noted, has_listed, memory_order_relaxed); /* relaxed: same */
+    if (priority == SKUA_PRIORITY_HIGH) {
+        /* relaxed: under the lock; who looks without it looks again. */
+        skua__a32_store(&domain->inbox[priority].has_listed, domain->queues[priority].head != NULL,
+                        memory_order_relaxed);
     }
 }
 
-/* Moves what lies in the inboxes behind the lists. */
+/*
+ * Moves what lies in the inboxes behind the lists; without all, only to lists that are empty. Jobs are touched by it for the
+ * first time here, in their submitter's cache: so the later the more at once, and the fewer of them go out of ours again
+ * before their turn.
+ */
 static void
-drain_locked(skua__domain *domain) {
+drain_locked(skua__domain *domain, bool all) {
     uint64_t moved = 0;
     /* relaxed: under the lock */
     uint64_t listed = skua__a64_load(&domain->listed, memory_order_relaxed);
     for (uint32_t i = 0; i < EXEC_PRIORITIES; i++) {
+        if (!all && domain->queues[i].head) {
+            continue;
+        }
         /* relaxed: only saves the exchange */
         if (!skua__aptr_load(&domain->inbox[i].newest, memory_order_relaxed)) {
             continue;
@@ -179,6 +199,16 @@ next_queue_locked(skua__domain *domain) {
     return chosen;
 }
 
+/* Sets a list on the job behind those that were taken from its head. */
+static void
+set_head_locked(skua__domain *domain, skua__queue *queue, skua_job *head) {
+    queue->head = head;
+    if (!head) {
+        queue->end = &queue->head;
+        note_list_locked(domain, (uint32_t)(queue - domain->queues));
+    }
+}
+
 /* Takes one job out of a list. The caller tells with count_out_locked(). */
 static skua_job *
 unlink_locked(skua__domain *domain, skua__queue *queue, skua_job **link) {
@@ -221,20 +251,27 @@ fill_handful_locked(skua_exec *exec, skua__domain *domain, skua__queue *queue,
         }
     }
     size_t count = 0;
-    while (count < most && queue->head && !queue->head->group) {
-        list[count++] = unlink_locked(domain, queue, &queue->head);
-        __builtin_prefetch(queue->head); /* the way to the one behind it */
+    skua_job *next = queue->head;
+    while (count < most && next && !next->group) {
+        list[count++] = next;
+        next = next->next;
     }
-    return count ? skua__offers_add(handful, list, count) : 0;
+    if (count == 0) {
+        return 0;
+    }
+    set_head_locked(domain, queue, next);
+    return skua__offers_add(handful, list, count);
 }
 
 skua_job *
 skua__inject_pop(skua_exec *exec, skua__domain *domain, skua__offers *handful) {
-    if (!skua__inject_any_in(domain)) {
+    /* relaxed: a hint, and first, because who looks at an inbox takes its line away from those who push. */
+    if (skua__a64_load(&domain->listed, memory_order_relaxed) == 0 &&
+        !skua__inject_any_in(domain)) {
         return NULL;
     }
     skua__mutex_lock(&domain->lock);
-    drain_locked(domain);
+    drain_locked(domain, false);
     skua__queue *queue = next_queue_locked(domain);
     skua_job *job = NULL;
     if (queue) {
@@ -255,7 +292,7 @@ skua__inject_drain(skua_exec *exec, uint64_t *ret_listed) {
     for (uint32_t i = 0; i < exec->map.count; i++) {
         skua__domain *domain = &exec->domains[i];
         skua__mutex_lock(&domain->lock);
-        drain_locked(domain);
+        drain_locked(domain, true);
         drained += domain->drained;
         /* relaxed: under the lock */
         *ret_listed += skua__a64_load(&domain->listed, memory_order_relaxed);
@@ -266,7 +303,7 @@ skua__inject_drain(skua_exec *exec, uint64_t *ret_listed) {
 
 static skua_job *
 pop_of_locked(skua_exec *exec, skua__domain *domain, const skua_group *group) {
-    drain_locked(domain);
+    drain_locked(domain, true);
     for (uint32_t i = 0; i < EXEC_PRIORITIES; i++) {
         skua__queue *queue = &domain->queues[queue_order[i]];
         for (skua_job **link = &queue->head; *link; link = &(*link)->next) {

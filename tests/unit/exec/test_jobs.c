@@ -219,6 +219,77 @@ test_jobs_a_high_one_goes_before_own_ones(void **state) {
     assert_in_range(self.queued.order, 2, 3);
 }
 
+/* ---- What a handful must not keep waiting ---- */
+
+enum { HANDFUL_JOBS = 400, HANDFUL_CALLER = 100 };
+
+typedef struct caller {
+    skua_job job;
+    skua_group group;
+    member *urgent, *grouped; /* submitted by this one; may be NULL */
+    atomic_int *count;
+    int order;
+} caller;
+
+static void
+run_caller(skua_worker w, skua_job *job) {
+    caller *self = (caller *)(void *)job;
+    self->order = atomic_fetch_add(self->count, 1);
+    if (self->urgent) {
+        assert_int_equal(skua_exec_submit(skua_worker_exec(w), &self->urgent->job), SKUA_OK);
+    }
+    if (self->grouped) {
+        assert_int_equal(skua_group_submit(&self->group, &self->grouped->job), SKUA_OK);
+        assert_int_equal(skua_group_wait(&self->group, SKUA_UNLIMITED, NULL), SKUA_OK);
+    }
+}
+
+/* Lets one worker meet a long queue, in whose midst stands a job that submits. */
+static void
+run_in_long_queue(skua_exec *exec, caller *self, atomic_int *count) {
+    static member jobs[HANDFUL_JOBS];
+    self->count = count;
+    skua_job_init(&self->job, run_caller);
+    assert_int_equal(skua_exec_pause(exec), SKUA_OK);
+    for (int i = 0; i < HANDFUL_JOBS; i++) {
+        member_init(&jobs[i], count, SKUA_PRIORITY_NORMAL);
+        skua_job *job = i == HANDFUL_CALLER ? &self->job : &jobs[i].job;
+        assert_int_equal(skua_exec_submit(exec, job), SKUA_OK);
+    }
+    assert_int_equal(skua_exec_resume(exec), SKUA_OK);
+}
+
+static void
+test_jobs_a_high_one_goes_before_the_rest_of_a_handful(void **state) {
+    (void)state;
+    atomic_int count = 0;
+    member urgent;
+    member_init(&urgent, &count, SKUA_PRIORITY_HIGH);
+    caller self = {.urgent = &urgent};
+    skua_exec *exec = open_exec(1);
+    run_in_long_queue(exec, &self, &count);
+    skua_exec_close(exec);
+    assert_int_equal(self.order, HANDFUL_CALLER);
+    assert_int_equal(urgent.order, HANDFUL_CALLER + 1);
+}
+
+/* The group's job lies in the inbox, behind a list that is not empty. */
+static void
+test_jobs_of_a_group_are_found_behind_a_long_queue(void **state) {
+    (void)state;
+    atomic_int count = 0;
+    member grouped;
+    member_init(&grouped, &count, SKUA_PRIORITY_NORMAL);
+    caller self = {.grouped = &grouped};
+    skua_exec *exec = open_exec(1);
+    assert_int_equal(skua_group_init(&self.group, exec), SKUA_OK);
+    run_in_long_queue(exec, &self, &count);
+    skua_exec_close(exec);
+    skua_group_fini(&self.group);
+    assert_int_equal(self.order, HANDFUL_CALLER);
+    assert_int_equal(grouped.order, HANDFUL_CALLER + 1);
+}
+
 /* ---- The ring itself ---- */
 
 typedef struct ring_bench {
@@ -347,6 +418,8 @@ main(void) {
         cmocka_unit_test(test_jobs_none_waits_behind_one_that_runs),
         cmocka_unit_test(test_jobs_old_and_queued_ones_do_not_starve),
         cmocka_unit_test(test_jobs_a_high_one_goes_before_own_ones),
+        cmocka_unit_test(test_jobs_a_high_one_goes_before_the_rest_of_a_handful),
+        cmocka_unit_test(test_jobs_of_a_group_are_found_behind_a_long_queue),
         cmocka_unit_test(test_jobs_ring_gives_each_job_once),
         cmocka_unit_test(test_jobs_ring_holds_no_more_than_fit),
         cmocka_unit_test(test_jobs_of_a_long_queue_run_in_order),
