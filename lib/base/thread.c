@@ -141,7 +141,8 @@ skua__fork_generation(void) {
     uint32_t count = atomic_load_explicit(&fork_count, memory_order_relaxed);
     if (count == 0) {
         pthread_once(&fork_once, watch_forks);
-        count = atomic_load_explicit(&fork_count, memory_order_relaxed); /* relaxed: see count_fork */
+        count =
+            atomic_load_explicit(&fork_count, memory_order_relaxed); /* relaxed: see count_fork */
     }
     return count;
 }

@@ -172,7 +172,7 @@ typedef struct skua__worker {
     uint32_t turns;        /* jobs looked for */
     uint32_t urgent_turns; /* jobs of high priority taken in a row, from elsewhere */
     bool gather;
-    bool eager;            /* it has looked around long enough to take what is near others */
+    bool eager; /* it has looked around long enough to take what is near others */
     struct skua__domain *domain;
     skua__rand rand;
     pthread_t thread;

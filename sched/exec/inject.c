@@ -56,7 +56,8 @@ count_in(skua_exec *exec, uint64_t count) {
 static void
 publish(skua_exec *exec, skua__domain *domain, uint32_t priority, skua_job *newest,
         skua_job *oldest) {
-    uint32_t core = oldest->near.core; /* before the push: then it may run, and its memory be gone */
+    uint32_t core =
+        oldest->near.core; /* before the push: then it may run, and its memory be gone */
     /* Else whoever takes what lay there already takes ours too, and wakes the next. */
     if (push(domain, priority, newest, oldest)) {
         skua__wake_near(exec, domain, core);
