@@ -383,6 +383,7 @@ skua__engine_submit(skua__engine *engine, skua__launch *launch, skua_error *err)
     launch->engine = engine;
     skua__trace_called(engine, launch);
     skua_status status = SKUA_OK;
+    bool wakes = false;
     skua__mutex_lock(&engine->lock);
     if (engine->resting) {
         status = SKUA_E_DEVICE_FAILED;
@@ -395,12 +396,13 @@ skua__engine_submit(skua__engine *engine, skua__launch *launch, skua_error *err)
         skua__a32_add(&engine->under_way, 1, memory_order_relaxed); /* relaxed: a figure */
         if (!launch->space) {
             skua__list_push_back(&engine->inbox[launch->priority], &launch->link);
-            if (!skua__engine_is_busy_locked(engine)) {
-                skua__cond_signal(&engine->wake);
-            }
+            wakes = !skua__engine_is_busy_locked(engine);
         }
     }
     skua__mutex_unlock(&engine->lock);
+    if (wakes) { /* not before: the thread wants this lock first */
+        skua__cond_signal(&engine->wake);
+    }
     if (!status && launch->space) {
         skua__buffers_enter(launch);
     }

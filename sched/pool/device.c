@@ -10,6 +10,12 @@
  * engine has called done(), even when the task has ended meanwhile, because the device may still read and write.
  *
  *   outbox --flush: memory is made, unlocked--> engine --done()--> over
+ *   a run that was made ready before the submission --granted--> engine
+ *
+ * The second way is that of small launches of a kernel whose last one went to a device: the thread that submits them
+ * gives them to the engine under the one lock in which they are placed. It is taken only while the outbox is empty, so that
+ * launches reach the engine in the order in which they were granted. When the engine refuses one there, its end waits for
+ * the flush, because dispatch, which ended it, would come back to itself.
  *
  * How it ends, for a task that still waits for this attempt:
  *   OK                                        RESULT OK
@@ -22,6 +28,8 @@
  */
 
 struct skua__device_run {
+    skua__list link;    /* in the site's list of refused ones */
+    skua_status status; /* why it was refused */
     skua_pool_future *task;
     skua__site *site;
     uint64_t epoch;     /* of the attempt */
@@ -203,6 +211,24 @@ launch_done(skua__launch *launch, skua_status status) {
 
 /* ---- The way to the engine ---- */
 
+/* The site's attempt at a task that was granted to it begins. */
+static void
+begin_locked(skua_pool *pool, skua__site *site, skua_pool_future *task, skua__device_run *run) {
+    site->sent_bytes += task->input_bytes;
+    skua__list_push_back(&site->held, &task->link);
+    task->sent = true;
+    task->run_active = true;
+    pool->local_runs++;
+    /* relaxed: the pool's own reference is held meanwhile. */
+    atomic_fetch_add_explicit(&task->refs, 1, memory_order_relaxed);
+    run->task = task;
+    run->site = site;
+    run->epoch = task->lease.epoch;
+    uint32_t bit = UINT32_C(1) << (site->place - 1);
+    run->first = !(task->launch->entry->warm & bit);
+    task->launch->entry->warm |= bit;
+}
+
 /* Takes the outbox's first task over; NULL: it is empty, or there is no memory and the task waits again. */
 static skua__device_run *
 take_locked(skua_pool *pool, skua__site *site) {
@@ -220,64 +246,106 @@ take_locked(skua_pool *pool, skua__site *site) {
     }
     skua__list_remove(&task->link);
     site->outbox_bytes -= task->input_bytes;
-    site->sent_bytes += task->input_bytes;
-    skua__list_push_back(&site->held, &task->link);
-    task->sent = true;
-    task->run_active = true;
-    pool->local_runs++;
-    /* relaxed: the pool's own reference is held meanwhile. */
-    atomic_fetch_add_explicit(&task->refs, 1, memory_order_relaxed);
-    run->task = task;
-    run->site = site;
-    run->epoch = task->lease.epoch;
-    uint32_t bit = UINT32_C(1) << (site->place - 1);
-    run->first = !(task->launch->entry->warm & bit);
-    task->launch->entry->warm |= bit;
+    begin_locked(pool, site, task, run);
     return run;
 }
 
 /* Makes the memory of a run and fills it, which takes as long as the copies take. */
 static skua_status
-prepare(skua__device_run *run, skua_error *err) {
-    skua_pool_future *task = run->task;
-    const skua__coded_launch *coded = &task->launch->coded;
-    const uint8_t *input = task->input;
+prepare(const skua_allocator *hook, skua__device_run *run, const skua__launch_task *launch,
+        const void *given, bool lent, skua_error *err) {
+    const skua__coded_launch *coded = &launch->coded;
+    const uint8_t *input = given;
     /* One that is only lent could not be kept from its owner while a device hangs with it. */
-    if ((uintptr_t)input % SKUA__KERNEL_ALIGN || task->keep_input) {
-        input = run->aligned = skua__mem_copy(task->hook, input, task->input_bytes);
+    if ((uintptr_t)input % SKUA__KERNEL_ALIGN || lent) {
+        input = run->aligned = skua__mem_copy(hook, input, coded->input_bytes);
     }
-    run->output = skua__mem_new(task->hook, coded->output_bytes ? coded->output_bytes : 1);
+    run->output = skua__mem_new(hook, coded->output_bytes ? coded->output_bytes : 1);
     if (!input || !run->output) {
         return SKUA_FAIL_MEMORY(err, "the arguments of a launch");
     }
-    return skua__launch_decoded(task->hook, task->launch->entry->kernel, coded, input, run->output,
+    return skua__launch_decoded(hook, launch->entry->kernel, coded, input, run->output,
                                 &run->launch, err);
+}
+
+/* What a run has, and the run. */
+static void
+free_run(const skua_allocator *hook, skua__device_run *run) {
+    skua__launch_free(run->launch);
+    skua__mem_free(hook, run->output);
+    skua__mem_free(hook, run->aligned);
+    skua__mem_free(hook, run);
+}
+
+skua__device_run *
+skua__device_ready(const skua_allocator *hook, const skua__launch_task *launch, const void *input) {
+    skua__device_run *run = skua__mem_new(hook, sizeof *run);
+    if (run && prepare(hook, run, launch, input, false, NULL)) {
+        free_run(hook, run);
+        run = NULL;
+    }
+    return run;
+}
+
+skua__device_run *
+skua__device_ready_free(const skua_allocator *hook, skua__device_run *run) {
+    if (run) {
+        free_run(hook, run);
+    }
+    return NULL;
+}
+
+/* Gives a prepared run to the engine. On failure the task does not know of it. */
+static skua_status
+hand_over_locked(skua__device_run *run, skua_error *error) {
+    skua__engine *engine = place_of(run->site)->engine;
+    run->launch->done = launch_done;
+    run->launch->done_arg = run;
+    run->launch->claim = run->task->launch->claim; /* which stays until this run is over */
+    run->start_ns = run->launch->claim ? skua__clock_ns() - run->prepare_ns : run->task->grant_ns;
+    run->alone = run->task->alone && skua__engine_under_way(engine) == 0;
+    run->started = true;
+    skua_status status = skua__engine_submit(engine, run->launch, error);
+    if (status) {
+        run->started = false;
+        return status;
+    }
+    run->task->launch->run = run;
+    return SKUA_OK;
 }
 
 /* Gives a prepared run to the engine, if anybody still waits for it. */
 static void
 submit_locked(skua_pool *pool, skua__device_run *run, skua_status status, skua_error *error) {
-    skua__site *site = run->site;
-    if (!status && is_wanted(run)) {
-        run->launch->done = launch_done;
-        run->launch->done_arg = run;
-        run->launch->claim = run->task->launch->claim; /* which stays until this run is over */
-        run->start_ns =
-            run->launch->claim ? skua__clock_ns() - run->prepare_ns : run->task->grant_ns;
-        run->alone = run->task->alone && skua__engine_under_way(place_of(site)->engine) == 0;
-        run->task->launch->run = run;
-        status = skua__engine_submit(place_of(site)->engine, run->launch, error);
-        if (!status) {
-            run->started = true;
-            return;
-        }
+    if (status || !is_wanted(run) || (status = hand_over_locked(run, error))) {
+        end_locked(pool, run, status, error->message, skua__clock_ns());
     }
-    end_locked(pool, run, status, error->message, skua__clock_ns());
+}
+
+bool
+skua__device_grant_locked(skua_pool *pool, skua_pool_future *task) {
+    skua__site *site = task->site;
+    skua__device_run *run = task->launch->ready;
+    if (!run || site->flushing || !skua__list_empty(&site->outbox)) {
+        return false;
+    }
+    task->launch->ready = NULL;
+    begin_locked(pool, site, task, run);
+    run->status = hand_over_locked(run, &run->launch->error);
+    if (run->status) {
+        skua__list_push_back(&site->refused, &run->link);
+        pool->dirty_devices = true;
+    }
+    return true;
 }
 
 /* One thread at a time, so that launches reach the engine in the order in which they were granted. */
 static void
 flush_site_locked(skua_pool *pool, skua__site *site) {
+    for (skua__list *node; (node = skua__list_pop_front(&site->refused)) != NULL;) {
+        skua__device_run *run = SKUA_CONTAINER_OF(node, skua__device_run, link);
+        end_locked(pool, run, run->status, run->launch->error.message, skua__clock_ns());
+    }
     if (site->flushing) {
         return; /* who does it already looks once more before it ends */
     }
@@ -285,8 +353,10 @@ flush_site_locked(skua_pool *pool, skua__site *site) {
     for (skua__device_run *run; (run = take_locked(pool, site)) != NULL;) {
         skua_error error = {0};
         skua__mutex_unlock(&pool->lock);
+        const skua_pool_future *task = run->task;
         int64_t start_ns = skua__clock_ns();
-        skua_status status = prepare(run, &error);
+        skua_status status =
+            prepare(task->hook, run, task->launch, task->input, task->keep_input, &error);
         run->prepare_ns = skua__clock_ns() - start_ns;
         skua__mutex_lock(&pool->lock);
         submit_locked(pool, run, status, &error);

@@ -162,6 +162,11 @@ grant(skua_pool *pool, skua_pool_future *task, skua__site *site, int64_t predict
     skua__metric_add(&pool->metrics, SKUA_M_POOL_REMOTE, site->backend == SKUA_BACKEND_REMOTE);
     memcpy(task->node, site->node, sizeof task->node);
     task->lane->kind->last_site = site->index;
+    bool on_device = site->backend == SKUA_BACKEND_DEVICE;
+    if (task->launch) {
+        /* relaxed: a guess at where the next one will go */
+        atomic_store_explicit(&task->launch->entry->on_device, on_device, memory_order_relaxed);
+    }
     if (site->backend == SKUA_BACKEND_LOCAL) {
         skua__list_push_back(&site->held, &task->link);
         task->sent = true;
@@ -170,9 +175,12 @@ grant(skua_pool *pool, skua_pool_future *task, skua__site *site, int64_t predict
         }
         return;
     }
+    if (on_device && skua__device_grant_locked(pool, task)) {
+        return;
+    }
     skua__list_push_back(&site->outbox, &task->link);
     site->outbox_bytes += task->input_bytes;
-    if (site->backend == SKUA_BACKEND_DEVICE) {
+    if (on_device) {
         pool->dirty_devices = true;
     } else {
         pool->dirty_outboxes = true;

@@ -103,7 +103,8 @@ new_future(skua_pool *pool, const skua_task *task, bool is_launch, bool keep_ref
     future->input = task->input_bytes ? task->input : NULL;
     future->reason = "";
     atomic_init(&future->refs, keep_ref ? 2 : 1);
-    atomic_init(&future->ended, false);
+    atomic_init(&future->ended, 0);
+    future->by_link = pool->remote != NULL; /* set before anybody could submit */
     skua__list_init(&future->link);
     if (task->input_bytes && !task->keep_input && !task->free_fn && !is_launch) {
         future->input = skua__mem_copy(pool->hook, task->input, task->input_bytes);
@@ -335,7 +336,7 @@ skua_pool_wait(skua_pool_future *future, int64_t timeout_ms, skua_error *err) {
         return SKUA_OK;
     }
     int64_t deadline_ns = skua__deadline_ns(timeout_ms ? timeout_ms : SKUA_UNLIMITED);
-    if (skua__pool_await_task(future, deadline_ns)) {
+    if (skua__task_await(future, deadline_ns)) {
         return SKUA_OK;
     }
     return SKUA_FAIL(err, SKUA_E_TIMEOUT, "the task has not ended within %lld ms",

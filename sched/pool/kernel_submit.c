@@ -20,6 +20,7 @@ skua__launch_task_free(const skua_allocator *hook, skua__launch_task *launch) {
     if (launch) {
         skua__split_free(launch->split);
         skua__claim_free(launch->claim);
+        skua__device_ready_free(hook, launch->ready);
         skua__mem_free(hook, launch);
     }
     return NULL;
@@ -33,6 +34,16 @@ has_buffers(const skua_launch *launch) {
         }
     }
     return false;
+}
+
+/* A small launch that will most likely go to a device is made ready for it: then one lock is enough for all the rest. */
+static bool
+is_for_device(const skua__launch_task *task) {
+    const skua__coded_launch *coded = &task->coded;
+    /* relaxed: a guess */
+    return !task->split && !task->claim &&
+           coded->input_bytes + coded->output_bytes <= SKUA__KERNEL_READY_BYTES &&
+           atomic_load_explicit(&task->entry->on_device, memory_order_relaxed);
 }
 
 /* A buffer lives where its devices do: those of this pool, and the cores beside them. */
@@ -62,6 +73,9 @@ skua__launch_submit(skua_pool *pool, const skua_launch *launch, const skua__code
         return SKUA_FAIL_MEMORY(err, "the arguments of a launch");
     }
     skua__launch_encode(entry->kernel, launch, coded, input);
+    if (is_for_device(task)) {
+        task->ready = skua__device_ready(pool->hook, task, input); /* NULL: it is made later */
+    }
     /* Its inputs are copies, so that running it twice does no harm. */
     skua_status status = skua__pool_submit_launch(
         pool,
@@ -71,6 +85,7 @@ skua__launch_submit(skua_pool *pool, const skua_launch *launch, const skua__code
                   .on_done_arg = arg),
         task, true, ret_future, err);
     if (status) {
+        task->ready = skua__device_ready_free(pool->hook, task->ready);
         skua__mem_free(pool->hook, input);
     }
     return status;

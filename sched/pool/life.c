@@ -52,12 +52,6 @@ skua__task_unref(skua_pool_future *task) {
     skua__mem_free(task->hook, task);
 }
 
-bool
-skua__task_ended(const skua_pool_future *task) {
-    /* acquire L2: the result is complete; pairs with release L2 in finish() */
-    return atomic_load_explicit(&task->ended, memory_order_acquire);
-}
-
 void
 skua__task_set_output_locked(skua_pool_future *task, void *output, size_t output_bytes,
                              char *message, int32_t code, int64_t run_ns) {
@@ -92,9 +86,11 @@ finish(skua_pool *pool, skua_pool_future *task) {
     if (call) {
         skua__list_push_back(&pool->callbacks, &task->link);
     }
-    /* release L2: publishes the result; pairs with acquire L2 in skua__task_ended() */
-    atomic_store_explicit(&task->ended, true, memory_order_release);
-    skua__pool_task_ended_locked(pool, task);
+    skua__task_publish_end(task);
+    if (task->link_waiters) {
+        pool->wake_remote = true;
+    }
+    skua__pool_changed_locked(pool);
     if (!call) {
         skua__task_unref(task);
     }

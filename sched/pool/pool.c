@@ -152,61 +152,25 @@ skua__pool_changed_locked(skua_pool *pool) {
     }
 }
 
-/*
- * Waits at a condition until it is ready, counted in *count meanwhile. Not in remote pools, whose waiting threads do the
- * task link's I/O instead.
- */
-static bool
-await(skua_pool *pool, skua__cond *cond, uint32_t *count, bool (*ready)(skua_pool *pool, void *arg),
-      void *arg, int64_t deadline_ns) {
+bool
+skua__pool_await(skua_pool *pool, bool (*ready)(skua_pool *pool, void *arg), void *arg,
+                 int64_t deadline_ns) {
+    if (pool->remote) {
+        return skua__remote_await(pool, &pool->remote_waiters, ready, arg, deadline_ns);
+    }
     skua__mutex_lock(&pool->lock);
-    ++*count;
-    pool->inside++;
+    pool->waiters++;
     bool is_ready;
     while (!(is_ready = ready(pool, arg))) {
-        if (!skua__cond_wait_until(cond, &pool->lock, deadline_ns)) {
+        if (!skua__cond_wait_until(&pool->changed, &pool->lock, deadline_ns)) {
             is_ready = ready(pool, arg);
             break;
         }
     }
-    --*count;
-    pool->inside--;
-    if (pool->closing) {
-        skua__cond_broadcast(&pool->changed); /* close waits for the last one */
-    }
+    pool->waiters--;
+    skua__cond_broadcast(&pool->changed); /* close waits for the last waiter */
     skua__mutex_unlock(&pool->lock);
     return is_ready;
-}
-
-bool
-skua__pool_await(skua_pool *pool, bool (*ready)(skua_pool *pool, void *arg), void *arg,
-                 int64_t deadline_ns) {
-    return pool->remote ? skua__remote_await(pool, &pool->remote_waiters, ready, arg, deadline_ns)
-                        : await(pool, &pool->changed, &pool->waiters, ready, arg, deadline_ns);
-}
-
-static bool
-has_ended(skua_pool *pool, void *arg) {
-    (void)pool;
-    return skua__task_ended(arg);
-}
-
-bool
-skua__pool_await_task(skua_pool_future *task, int64_t deadline_ns) {
-    skua_pool *pool = task->pool;
-    return pool->remote
-               ? skua__remote_await(pool, &task->awaited, has_ended, task, deadline_ns)
-               : await(pool, &pool->task_ended, &task->awaited, has_ended, task, deadline_ns);
-}
-
-void
-skua__pool_task_ended_locked(skua_pool *pool, const skua_pool_future *task) {
-    if (task->awaited && pool->remote) {
-        pool->wake_remote = true;
-    } else if (task->awaited) {
-        skua__cond_broadcast(&pool->task_ended);
-    }
-    skua__pool_changed_locked(pool);
 }
 
 /* ---- Opening ---- */
@@ -258,7 +222,6 @@ init_fields(skua_pool *pool, const skua_pool_options *options) {
     pool->fork_generation = skua__fork_generation();
     skua__mutex_init(&pool->lock);
     skua__cond_init(&pool->changed);
-    skua__cond_init(&pool->task_ended);
     skua__cond_init(&pool->service_wake);
     skua__list_init(&pool->functions);
     skua__list_init(&pool->kinds);
@@ -284,7 +247,6 @@ free_fields(skua_pool *pool) {
     skua__mem_free(pool->hook, pool->free_slots);
     skua__mem_free(pool->hook, pool->heap);
     skua__cond_fini(&pool->service_wake);
-    skua__cond_fini(&pool->task_ended);
     skua__cond_fini(&pool->changed);
     skua__mutex_fini(&pool->lock);
     skua__mem_free(pool->hook, pool);
@@ -413,7 +375,7 @@ skua_pool_close(skua_pool *pool) {
     await_settlers(pool);
     skua__remote_close(pool);
     skua__mutex_lock(&pool->lock);
-    while (pool->inside) { /* those who waited for what has ended are on their way out */
+    while (pool->waiters) { /* those who waited for what has ended are on their way out */
         skua__cond_wait(&pool->changed, &pool->lock);
     }
     skua__mutex_unlock(&pool->lock);

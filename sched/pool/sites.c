@@ -25,6 +25,7 @@ site_add(skua_pool *pool) {
         pool->sites[pool->site_count++] = site;
         skua__list_init(&site->outbox);
         skua__list_init(&site->held);
+        skua__list_init(&site->refused);
         skua__list_init(&site->cancels);
     }
     return site;

@@ -19,7 +19,8 @@
 
 enum {
     SKUA__KERNEL_PLACES_MAX = SKUA_SELECT_BACKENDS_MAX, /* cores, devices and peers together */
-    SKUA__KERNEL_ALIGN = 16, /* of what lies in an encoded launch and in its outputs */
+    SKUA__KERNEL_READY_BYTES = 64 * 1024, /* launches up to this size are made ready for a device */
+    SKUA__KERNEL_ALIGN = 16,              /* of what lies in an encoded launch and in its outputs */
 };
 
 typedef struct skua__kernel_entry {
@@ -28,6 +29,7 @@ typedef struct skua__kernel_entry {
     skua__kernel *kernel;
     uint32_t version; /* as a task: of the source, so that peers with another one are no peers */
     uint32_t selector_number; /* the selector's */
+    atomic_bool on_device;    /* relaxed: the newest launch went to a device */
     uint32_t warm;            /* places that began to run it, as bits */
     uint32_t splits;          /* split launches */
     skua_kernel_share shares[SKUA__KERNEL_PLACES_MAX];
@@ -114,10 +116,19 @@ typedef struct skua__launch_task {
     uint8_t reason;            /* skua_select_reason of the newest decision */
     uint32_t avoid;            /* places that could not do it, as bits */
     skua__device_run *run;     /* it is on a device; NULL: it is not, or not yet in its queue */
+    skua__device_run *ready;   /* a run that was made before it was placed; NULL: none */
     skua__claim *claim;        /* its turns at its buffers; NULL: it has none, or not any more */
     bool waits_turn;           /* it is in no lane's queue, since they are not its own yet */
     skua__launch_times here;   /* of a run on the cores with buffers */
 } skua__launch_task;
+
+/* ---- device.c ---- */
+
+/* Makes a run of a launch ready before its place is chosen. input stays where it is until the run is over. NULL: no memory. */
+skua__device_run *skua__device_ready(const skua_allocator *hook, const skua__launch_task *launch,
+                                     const void *input);
+/* Takes NULL. */
+skua__device_run *skua__device_ready_free(const skua_allocator *hook, skua__device_run *run);
 
 /* A launch part for coded, NULL: no memory. */
 skua__launch_task *skua__launch_task_new(skua__kernel_entry *entry,

@@ -98,7 +98,8 @@ struct skua_pool_future {
     uint64_t id; /* also the order of submission */
     uint8_t priority;
     bool keep_input;
-    bool prefer; /* lane->node is only preferred */
+    bool prefer;  /* lane->node is only preferred */
+    bool by_link; /* the pool has peers: who waits for its end does the task link's I/O */
     void (*free_fn)(void *input, void *hint);
     void *free_hint;
     void (*on_done)(void *arg, skua_pool_future *future);
@@ -107,16 +108,17 @@ struct skua_pool_future {
     struct skua__launch_task *launch; /* of a kernel's launch, a block of the hook's; else NULL */
     bool claimed;                     /* which has buffers, and so turns at them */
 
-    atomic_uint refs;  /* the user's, the pool's, and a run's here */
-    atomic_bool ended; /* everything that skua_pool_result() reads is there */
+    atomic_uint refs; /* the user's, the pool's, and a run's here */
+    atomic_uint
+        ended; /* await.c: whether all that skua_pool_result() reads is there, and who waits */
 
     /* guarded by the pool's lock until it has ended */
     skua__list link; /* in a lane's queue, a site's outbox or held list, or the callbacks */
     skua__lease lease;
-    skua__site *site; /* that holds the lease; NULL: none */
-    uint32_t slot;    /* in the pool's table */
-    uint32_t awaited; /* threads that wait for its end */
-    uint32_t heap_at; /* in the pool's heap of deadlines, counted from 1; 0: not there */
+    skua__site *site;      /* that holds the lease; NULL: none */
+    uint32_t slot;         /* in the pool's table */
+    uint32_t link_waiters; /* by_link: threads that wait for its end */
+    uint32_t heap_at;      /* in the pool's heap of deadlines, counted from 1; 0: not there */
     int64_t grant_ns, predicted_ns;
     bool alone;      /* it was granted to a site with a free worker */
     bool sent;       /* remote: it has left the outbox */
@@ -201,6 +203,7 @@ struct skua__site {
     skua__list held;    /* sent, in this order */
     skua__list cancels; /* skua__cancel: holders still to be told */
     bool flushing;      /* device.c: a thread empties the outbox */
+    skua__list refused; /* device.c: runs that the engine did not take, and whose end is due */
     void *link;         /* remote.c's, as the next */
     uint64_t heard;     /* closing: skua__link_heard() when it was asked */
     uint64_t tasks, retries, sent_bytes, received_bytes, busy_ns;
@@ -220,8 +223,6 @@ struct skua_pool {
     skua__mutex lock;
     skua__cond changed; /* something that somebody waits for may hold now: broadcast under lock */
     uint32_t waiters;   /* on changed */
-    skua__cond task_ended; /* a task that somebody awaits has ended: whose `awaited` is not 0 */
-    uint32_t inside;       /* threads that wait, on either */
     bool closing;
 
     skua__list functions;
@@ -298,16 +299,20 @@ void skua__pool_leave_noting(skua_pool *pool);
  */
 bool skua__pool_await(skua_pool *pool, bool (*ready)(skua_pool *pool, void *arg), void *arg,
                       int64_t deadline_ns);
-/* Waits until the task has ended, in the same way; only its own end wakes the thread. */
-bool skua__pool_await_task(skua_pool_future *task, int64_t deadline_ns);
-/* The task has ended: wakes those who await it, and tells all others that something moved. */
-void skua__pool_task_ended_locked(skua_pool *pool, const skua_pool_future *task);
 bool skua__pool_has_notes_locked(const skua_pool *pool);
 /* What somebody awaits may be true now. */
 void skua__pool_changed_locked(skua_pool *pool);
 const char *skua__pool_node_name(const skua_pool *pool);
 /* A result of an attempt that no longer counts. */
 void skua__pool_fenced_locked(skua_pool *pool);
+
+/* ---- await.c ---- */
+/* Whether the task has ended: then its result is there. */
+bool skua__task_ended(const skua_pool_future *task);
+/* Its result is complete: tells those who wait for it. The caller holds a reference. */
+void skua__task_publish_end(skua_pool_future *task);
+/* Waits for its end, by which alone the thread is woken. Returns false when deadline_ns passed first. */
+bool skua__task_await(skua_pool_future *task, int64_t deadline_ns);
 
 /* ---- kinds.c ---- */
 /* The kind of name and version, or NULL. */
@@ -372,8 +377,6 @@ void skua__dispatch_again_locked(skua_pool *pool, int64_t at_ns);
 void skua__task_event_locked(skua_pool *pool, skua_pool_future *task,
                              const skua__lease_event *event, int64_t now_ns);
 void skua__task_unref(skua_pool_future *task);
-/* Whether it has ended: then its result is there. */
-bool skua__task_ended(const skua_pool_future *task);
 /* What a run brought, before its RESULT event: takes output and message (blocks of the hook's, may be NULL). */
 void skua__task_set_output_locked(skua_pool_future *task, void *output, size_t output_bytes,
                                   char *message, int32_t code, int64_t run_ns);
@@ -460,6 +463,8 @@ void skua__turns_tell(skua_pool *pool);
 /* ---- device.c ---- */
 /* Gives what device sites hold in their outboxes to the engines. Not with the pool's lock held. */
 void skua__device_flush(skua_pool *pool);
+/* Gives a launch that was granted to its device's engine at once, if it was made ready. Returns false: the outbox has to. */
+bool skua__device_grant_locked(skua_pool *pool, skua_pool_future *task);
 void skua__device_cancel_locked(skua_pool *pool, skua_pool_future *task);
 
 /* ---- kernels.c ---- */

@@ -366,6 +366,51 @@ test_device_sites_that_hang_leave_their_launches_to_others(void **state) {
 }
 
 static void
+free_filler(skua__launch *launch, skua_status status) {
+    (void)status;
+    skua__launch_free(launch);
+}
+
+/* A launch that is handed over as it is placed, and that the engine refuses: it waits, goes again, and ends once. */
+static void
+test_device_sites_launches_refused_at_once_go_again(void **state) {
+    bench *self = *state;
+    skua_error err = {0};
+    static shot warm, s;
+    open_pool(self, &(skua__fake_options){0}, "");
+    register_as(self, "add", "kernel void add() {}", add_one);
+    submit(self, &warm, "add", 1, SKUA_ON_DEVICE); /* the next one is made ready for a device */
+    assert_int_equal(collect(self, &warm, &err), 0);
+    skua_pool_future_free(warm.future);
+    skua__fake_set_faults(self->fake, &(skua__fake_faults){.hang_at = 1});
+    skua__engine *engine = NULL;
+    assert_int_equal(skua__devices_engine(self->devices, 0, &engine, NULL), 0);
+    const skua__kernel *kernel = skua__kernel_find(self->pool, "add", &err)->kernel;
+    for (skua_status status = 0; !status;) { /* until its queue is full */
+        skua__launch *filler = NULL;
+        assert_int_equal(skua__launch_new(NULL, kernel, &warm.launch, &filler, &err), 0);
+        filler->done = free_filler;
+        status = skua__engine_submit(engine, filler, &err);
+        if (status) {
+            assert_int_equal(status, SKUA_E_AGAIN);
+            skua__launch_free(filler);
+        }
+    }
+    submit(self, &s, "add", 1, SKUA_ON_DEVICE);
+    assert_int_equal(skua_pool_wait(s.future, SKUA_NONE, NULL), SKUA_E_TIMEOUT);
+    skua__fake_unhang(self->fake);
+    assert_int_equal(collect(self, &s, &err), 0);
+    skua_task_result result = {.size = sizeof result};
+    assert_int_equal(skua_pool_result(s.future, &result, NULL), 0);
+    assert_true(result.attempts > 1);
+    skua_pool_future_free(s.future);
+    while (skua__engine_under_way(engine)) {
+        sched_yield();
+    }
+    close_pool(self);
+}
+
+static void
 test_device_sites_keep_what_they_learned(void **state) {
     bench *self = *state;
     static shot s;
@@ -417,6 +462,8 @@ main(void) {
             test_device_sites_pinned_launches_fail_and_wait_with_their_device, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_device_sites_that_hang_leave_their_launches_to_others,
                                         set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_device_sites_launches_refused_at_once_go_again, set_up,
+                                        tear_down),
         cmocka_unit_test_setup_teardown(test_device_sites_keep_what_they_learned, set_up,
                                         tear_down),
     };
