@@ -285,7 +285,6 @@ struct skua_exec {
 
     alignas(EXEC_CACHE_LINE)
         skua__a32 places; /* workers whose thread was ever started: those that thieves look at */
-    skua__a64 job_ns;     /* learned run time of the pool's jobs; see backend.c */
     skua__a32 active;     /* workers that are neither blocked nor retired */
     skua__a32 threads;    /* that run */
     skua__parker closer;  /* who closes, until the last thread has ended */

@@ -4,7 +4,6 @@
 #include "test.h"
 
 #include <sched.h>
-#include <skua-int/backend.h>
 #include <skua-int/clock.h>
 #include <skua/parallel.h>
 #include <stdatomic.h>
@@ -236,59 +235,6 @@ test_parallel_reduce_sums(void **state) {
     skua_exec_close(exec);
 }
 
-/* ---- The backend that the pool sees ---- */
-
-typedef struct pool_job {
-    skua__backend_job job;
-    atomic_int ran, done;
-    skua_status status;
-    _Atomic bool hold; /* run() lasts until it is false */
-} pool_job;
-
-static void
-run_pool_job(skua__backend_job *job) {
-    pool_job *self = (pool_job *)(void *)job;
-    atomic_fetch_add(&self->ran, 1);
-    while (atomic_load(&self->hold)) {
-    }
-}
-
-static void
-end_pool_job(skua__backend_job *job, skua_status status) {
-    pool_job *self = (pool_job *)(void *)job;
-    self->status = status;
-    atomic_fetch_add(&self->done, 1);
-}
-
-static void
-test_backend_cores_runs_estimates_and_cancels(void **state) {
-    (void)state;
-    enum { JOBS = 50 };
-    skua_exec *exec = open_workers(1, 0);
-    const skua__backend *cores = skua__exec_backend();
-    assert_int_equal(cores->version, SKUA__BACKEND_VERSION);
-    skua__backend_work work = {.task = "test"};
-    assert_int_equal(cores->estimate(exec, &work), 0);
-    static pool_job jobs[JOBS];
-    for (int i = 0; i < JOBS; i++) {
-        jobs[i] = (pool_job){.job = {.run = run_pool_job, .done = end_pool_job, .work = &work},
-                             .hold = i == 0};
-        assert_int_equal(cores->submit(exec, &jobs[i].job, NULL), SKUA_OK);
-    }
-    while (atomic_load(&jobs[0].ran) == 0) {
-    }
-    assert_true(cores->estimate(exec, &work) > 0);
-    cores->cancel(exec, &jobs[0].job); /* it runs already */
-    cores->cancel(exec, &jobs[7].job);
-    atomic_store(&jobs[0].hold, false);
-    skua_exec_close(exec);
-    for (int i = 0; i < JOBS; i++) {
-        assert_int_equal(atomic_load(&jobs[i].done), 1);
-        assert_int_equal(atomic_load(&jobs[i].ran), i != 7);
-        assert_int_equal(jobs[i].status, i == 7 ? SKUA_E_CANCELLED : SKUA_OK);
-    }
-}
-
 int
 main(void) {
     const struct CMUnitTest tests[] = {
@@ -299,7 +245,6 @@ main(void) {
         cmocka_unit_test(test_parallel_for_gives_half_to_who_is_hungry),
         cmocka_unit_test(test_parallel_for_takes_long_steps_when_alone),
         cmocka_unit_test(test_parallel_reduce_sums),
-        cmocka_unit_test(test_backend_cores_runs_estimates_and_cancels),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
