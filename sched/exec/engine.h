@@ -258,8 +258,8 @@ typedef struct skua__sizes {
     bool follows;              /* the target follows allowed */
     skua__a32 highest;         /* that target ever was: threads above it are spares */
     skua__a32 target;          /* how many may be active now */
-    const char *quota_root;    /* see skua__quota_cpus() */
-    int64_t follow_every_ns;   /* at most so often the quota is read */
+    const char *quota_root;    /* see skua__quota_cpus(); a test moves it, under sleep_lock */
+    skua__a64 follow_every_ns; /* at most so often the quota is read */
     skua__a64 follow_again_ns; /* when it is read next; UINT64_MAX: never */
 } skua__sizes;
 

@@ -36,7 +36,8 @@ skua__sizes_init(skua_exec *exec, const skua_exec_options *options, uint32_t wor
                     : options->spares            ? (uint32_t)options->spares
                                                  : EXEC_SPARES_DEFAULT;
     sizes->quota_root = "";
-    sizes->follow_every_ns = SKUA_NS_PER_S;
+    skua__a64_store(&sizes->follow_every_ns, SKUA_NS_PER_S,
+                    memory_order_relaxed); /* relaxed: private */
     uint64_t again_ns = sizes->follows ? (uint64_t)(skua__clock_ns() + SKUA_NS_PER_S) : UINT64_MAX;
     skua__a64_store(&sizes->follow_again_ns, again_ns, memory_order_relaxed); /* relaxed: private */
     skua__a32_store(&sizes->highest, workers, memory_order_relaxed); /* relaxed: no thread yet */
@@ -260,7 +261,10 @@ skua__rest(skua__worker *worker) {
 
 /* How many CPUs the calling thread may use at once. */
 static uint32_t
-allowed_here(const skua_exec *exec) {
+allowed_here(skua_exec *exec) {
+    skua__mutex_lock(&exec->sleep_lock);
+    const char *quota_root = exec->sizes.quota_root;
+    skua__mutex_unlock(&exec->sleep_lock);
     uint32_t allowed = exec->sizes.most;
     cpu_set_t mask;
     /* A bound worker's mask is its own binding, and says nothing. */
@@ -268,7 +272,7 @@ allowed_here(const skua_exec *exec) {
         uint32_t count = (uint32_t)CPU_COUNT(&mask);
         allowed = count < allowed ? count : allowed;
     }
-    double quota = skua__quota_cpus(exec->sizes.quota_root);
+    double quota = skua__quota_cpus(quota_root);
     if (quota > 0 && quota < (double)allowed) {
         uint32_t whole = (uint32_t)quota;
         allowed = quota > (double)whole ? whole + 1 : whole;
@@ -296,9 +300,11 @@ skua__follow(skua__worker *worker) {
         return; /* not followed */
     }
     uint64_t now_ns = (uint64_t)skua__clock_ns();
+    uint64_t every_ns =
+        skua__a64_load(&sizes->follow_every_ns, memory_order_relaxed); /* relaxed: a setting */
     if (now_ns >= again_ns &&
-        skua__a64_cas(&sizes->follow_again_ns, &again_ns, /* relaxed: as above */
-                      now_ns + (uint64_t)sizes->follow_every_ns, memory_order_relaxed)) {
+        skua__a64_cas(&sizes->follow_again_ns, &again_ns, now_ns + every_ns, /* relaxed: as above */
+                      memory_order_relaxed)) {
         skua__follow_now(exec);
     }
 }

@@ -343,7 +343,7 @@ test_resize_follows_the_quota(void **state) {
     uint32_t all = skua_exec_workers(exec);
     skua__mutex_lock(&exec->sleep_lock);
     exec->sizes.quota_root = root;
-    exec->sizes.follow_every_ns = 0;
+    skua__a64_store(&exec->sizes.follow_every_ns, 0, memory_order_relaxed); /* relaxed: a setting */
     skua__a64_store(&exec->sizes.follow_again_ns, 0, memory_order_relaxed); /* relaxed: a hint */
     skua__mutex_unlock(&exec->sleep_lock);
     put_file(root, "/cg/box/cpu.max", "50000 100000\n");
@@ -409,7 +409,7 @@ test_resize_follows_the_quota_while_busy(void **state) {
     }
     skua__mutex_lock(&exec->sleep_lock);
     exec->sizes.quota_root = root;
-    exec->sizes.follow_every_ns = 0;
+    skua__a64_store(&exec->sizes.follow_every_ns, 0, memory_order_relaxed); /* relaxed: a setting */
     skua__a64_store(&exec->sizes.follow_again_ns, 0, memory_order_relaxed); /* relaxed: a hint */
     skua__mutex_unlock(&exec->sleep_lock);
     while (skua_exec_workers(exec) != 1) {
@@ -454,7 +454,7 @@ test_resize_follows_the_affinity_mask(void **state) {
     skua_exec *exec = open_exec(SKUA_EXEC_OPTIONS(.spin_us = SKUA_NONE, .lease = SKUA_LEASE_NEVER));
     uint32_t all = skua_exec_workers(exec);
     skua__mutex_lock(&exec->sleep_lock);
-    exec->sizes.follow_every_ns = 0;
+    skua__a64_store(&exec->sizes.follow_every_ns, 0, memory_order_relaxed); /* relaxed: a setting */
     skua__a64_store(&exec->sizes.follow_again_ns, 0, memory_order_relaxed); /* relaxed: a hint */
     skua__mutex_unlock(&exec->sleep_lock);
     CPU_ZERO(&one);
