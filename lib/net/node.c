@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MPL-2.0
-// A node from skua_node_open() to skua_node_close(). Nothing is announced before the ZAP handler has proved, in both
-// contexts, that it refuses a key that nobody knows.
+// A node from skua_node_open() to skua_node_close(). Nothing is announced before the ZAP handler has proved that
+// it refuses a key that nobody knows: for the control context when the node opens, for data before the first server there.
 #include "node_priv.h"
 
 #include <skua-int/log.h>
