@@ -214,7 +214,7 @@ skua_exec_close(skua_exec *exec) {
         return NULL;
     }
     skua__timers_stop(&exec->timers); /* it is an outsider, who may not submit from here on */
-    /* seq_cst C1: closing before the look at pending; pairs with seq_cst C1 in is_over() */
+    /* seq_cst C1: closing before the look at pending; pairs with seq_cst C1 in skua__is_over() */
     skua__a32_store(&exec->closing, 1, memory_order_seq_cst);
     skua__run_to_the_end(exec);
     if (exec->replay_seed &&

@@ -143,7 +143,7 @@ share(skua__worker *worker, uint32_t top) {
 
 bool
 skua__has_public(const skua__stack *stack) {
-    /* seq_cst W1: a sleeper looks after it was counted; pairs with seq_cst W1 in skua__wake_for_work() */
+    /* seq_cst W1: a sleeper looks after it was counted; pairs with seq_cst W1 in share() */
     uint64_t word = skua__a64_load(&stack->word, memory_order_seq_cst);
     return skua__deque_tail(word) < skua__deque_split(word);
 }
@@ -280,7 +280,7 @@ skua__steal(skua__stack *victim, uint32_t min_tail, const skua_slot *until) {
         if (tail < min_tail || tail >= skua__deque_split(word)) {
             return NULL;
         }
-        /* acquire E1: not done means that word is of its epoch; pairs with acq_rel E1 in finish() */
+        /* acquire E1: not done means that word is of its epoch; pairs with acq_rel E1 in skua__worker_run_stolen() */
         if (until && skua__a64_load(state_of(until), memory_order_acquire) & EXEC_STATE_DONE) {
             return NULL;
         }
@@ -318,7 +318,7 @@ skua__worker_run_stolen(skua__worker *worker, skua_slot *slot, uint32_t base) {
     void *outer = skua__aptr_load(&worker->running, memory_order_relaxed); /* relaxed: ours */
     worker->frame = &here;
     skua__note_running(worker, (void *)(uintptr_t)fn);
-    /* release S2: our stack is at base now; pairs with acquire S2 in wait_stolen() */
+    /* release S2: our stack is at base now; pairs with acquire S2 in thief_of() */
     skua__a64_add(state_of(slot), skua__state_of(worker->index, base), memory_order_release);
     skua__trace(worker, EXEC_TRACE_STEAL, skua__stack_of(slot)->worker->index);
     int64_t from_ns = skua__clock_ns();

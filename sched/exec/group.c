@@ -98,7 +98,7 @@ skua__group_done(skua_group *group) {
     group_body *body = body_of(group);
     uint64_t pending = skua__a64_load(&body->pending, memory_order_relaxed); /* relaxed: CAS */
     while (pending > 1) {
-        /* release G1: what the job did; pairs with acquire G1 in is_empty_locked() */
+        /* release G1: what the job did; pairs with acquire G1 in is_empty() */
         if (skua__a64_cas(&body->pending, &pending, pending - 1, memory_order_release)) {
             return;
         }

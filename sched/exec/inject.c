@@ -32,7 +32,7 @@ push(skua__domain *domain, uint32_t priority, skua_job *newest, skua_job *oldest
     do {
         oldest->next = head;
         /* release J1: the jobs; pairs with acquire J1 in drain_locked() */
-        /* seq_cst W1: published before the look at sleepers; pairs with seq_cst W1 in skua__inject_any() */
+        /* seq_cst W1: published before the look at sleepers; pairs with seq_cst W1 in skua__inject_any_in() */
     } while (!skua__aptr_cas(inbox, &head, newest, memory_order_seq_cst));
     return !head;
 }
@@ -176,7 +176,7 @@ drain_locked(skua__domain *domain, bool all) {
     }
     if (moved) {
         domain->drained += moved;
-        /* release W1: after the lists have them; pairs with seq_cst W1 in skua__inject_any() */
+        /* release W1: after the lists have them; pairs with seq_cst W1 in skua__inject_any_in() */
         skua__a64_store(&domain->listed, listed + moved, memory_order_release);
     }
 }

@@ -44,7 +44,7 @@ skua__trace_record(skua__worker *worker, enum skua__trace kind, uint32_t number)
     }
     uint64_t head = skua__a64_load(&ring->head, memory_order_relaxed); /* relaxed: we alone write */
     trace_cell *cell = &ring->cells[head % ring->events];
-    /* release R1: after the head before; pairs with acquire R1 in read_event() */
+    /* release R1: after the head before; pairs with acquire R1 in write_worker() */
     skua__a64_store(&cell->at_ns, (uint64_t)skua__clock_ns(), memory_order_release);
     /* release R1: same */
     skua__a64_store(&cell->what, (uint64_t)number << 8 | kind, memory_order_release);
