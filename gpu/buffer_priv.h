@@ -105,7 +105,7 @@ void skua__buffers_arrived(skua__launch *launch);
 uint64_t skua__copy_missing(const skua__engine *engine, const skua__launch_arg *arg);
 /* Whether the argument needs a block of device memory that it does not have. */
 bool skua__copy_wants_block(const skua__engine *engine, const skua__launch_arg *arg);
-/* Finds or makes the copy of an argument. Returns 0, or what blocks_take() and mem_new() do; DEVICE_FAILED: it is lost. */
+/* Finds or makes the copy of an argument. Returns 0, or what skua__blocks_take() and mem_new() do; DEVICE_FAILED: it is lost. */
 skua_status skua__copy_attach(skua__engine *engine, skua__launch *launch, skua__launch_arg *arg);
 /* The device has shared memory again. */
 void skua__copy_given(skua__copy *copy);

@@ -62,7 +62,7 @@ typedef struct skua__blocks {
 /* What a launch would take from the device. */
 typedef struct skua__need {
     uint64_t bytes, largest; /* in all; in one piece */
-    uint64_t small_bytes;    /* of small blocks, on top of that, until blocks_ask() */
+    uint64_t small_bytes;    /* of small blocks, on top of that, until skua__blocks_ask() */
 } skua__need;
 
 /* Begins with an empty device; the account's limits stay as they are. */

@@ -53,7 +53,7 @@ struct skua_rep {
     skua_rep_fn *fn;
     void *ctx;
     uint32_t parallel, loops;
-    bool start_posted; /* skua__rep_start_loops() is on its way to the node's thread */
+    bool start_posted; /* start_loops() is on its way to the node's thread */
     skua_reqrep_stats stats;
 };
 

@@ -24,7 +24,7 @@
  *
  * Messages. skua__link_send() encodes a message into the link's queue of units (a unit is one frame on the wire, one
  * message or a batch) and sends it as soon as credit and coalescing allow. The receiver *confirms* a message when it
- * is popped from the handle's queue or taken by ops->deliver (the default), or when skua__handle_done() says so
+ * is popped from the handle's queue or taken by ops->deliver (the default), or when skua__handle_done_locked() says so
  * (ops->confirm_by_done). Only confirmation frees the sender's copy and its credit.
  *
  * Threads. One mutex per handle guards everything; the calling thread does the I/O. Functions that end in _locked need
@@ -100,7 +100,7 @@ typedef struct skua__pattern_ops {
     /* The last call with this link: forget it. Not called for links that never were up. */
     void (*link_down)(skua__handle *handle, skua__link *link, skua__down_reason reason);
     /* A message has come: take in->msg (set it to NULL) or it is freed. NULL: messages wait in the handle's queue for
-     * skua__handle_recv(). */
+     * skua__handle_recv_locked(). */
     void (*deliver)(skua__handle *handle, skua__link *link, skua__incoming *in);
     /* Something moved (acknowledgements, links): send what waits for room. Called at the end of each pump. */
     void (*progress)(skua__handle *handle);
