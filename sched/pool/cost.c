@@ -11,6 +11,12 @@ enum {
     FIRST_SAMPLES = 4,    /* until so many, the plain mean is taken */
 };
 
+int64_t
+skua__cost_believed_ns(uint64_t said_ns, int64_t waited_ns) {
+    int64_t most_ns = waited_ns > 0 ? waited_ns : 0;
+    return said_ns < (uint64_t)most_ns ? (int64_t)said_ns : most_ns;
+}
+
 void
 skua__cost_learn_run(skua__run_cost *cost, int64_t run_ns) {
     if (run_ns < 0) {

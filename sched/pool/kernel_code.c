@@ -193,6 +193,13 @@ skua__launch_unpack(const skua__kernel *kernel, const skua_launch *launch, const
     return status;
 }
 
+/* Where a peer may ask a launch to run: what users may ask for, and none of the pool's own words. */
+static bool
+is_place_of_users(int32_t on) {
+    return on == SKUA_ON_ANY || on == SKUA_ON_CORES ||
+           (on >= SKUA_ON_DEVICE && on < SKUA_ON_DEVICE + SKUA_DEVICES_MAX);
+}
+
 static bool
 decode_head(skua__reader *reader, const skua__kernel *kernel, skua__coded_launch *ret) {
     uint32_t version = skua__read_u32(reader);
@@ -210,8 +217,8 @@ decode_head(skua__reader *reader, const skua__kernel *kernel, skua__coded_launch
     bool part_is_good = version == CODE_PART
                             ? ret->first < ret->end && ret->end <= ret->global[0] && is_part(ret)
                             : version == CODE_WHOLE;
-    if (reader->failed || !part_is_good || ret->dims < 1 || ret->dims > 3 ||
-        count != kernel->param_count) {
+    if (reader->failed || !part_is_good || !is_place_of_users(ret->on) || ret->dims < 1 ||
+        ret->dims > 3 || count != kernel->param_count) {
         return false;
     }
     uint64_t items = 1;

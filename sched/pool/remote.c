@@ -362,7 +362,7 @@ on_progress(skua__handle *handle) {
 
 /* Copies output and message into the task. Returns false when there is no memory. */
 static bool
-take_output(skua_pool_future *task, const skua__task_result *result) {
+take_output(skua_pool_future *task, const skua__task_result *result, int64_t run_ns) {
     void *output = task->call.small;
     char *message = NULL;
     if (result->output_bytes > sizeof task->call.small) {
@@ -383,22 +383,20 @@ take_output(skua_pool_future *task, const skua__task_result *result) {
     if (!output) {
         return false;
     }
-    skua__task_set_output_locked(task, output, result->output_bytes, message, result->code,
-                                 (int64_t)result->run_ns);
+    skua__task_set_output_locked(task, output, result->output_bytes, message, result->code, run_ns);
     return true;
 }
 
 static void
 learn(skua_pool *pool, skua__site *site, const skua_pool_future *task,
-      const skua__task_result *result, int64_t now_ns) {
+      const skua__task_result *result, int64_t run_ns, int64_t now_ns) {
     skua__kind *kind = task->lane->kind;
-    int64_t run_ns = (int64_t)result->run_ns;
     site->tasks++;
     site->received_bytes += result->output_bytes;
     if (result->status != SKUA__LEASE_OK && result->status != SKUA__LEASE_EXIT) {
         return;
     }
-    site->busy_ns += result->run_ns;
+    site->busy_ns += (uint64_t)run_ns;
     pool->count.application_failures += result->status == SKUA__LEASE_EXIT;
     skua__cost_learn_run(&kind->offers[site->index].cost, run_ns);
     skua__cost_learn_run(&kind->cost, run_ns);
@@ -442,10 +440,11 @@ on_result(skua_pool *pool, skua__site *site, const skua__task_result *result, in
     }
     skua__lease_event event = {
         .kind = SKUA__LEASE_RESULT, .epoch = result->epoch, .outcome = result->status};
-    if (!take_output(task, result)) {
+    int64_t run_ns = skua__cost_believed_ns(result->run_ns, now_ns - task->grant_ns);
+    if (!take_output(task, result, run_ns)) {
         event.outcome = SKUA__LEASE_LOST; /* it ran, but there is no memory for what it brought */
     }
-    learn(pool, site, task, result, now_ns);
+    learn(pool, site, task, result, run_ns, now_ns);
     skua__task_event_locked(pool, task, &event, now_ns);
 }
 

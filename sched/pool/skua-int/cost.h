@@ -25,6 +25,9 @@ typedef struct skua__way_cost {
     uint32_t round_samples;
 } skua__way_cost;
 
+/* How much of what a peer says that a run took is believed: no run takes longer than we waited for it. Never below 0. */
+int64_t skua__cost_believed_ns(uint64_t said_ns, int64_t waited_ns);
+
 /* A run took run_ns. The smoothing halves the weight of what lies about five runs back. */
 void skua__cost_learn_run(skua__run_cost *cost, int64_t run_ns);
 

@@ -8,6 +8,16 @@
 #include <skua-int/rand.h>
 
 static void
+test_cost_believes_no_peer_beyond_the_clock(void **state) {
+    (void)state;
+    assert_int_equal(skua__cost_believed_ns(700, 1000), 700);
+    assert_int_equal(skua__cost_believed_ns(UINT64_MAX, 1000), 1000);
+    assert_int_equal(skua__cost_believed_ns((uint64_t)INT64_MAX + 5, 1000),
+                     1000); /* below 0, if it were signed */
+    assert_int_equal(skua__cost_believed_ns(700, -1), 0);
+}
+
+static void
 test_cost_run_time_follows_the_runs(void **state) {
     (void)state;
     skua__run_cost cost = {0};
@@ -124,6 +134,7 @@ test_placement_choice_is_the_least(void **state) {
 int
 main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_cost_believes_no_peer_beyond_the_clock),
         cmocka_unit_test(test_cost_run_time_follows_the_runs),
         cmocka_unit_test(test_cost_round_trip_keeps_to_the_shortest),
         cmocka_unit_test(test_cost_bandwidth_is_learned_from_large_tasks),

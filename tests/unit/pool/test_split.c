@@ -668,12 +668,12 @@ test_split_parts_are_read_with_care(void **state) {
     assert_true(skua__launch_decode(kernel, bytes, part.input_bytes, &read));
     assert_true(read.first == 40 && read.end == 60 && read.global[0] == 100);
     assert_memory_equal(bytes + read.args[2].in_at, &s.x[40], 20 * 4);
-    enum { FIRST = 40, END = 48, OUT_BYTES = 56 + 4 };
+    enum { ON = 32, FIRST = 40, END = 48, OUT_BYTES = 56 + 4 };
     static const struct {
         size_t at;
         uint8_t value;
-    } lies[] = {{FIRST, 60}, {FIRST, 61},  {FIRST, 39},   {END, 40},
-                {END, 101},  {END + 7, 1}, {OUT_BYTES, 1}};
+    } lies[] = {{FIRST, 60},  {FIRST, 61},    {FIRST, 39}, {END, 40}, {END, 101},
+                {END + 7, 1}, {OUT_BYTES, 1}, {ON, 2},     {ON, 80},  {ON + 3, 255}};
     for (size_t i = 0; i < sizeof lies / sizeof lies[0]; i++) {
         uint8_t was = bytes[lies[i].at];
         bytes[lies[i].at] = lies[i].value;
