@@ -85,6 +85,7 @@ typedef struct bench {
     size_t bytes; /* of each buffer */
     cl_mem from, to;
     char *host; /* memory of the process, as malloc() gives it */
+    size_t stagers_most;
 } bench;
 
 static double
@@ -336,10 +337,10 @@ static void
 probe_staging(bench *self, const double pinned_s[2]) {
     stagers all = {.count = 0};
     bool good = true;
-    while (good && all.count < STAGERS_MAX) {
+    while (good && all.count < self->stagers_most) {
         good = open_stager(self, &all.of[all.count++]);
     }
-    for (size_t count = 1; good && count <= STAGERS_MAX; count *= STAGERS_MAX) {
+    for (size_t count = 1; good && count <= self->stagers_most; count *= STAGERS_MAX) {
         stagers some = all;
         some.count = count;
         for (int out = 0; out < 2; out++) {
@@ -441,7 +442,7 @@ tear_down(bench *self) {
 }
 
 static bool
-probe_device(const opencl *cl, cl_device_id device, double mib) {
+probe_device(const opencl *cl, cl_device_id device, double mib, bool one_thread) {
     char name[256] = "", driver[256] = "";
     cl_uint units = 1;
     cl_ulong most = 0;
@@ -450,7 +451,10 @@ probe_device(const opencl *cl, cl_device_id device, double mib) {
     cl->clGetDeviceInfo(device, CL_DEVICE_MAX_COMPUTE_UNITS, sizeof units, &units, NULL);
     cl->clGetDeviceInfo(device, CL_DEVICE_MAX_MEM_ALLOC_SIZE, sizeof most, &most, NULL);
     printf("%s (driver %s, %u units)\n", name, driver, units);
-    bench self = {.cl = cl, .device = device, .bytes = (size_t)(mib * 256) * 4096};
+    bench self = {.cl = cl,
+                  .device = device,
+                  .bytes = (size_t)(mib * 256) * 4096,
+                  .stagers_most = one_thread ? 1 : STAGERS_MAX};
     if (most && self.bytes > most / 2) {
         self.bytes = (size_t)(most / 2) / 4096 * 4096;
     }
@@ -506,8 +510,12 @@ int
 main(int argc, char **argv) {
     double mib = argc > 1 ? strtod(argv[1], NULL) : 256;
     opencl cl;
-    if (!(mib >= 1.0 / 256 && mib <= 65536)) {
-        fprintf(stderr, "usage: probe [MIB], the size of its buffers; 256 by default\n");
+    bool one_thread = argc > 2 && strcmp(argv[2], "one-thread") == 0;
+    if (!(mib >= 1.0 / 256 && mib <= 65536) || argc > 3 || (argc > 2 && !one_thread)) {
+        fprintf(
+            stderr,
+            "usage: probe [MIB [one-thread]]: MIB is the size of its buffers, 256 by default;\n"
+            "one-thread is for drivers that do not survive calls from several, as OpenCL asks\n");
         return 2;
     }
     if (!load(&cl)) {
@@ -530,7 +538,7 @@ main(int argc, char **argv) {
         }
         for (cl_uint i = 0; i < count && i < DEVICES_MAX; i++) {
             devices++;
-            failed += !probe_device(&cl, ids[i], mib);
+            failed += !probe_device(&cl, ids[i], mib, one_thread);
         }
     }
     if (devices == 0) {
