@@ -152,6 +152,19 @@ event_of_locked(skua_pool *pool, const skua__device_run *run, skua_status status
     }
 }
 
+/* Its device hangs and may yet use what it was given, which so is lost for good. */
+static void
+lose_locked(const skua__device_run *run) {
+    skua_pool_future *task = run->task;
+    skua__mem_lose(run->launch);
+    skua__mem_lose(run->output);
+    skua__mem_lose(run->aligned ? run->aligned : (void *)(uintptr_t)task->input);
+    if (!run->aligned) { /* the task's own, of which its next attempt at a device makes a copy */
+        task->free_fn = NULL;
+        task->keep_input = true;
+    }
+}
+
 /* The run is over: the task hears of it, unless it has ended or begun anew, and everything but the task is freed. */
 static void
 end_locked(skua_pool *pool, skua__device_run *run, skua_status status, const char *words,
@@ -161,6 +174,9 @@ end_locked(skua_pool *pool, skua__device_run *run, skua_status status, const cha
         .kind = SKUA__LEASE_RESULT, .epoch = run->epoch, .outcome = SKUA__LEASE_OK};
     bool wanted = is_wanted(run);
     task->launch->run = NULL;
+    if (run->launch && run->launch->held) {
+        lose_locked(run); /* before the task hears of it, whose end frees the input */
+    }
     if (wanted && status == SKUA_OK) {
         int64_t busy_ns = learn_locked(pool, run, now_ns);
         skua__task_set_output_locked(task, run->output, task->launch->coded.output_bytes, NULL, 0,
@@ -180,16 +196,7 @@ end_locked(skua_pool *pool, skua__device_run *run, skua_status status, const cha
     if (wanted) {
         skua__task_event_locked(pool, task, &event, now_ns);
     }
-    if (run->launch && run->launch->held) {
-        /* Its device hangs and may yet use what it was given, which so is lost for good. */
-        skua__mem_lose(run->launch);
-        skua__mem_lose(run->output);
-        skua__mem_lose(run->aligned ? run->aligned : (void *)(uintptr_t)task->input);
-        if (!run->aligned) {
-            task->free_fn = NULL;
-            task->keep_input = true;
-        }
-    } else {
+    if (!run->launch || !run->launch->held) {
         skua__launch_free(run->launch);
         skua__mem_free(task->hook, run->output);
         skua__mem_free(task->hook, run->aligned);

@@ -8,6 +8,7 @@
 #include <skua-int/fake_device.h>
 #include <skua-int/kernels.h>
 #include <skua-int/rand.h>
+#include <stdatomic.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -37,6 +38,52 @@ add_one_slowly(const skua_kernel_call *call, void *arg) {
     return add_one(call, arg);
 }
 
+/* An allocator that looks for the first block of one size. */
+typedef struct watch {
+    skua_allocator hook;
+    atomic_size_t bytes; /* 0: nothing is looked for */
+    void *_Atomic block; /* what was found */
+    atomic_bool released;
+} watch;
+
+static void *
+watch_allocate(void *ctx, size_t bytes) {
+    watch *self = ctx;
+    const skua_allocator *hook = skua_allocator_default();
+    void *block = hook->allocate(hook->ctx, bytes);
+    size_t wanted = bytes;
+    if (bytes && atomic_compare_exchange_strong(&self->bytes, &wanted, 0)) {
+        atomic_store(&self->block, block);
+    }
+    return block;
+}
+
+static void *
+watch_resize(void *ctx, void *block, size_t bytes) {
+    (void)ctx;
+    const skua_allocator *hook = skua_allocator_default();
+    return hook->resize(hook->ctx, block, bytes);
+}
+
+static void
+watch_release(void *ctx, void *block) {
+    watch *self = ctx;
+    const skua_allocator *hook = skua_allocator_default();
+    if (block && block == atomic_load(&self->block)) {
+        atomic_store(&self->released, true);
+    }
+    hook->release(hook->ctx, block);
+}
+
+static void
+watch_init(watch *self) {
+    *self = (watch){.hook = {.version = SKUA_ALLOCATOR_VERSION,
+                             .ctx = self,
+                             .allocate = watch_allocate,
+                             .resize = watch_resize,
+                             .release = watch_release}};
+}
+
 typedef struct bench {
     skua__fake *fake;
     skua_devices *devices;
@@ -44,6 +91,7 @@ typedef struct bench {
     skua_pool *pool;
     char dir[64];
     int64_t hang_ms, quarantine_ms; /* 0: as usual */
+    const skua_allocator *hook;     /* of the pool; NULL: as usual */
 } bench;
 
 static void
@@ -62,7 +110,8 @@ open_pool(bench *self, const skua__fake_options *fake, const char *cache_dir) {
     assert_int_equal(skua_exec_open(&self->exec, SKUA_EXEC_OPTIONS(.workers = 1), NULL), 0);
     assert_int_equal(skua_pool_open(&self->pool,
                                     SKUA_POOL_OPTIONS(.exec = self->exec, .devices = self->devices,
-                                                      .quarantine_ms = self->quarantine_ms),
+                                                      .quarantine_ms = self->quarantine_ms,
+                                                      .allocator = self->hook),
                                     NULL),
                      0);
 }
@@ -114,7 +163,7 @@ typedef struct shot {
 } shot;
 
 static void
-submit(bench *self, shot *s, const char *kernel, uint32_t first, int32_t on) {
+prepare(shot *s, const char *kernel, uint32_t first, int32_t on) {
     for (uint32_t i = 0; i < N; i++) {
         s->x[i] = first + i;
     }
@@ -126,6 +175,11 @@ submit(bench *self, shot *s, const char *kernel, uint32_t first, int32_t on) {
                               .args = s->args,
                               .arg_count = 2,
                               .on = on};
+}
+
+static void
+submit(bench *self, shot *s, const char *kernel, uint32_t first, int32_t on) {
+    prepare(s, kernel, first, on);
     skua_error err = {0};
     if (skua_kernel_submit(self->pool, &s->launch, &s->future, &err)) {
         fail_msg("%s", err.message);
@@ -365,6 +419,42 @@ test_device_sites_that_hang_leave_their_launches_to_others(void **state) {
     close_pool(self);
 }
 
+/* The driver that hangs may yet read the input of a launch that has ended by it, and that no copy was made of. */
+static void
+test_device_sites_that_hang_keep_the_input_of_what_ended(void **state) {
+    bench *self = *state;
+    static shot s;
+    skua_error err = {0};
+    watch seen;
+    watch_init(&seen);
+    self->hook = &seen.hook;
+    self->hang_ms = 2000; /* so long that no busy machine makes the launch before it late */
+    for (int ready = 0; ready < 2; ready++) { /* made ready before it is submitted, or not */
+        open_pool(self, &(skua__fake_options){0}, "");
+        register_as(self, "add", "kernel void add() {}", add_one);
+        if (ready) {
+            submit(self, &s, "add", 1, SKUA_ON_DEVICE);
+            assert_int_equal(collect(self, &s, &err), 0);
+            skua_pool_future_free(s.future);
+        }
+        skua__coded_launch coded;
+        prepare(&s, "add", 7, SKUA_ON_DEVICE);
+        assert_int_equal(
+            skua__launch_lay_out(skua__kernel_find(self->pool, "add", &err)->kernel, &s.launch,
+                                 &coded, &err),
+            0);
+        atomic_store(&seen.block, NULL);
+        atomic_store(&seen.bytes, coded.input_bytes); /* the first of that size is the input */
+        skua__fake_set_faults(self->fake, &(skua__fake_faults){.hang_at = 1});
+        submit(self, &s, "add", 7, SKUA_ON_DEVICE);
+        assert_int_equal(collect(self, &s, &err), SKUA_E_TASK_FAILED);
+        skua_pool_future_free(s.future);
+        close_pool(self);
+        assert_non_null(atomic_load(&seen.block));
+        assert_false(atomic_load(&seen.released));
+    }
+}
+
 static void
 free_filler(skua__launch *launch, skua_status status) {
     (void)status;
@@ -461,6 +551,8 @@ main(void) {
         cmocka_unit_test_setup_teardown(
             test_device_sites_pinned_launches_fail_and_wait_with_their_device, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_device_sites_that_hang_leave_their_launches_to_others,
+                                        set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_device_sites_that_hang_keep_the_input_of_what_ended,
                                         set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_device_sites_launches_refused_at_once_go_again, set_up,
                                         tear_down),
