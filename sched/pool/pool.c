@@ -67,7 +67,15 @@ call_back(skua_pool_future *task, void (*on_done)(void *arg, skua_pool_future *f
     skua__task_unref(task);
 }
 
-/* Unlocks, and does what was noted. may_call: also what is user code; else the service thread is woken for that. */
+/*
+ * Unlocks, and does what was noted. may_call: also what is user code; else the service thread is woken for that.
+ *
+ * Doing it may note more: a launch that ends in the flush of its device (the engine takes no more, there is no memory for it,
+ * nobody wants it any more) makes room, or gives a turn, to one whose device or link was looked at before, and may be waited
+ * for or have an on_done. Nobody else would look for such notes, so it goes round until there are none. It comes to an end:
+ * other threads take what they note along as they unlock, a task ends once, and a place that refused a launch gets
+ * none for a moment (refused_ns), or not that one again (avoid).
+ */
 static void
 settle(skua_pool *pool, bool may_call) {
     for (;;) {
@@ -115,12 +123,10 @@ settle(skua_pool *pool, bool may_call) {
         if (pool->closing && !pool->settlers) {
             skua__cond_broadcast(&pool->changed);
         }
-        if (!task) {
-            skua__mutex_unlock(&pool->lock);
-            return;
+        if (task) {
+            pool->callbacks_running--;
+            skua__pool_changed_locked(pool);
         }
-        pool->callbacks_running--;
-        skua__pool_changed_locked(pool);
     }
 }
 

@@ -8,6 +8,7 @@
 #include <skua-int/fake_device.h>
 #include <skua-int/kernels.h>
 #include <skua-int/rand.h>
+#include <skua/buffer.h>
 #include <stdatomic.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -41,6 +42,8 @@ add_one_slowly(const skua_kernel_call *call, void *arg) {
 /* An allocator that looks for the first block of one size. */
 typedef struct watch {
     skua_allocator hook;
+    void (*instead)(void *arg); /* is called in place of allocating it; NULL: it is allocated */
+    void *arg;
     atomic_size_t bytes; /* 0: nothing is looked for */
     void *_Atomic block; /* what was found */
     atomic_bool released;
@@ -50,11 +53,16 @@ static void *
 watch_allocate(void *ctx, size_t bytes) {
     watch *self = ctx;
     const skua_allocator *hook = skua_allocator_default();
-    void *block = hook->allocate(hook->ctx, bytes);
     size_t wanted = bytes;
-    if (bytes && atomic_compare_exchange_strong(&self->bytes, &wanted, 0)) {
-        atomic_store(&self->block, block);
+    if (!bytes || !atomic_compare_exchange_strong(&self->bytes, &wanted, 0)) {
+        return hook->allocate(hook->ctx, bytes);
     }
+    if (self->instead) {
+        self->instead(self->arg);
+        return NULL;
+    }
+    void *block = hook->allocate(hook->ctx, bytes);
+    atomic_store(&self->block, block);
     return block;
 }
 
@@ -85,13 +93,14 @@ watch_init(watch *self) {
 }
 
 typedef struct bench {
-    skua__fake *fake;
+    skua__fake *fake, *second; /* NULL: there is one device */
     skua_devices *devices;
     skua_exec *exec;
     skua_pool *pool;
     char dir[64];
     int64_t hang_ms, quarantine_ms; /* 0: as usual */
     const skua_allocator *hook;     /* of the pool; NULL: as usual */
+    bool two;                       /* devices */
 } bench;
 
 static void
@@ -106,6 +115,12 @@ open_pool(bench *self, const skua__fake_options *fake, const char *cache_dir) {
     skua__devices_set_patience(self->devices, self->hang_ms, 0);
     skua_device_info info = skua__fake_info(UINT64_C(1) << 30);
     assert_int_equal(skua__devices_add(self->devices, skua__fake_driver(), self->fake, &info), 0);
+    if (self->two) {
+        self->second = skua__fake_new(&options);
+        snprintf(info.name, sizeof info.name, "second");
+        assert_int_equal(skua__devices_add(self->devices, skua__fake_driver(), self->second, &info),
+                         0);
+    }
     /* One worker: were a launch on a device to hold it, nothing else would run. */
     assert_int_equal(skua_exec_open(&self->exec, SKUA_EXEC_OPTIONS(.workers = 1), NULL), 0);
     assert_int_equal(skua_pool_open(&self->pool,
@@ -117,16 +132,24 @@ open_pool(bench *self, const skua__fake_options *fake, const char *cache_dir) {
 }
 
 static void
-close_pool(bench *self) {
-    skua_pool_close(self->pool);
-    skua_devices_close(self->devices);
-    skua_exec_close(self->exec);
-    skua__fake_counters counts = skua__fake_counts(self->fake);
+close_fake(skua__fake *fake) {
+    skua__fake_counters counts = skua__fake_counts(fake);
     if (counts.misuses) {
         fail_msg("%s", counts.misuse);
     }
     assert_int_equal(counts.memories, 0);
-    skua__fake_free(self->fake);
+    skua__fake_free(fake);
+}
+
+static void
+close_pool(bench *self) {
+    skua_pool_close(self->pool);
+    skua_devices_close(self->devices);
+    skua_exec_close(self->exec);
+    close_fake(self->fake);
+    if (self->two) {
+        close_fake(self->second);
+    }
 }
 
 static void
@@ -439,10 +462,9 @@ test_device_sites_that_hang_keep_the_input_of_what_ended(void **state) {
         }
         skua__coded_launch coded;
         prepare(&s, "add", 7, SKUA_ON_DEVICE);
-        assert_int_equal(
-            skua__launch_lay_out(skua__kernel_find(self->pool, "add", &err)->kernel, &s.launch,
-                                 &coded, &err),
-            0);
+        assert_int_equal(skua__launch_lay_out(skua__kernel_find(self->pool, "add", &err)->kernel,
+                                              &s.launch, &coded, &err),
+                         0);
         atomic_store(&seen.block, NULL);
         atomic_store(&seen.bytes, coded.input_bytes); /* the first of that size is the input */
         skua__fake_set_faults(self->fake, &(skua__fake_faults){.hang_at = 1});
@@ -497,6 +519,94 @@ test_device_sites_launches_refused_at_once_go_again(void **state) {
     while (skua__engine_under_way(engine)) {
         sched_yield();
     }
+    close_pool(self);
+}
+
+/* The two launches of the next test. The first reads a buffer on the second device, the other writes it on the first. */
+typedef struct pair {
+    bench *bench;
+    skua_buffer *buffer;
+    shot first, other;
+    atomic_bool told;
+} pair;
+
+static void
+tell(void *arg, skua_pool_future *future) {
+    (void)future;
+    pair *self = arg;
+    atomic_store(&self->told, true);
+}
+
+/* Instead of the memory of the first one's results: so the other one waits for its turn, which the end of the first brings. */
+static void
+submit_other(void *arg) {
+    pair *self = arg;
+    prepare(&self->other, "add", 3, SKUA_ON_DEVICE);
+    self->other.args[1] = (skua_kernel_arg){.bytes = sizeof self->other.y, .buffer = self->buffer};
+    skua_error err = {0};
+    if (skua_kernel_submit(self->bench->pool, &self->other.launch, &self->other.future, &err)) {
+        fail_msg("%s", err.message);
+    }
+}
+
+/* Submits the first one, with an on_done, which only those of the library's own have. */
+static void
+submit_first(pair *self, watch *memory) {
+    skua_pool *pool = self->bench->pool;
+    shot *s = &self->first;
+    prepare(s, "add", 0, SKUA_ON_DEVICE + 1);
+    s->args[0] = (skua_kernel_arg){.bytes = sizeof s->x, .buffer = self->buffer};
+    skua_error err = {0};
+    skua__kernel_entry *entry = skua__kernel_find(pool, "add", &err);
+    skua__coded_launch coded;
+    assert_int_equal(skua__launch_check(entry->kernel, &s->launch, &err), 0);
+    assert_int_equal(skua__launch_lay_out(entry->kernel, &s->launch, &coded, &err), 0);
+    assert_true(coded.output_bytes != coded.input_bytes);
+    skua__launch_task *task = skua__launch_task_new(entry, &coded);
+    assert_non_null(task);
+    task->claim = skua__turn_new(pool, entry->kernel, &coded);
+    assert_non_null(task->claim);
+    memory->instead = submit_other;
+    memory->arg = self;
+    atomic_store(&memory->bytes, coded.output_bytes);
+    if (skua__launch_submit(pool, &s->launch, &coded, task, tell, self, &s->future, &err)) {
+        fail_msg("%s", err.message);
+    }
+}
+
+/*
+ * A launch ends in the flush of its device, on the thread that submits it, and nobody calls the pool any more: what its end
+ * brings about is done all the same, at a device that was flushed before it, and on the thread that may call.
+ */
+static void
+test_device_sites_what_a_flush_brings_about_is_done(void **state) {
+    bench *self = *state;
+    static pair both;
+    skua_error err = {0};
+    watch memory;
+    watch_init(&memory);
+    self->hook = &memory.hook;
+    self->two = true;
+    open_pool(self, &(skua__fake_options){0}, "");
+    register_as(self, "add", "kernel void add() {}", add_one);
+    both.bench = self;
+    assert_int_equal(skua_buffer_new(self->devices, &both.buffer,
+                                     SKUA_BUFFER_OPTIONS(.bytes = sizeof both.other.y), &err),
+                     0);
+    submit_first(&both, &memory);
+    assert_non_null(both.other.future);
+    assert_int_equal(skua_pool_wait(both.first.future, SKUA_NONE, &err), 0); /* it ended there */
+    while (!atomic_load(&both.told)) {
+        sched_yield();
+    }
+    assert_int_equal(skua_pool_wait(both.other.future, WAIT_MS, &err), 0);
+    assert_int_equal(
+        skua_kernel_collect(self->pool, &both.other.launch, both.other.future, WAIT_MS, &err), 0);
+    assert_int_equal(skua_buffer_read(both.buffer, 0, both.other.y, sizeof both.other.y, &err), 0);
+    assert_int_equal(both.other.y[N - 1], both.other.x[N - 1] + 1);
+    skua_pool_future_free(both.first.future);
+    skua_pool_future_free(both.other.future);
+    skua_buffer_free(both.buffer);
     close_pool(self);
 }
 
@@ -555,6 +665,8 @@ main(void) {
         cmocka_unit_test_setup_teardown(test_device_sites_that_hang_keep_the_input_of_what_ended,
                                         set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_device_sites_launches_refused_at_once_go_again, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(test_device_sites_what_a_flush_brings_about_is_done, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(test_device_sites_keep_what_they_learned, set_up,
                                         tear_down),
