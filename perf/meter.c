@@ -59,6 +59,8 @@ perf_meter_round_trip(perf_meter *meter, int64_t began_ns, int64_t ended_ns) {
     if (began_ns >= meter->begin_ns) {
         skua__histogram_add(&meter->histogram, (uint64_t)(ended_ns - began_ns));
     }
+    over = over &&
+           meter->histogram.count > 0; /* the machine may have stood still until after the end */
     if (over) {
         const skua__histogram *h = &meter->histogram;
         meter->run->shared->sample = (perf_sample){
@@ -87,6 +89,9 @@ perf_meter_done(perf_meter *meter, uint64_t count, uint64_t lost) {
     if (!meter->counting && now_ns >= meter->begin_ns) {
         meter->counting = true;
         meter->started_ns = now_ns;
+        /* The machine may have stood still until after the end: what was not counted yet cannot be over. */
+        meter->end_ns = now_ns + meter->end_ns - meter->begin_ns;
+        over = false;
     }
     if (over) {
         double rate =

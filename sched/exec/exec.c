@@ -206,7 +206,7 @@ skua_exec_close(skua_exec *exec) {
     if (skua__worker_here(exec)) {
         skua__say(exec, "skua_exec_close: called by a worker of the executor, which would wait for "
                         "itself; it stays open");
-        assert(!"skua_exec_close: called by a worker of the executor");
+        assert(false && "skua_exec_close: called by a worker of the executor");
         return NULL;
     }
     if (exec->fork_generation != skua__fork_generation()) {

@@ -101,12 +101,12 @@ skua__returned_early(skua_worker w, uint32_t block_depth) {
     if (skua__left_a_fork(w)) {
         tell_early(worker, "before the sync of a forked call: each skua_spawn() needs its "
                            "skua_sync() in the same function");
-        assert(!"skua_spawn: a task returned before the sync of a forked call");
+        assert(false && "skua_spawn: a task returned before the sync of a forked call");
         drop_forks(w);
     }
     if (worker->block_depth != block_depth) {
         tell_early(worker, "between skua_worker_block_begin() and its end");
-        assert(!"skua_worker_block_begin: a task returned before skua_worker_block_end()");
+        assert(false && "skua_worker_block_begin: a task returned before skua_worker_block_end()");
         skua__mutex_lock(&worker->exec->sleep_lock);
         while (worker->block_depth > block_depth) {
             skua__block_end_locked(worker);
