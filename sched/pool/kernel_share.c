@@ -62,8 +62,9 @@ find_granule(sharing *self) {
     const skua__kernel *kernel = self->launch->entry->kernel;
     const skua__coded_launch *coded = &self->launch->coded;
     skua__dev_range range;
-    skua__range_fit(coded->dims, coded->global, kernel->local, USUAL_GROUP, kernel->guarded,
-                    &range);
+    /* A wish has no bound here: a device of smaller groups cuts its own part's, and nobody else's. */
+    skua__range_fit(coded->dims, coded->global, kernel->local,
+                    kernel->local[0] ? UINT64_MAX : USUAL_GROUP, kernel->guarded, &range);
     self->granule = range.local[0];
     /* A group of a size that the kernel asks for is never cut. */
     while (!kernel->local[0] && self->granule > 1 &&

@@ -13,7 +13,7 @@
 #include <stdatomic.h>
 #include <string.h>
 
-enum { WAIT_MS = 120 * 1000, FAKES = 2, TABLE = 7, MOST = 5000 };
+enum { WAIT_MS = 120 * 1000, FAKES = 2, TABLE = 7, MOST = 5000, GROUP = 512 };
 
 /* A work-item on virtual clocks takes milliseconds, beside which nothing counts that a busy machine adds on the real one. */
 #define MS_PS UINT64_C(1000000000)
@@ -44,6 +44,12 @@ work(const skua_kernel_call *call, void *arg) {
     return 0;
 }
 
+/* The same for a kernel whose groups belong together: it is only ever given whole ones. */
+static int
+work_in_groups(const skua_kernel_call *call, void *arg) {
+    return call->begin % GROUP || call->end % GROUP ? 1 : work(call, arg);
+}
+
 /* Sizes fit together: what a peer would be asked for. */
 static int
 check(const skua_launch *launch, void *arg) {
@@ -72,11 +78,12 @@ typedef struct bench_options {
 
 static void
 add_fake(bench *self, int i, const bench_options *given) {
-    skua__fake_entry entry = {
-        .name = "work", .fn = work, .guarded = true, .launch_ps = given->ps[i]};
+    const skua__fake_entry entries[] = {
+        {.name = "work", .fn = work, .guarded = true, .launch_ps = given->ps[i]},
+        {.name = "work_in_groups", .fn = work_in_groups}};
     skua__fake_options options = given->fakes[i];
-    options.entries = &entry;
-    options.entry_count = 1;
+    options.entries = entries;
+    options.entry_count = 2;
     self->fakes[i] = skua__fake_new(&options);
     skua_device_info info = skua__fake_info(UINT64_C(1) << 30);
     snprintf(info.name, sizeof info.name, "fake %d", i);
@@ -264,6 +271,31 @@ test_split_does_each_index_once(void **state) {
         assert_int_equal(counters.submitted, counters.ended[SKUA_OUTCOME_OK]);
         close_bench(&b);
     }
+}
+
+/* A group of the size that a kernel asks for stays whole, however large it is, since nothing checks that kernel's range. */
+static void
+test_split_never_cuts_a_group_that_is_asked_for(void **state) {
+    (void)state;
+    static shot s;
+    skua_error err = {0};
+    bench b;
+    open_bench(&b, &(bench_options){.fakes = {{.max_group = GROUP}, {.max_group = GROUP}},
+                                    .no_exec = true});
+    if (skua_kernel_register(b.pool, "grouped",
+                             SKUA_KERNEL_SPEC(.source = "kernel void work_in_groups() {}",
+                                              .entry = "work_in_groups", .params = params,
+                                              .param_count = 5, .local = {GROUP}, .sliced = 7),
+                             &err)) {
+        fail_msg("%s", err.message);
+    }
+    for (uint64_t groups = 1; groups <= MOST / GROUP; groups++) {
+        aim(&s, groups * GROUP, 1); /* an odd number has no half that is whole */
+        s.launch.kernel = "grouped";
+        fire(&b, &s);
+        collect(&b, &s);
+    }
+    close_bench(&b);
 }
 
 /* Two devices on clocks of their own: one does four work-items in the time that the other needs for one. */
@@ -702,6 +734,7 @@ int
 main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_split_does_each_index_once),
+        cmocka_unit_test(test_split_never_cuts_a_group_that_is_asked_for),
         cmocka_unit_test(test_split_shares_follow_what_was_measured),
         cmocka_unit_test(test_split_looks_again_at_places_that_got_nothing),
         cmocka_unit_test(test_split_tells_who_has_what),
