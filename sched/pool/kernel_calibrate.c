@@ -3,7 +3,12 @@
 // so that the selector begins with measured times in place of tries. Within a budget, and only where nothing is known.
 #include <skua-int/kernels.h>
 
-enum { REPEATS = 3, DEFAULT_BUDGET_MS = 20, MAX_BUDGET_MS = 3600 * 1000 };
+enum {
+    REPEATS = 3,
+    DEFAULT_BUDGET_MS = 20,
+    MAX_BUDGET_MS = 3600 * 1000,
+    PATIENCE_MS = 30 * 1000, /* with a run beyond the budget: a driver builds, or a device hangs */
+};
 
 /* One place that is tried out. */
 typedef struct trial {
@@ -38,13 +43,18 @@ foresee(const trial *self, const skua__coded_launch *coded) {
     return decision.terms[0];
 }
 
-/* Runs a launch at the place. *ret_ns: how long it took; -1: the place cannot. */
+/*
+ * Runs a launch at the place. *ret_ns: how long it took; -1: the place cannot, or not in time. It ends by its own deadline then,
+ * whatever the place does.
+ */
 static skua_status
 run_there(const trial *self, const skua_launch *given, int64_t *ret_ns, skua_error *err) {
     skua_launch launch = *given;
     skua_pool_future *future = NULL;
     skua_task_result result = {.size = sizeof result};
     launch.on = self->on;
+    launch.split = 0; /* its parts would teach sizes of their own */
+    launch.timeout_ms = self->left_ns / SKUA_NS_PER_MS + PATIENCE_MS;
     skua_status status = skua_kernel_submit(self->pool, &launch, &future, err);
     if (!status) {
         status = skua_pool_wait(future, SKUA_UNLIMITED, err);
@@ -57,6 +67,15 @@ run_there(const trial *self, const skua_launch *given, int64_t *ret_ns, skua_err
     return status;
 }
 
+/* Whether the place takes nothing now: a launch that is meant for it would wait until it does. */
+static bool
+rests(const trial *self) {
+    skua__mutex_lock(&self->pool->lock);
+    bool rests = skua__place_rests(self->pool, self->pool->kernels->places[self->place].site);
+    skua__mutex_unlock(&self->pool->lock);
+    return rests;
+}
+
 /* Whether the place has begun to run the kernel: its first run on a device is spent on building, and not learned from. */
 static bool
 is_warm(const trial *self) {
@@ -66,16 +85,16 @@ is_warm(const trial *self) {
     return warm;
 }
 
-/* The launch at one place, unless something is known of it there or it would take too long. */
+/* The launch at one place, unless something is known of it there, it would take too long, or the place rests. */
 static skua_status
 try_out(trial *self, const skua_launch *launch, const skua__coded_launch *coded, skua_error *err) {
     skua_select_term term = foresee(self, coded);
-    if (term.known && (term.samples > 0 || term.total_ns > self->left_ns)) {
+    if (rests(self) || (term.known && (term.samples > 0 || term.total_ns > self->left_ns))) {
         return SKUA_OK;
     }
     int64_t ns = 0;
     skua_status status = is_warm(self) ? SKUA_OK : run_there(self, launch, &ns, err);
-    for (int i = 0; i < REPEATS && !status && ns >= 0 && self->left_ns > 0; i++) {
+    for (int i = 0; i < REPEATS && !status && ns >= 0 && self->left_ns > 0 && !rests(self); i++) {
         status = run_there(self, launch, &ns, err);
         self->left_ns -= ns;
     }

@@ -71,11 +71,13 @@ SKUA_API SKUA_MUST_CHECK skua_status skua_kernel_collect(skua_pool *pool, const 
  * size go to the right place from the first on, and none is sent elsewhere only to see. Worth its while at the start of a
  * program, for a few sizes that will come, the smallest first: what lies between and a little beyond them is told from them. A
  * place where launches of about this size are known is left out, so that a later run of the program, which finds what was
- * learned on disk, is not held up again. So is one that is predicted to take longer than the budget. Peers are not asked.
- * The launch is borrowed for the call; its field `on` is not looked at, its outputs are not written to.
+ * learned on disk, is not held up again. So is one that is predicted to take longer than the budget, and a device that rests
+ * after a failure or is gone. Peers are not asked.
+ * The launch is borrowed for the call; its fields `on`, `split` and `timeout_ms` are not looked at, its outputs are not written to.
  *
  * budget_ms: how long each place may run it, three times at most; no run is begun when it is spent; 0: 20. The first run of a
- * kernel on a device, which is built meanwhile, is not counted: it takes as long as the compiler.
+ * kernel on a device, which is built meanwhile, is not counted: it takes as long as the compiler. A run that is not over 30
+ * seconds after the budget is given up, and its place with it.
  *
  * Returns: 0, also when a place could not run it; SKUA_E_NOT_FOUND (no such kernel), SKUA_E_BAD_ARGUMENT (also: an argument is
  * a buffer), and what

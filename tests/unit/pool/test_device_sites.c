@@ -98,9 +98,9 @@ typedef struct bench {
     skua_exec *exec;
     skua_pool *pool;
     char dir[64];
-    int64_t hang_ms, quarantine_ms; /* 0: as usual */
-    const skua_allocator *hook;     /* of the pool; NULL: as usual */
-    bool two;                       /* devices */
+    int64_t hang_ms, rest_ms, quarantine_ms; /* 0: as usual */
+    const skua_allocator *hook;              /* of the pool; NULL: as usual */
+    bool two;                                /* devices */
 } bench;
 
 static void
@@ -112,7 +112,7 @@ open_pool(bench *self, const skua__fake_options *fake, const char *cache_dir) {
     self->fake = skua__fake_new(&options);
     assert_int_equal(
         skua_devices_open(&self->devices, SKUA_DEVICES_OPTIONS(.cache_dir = cache_dir), NULL), 0);
-    skua__devices_set_patience(self->devices, self->hang_ms, 0);
+    skua__devices_set_patience(self->devices, self->hang_ms, self->rest_ms);
     skua_device_info info = skua__fake_info(UINT64_C(1) << 30);
     assert_int_equal(skua__devices_add(self->devices, skua__fake_driver(), self->fake, &info), 0);
     if (self->two) {
@@ -611,6 +611,55 @@ test_device_sites_what_a_flush_brings_about_is_done(void **state) {
 }
 
 static void
+calibrate(bench *self, shot *s, uint8_t split, int64_t timeout_ms) {
+    enum { BUDGET_MS = 60 * 1000 }; /* so that three runs are within it on any machine */
+    skua_error err = {0};
+    s->launch.split = split;
+    s->launch.timeout_ms = timeout_ms;
+    if (skua_kernel_calibrate(self->pool, &s->launch, BUDGET_MS, &err)) {
+        fail_msg("%s", err.message);
+    }
+}
+
+/* A device that rests for long, or is gone, does not hold a calibration up, and the cores have theirs. */
+static void
+test_device_sites_at_rest_are_not_calibrated(void **state) {
+    bench *self = *state;
+    static shot s;
+    for (int gone = 0; gone < 2; gone++) {
+        self->rest_ms = gone ? 0 : 3600 * 1000;
+        open_pool(self, &(skua__fake_options){0}, "");
+        register_as(self, "add", "kernel void add() {}", add_one);
+        skua__fake_set_faults(self->fake, &(skua__fake_faults){.loss_at = 1, .absent = gone});
+        submit(self, &s, "add", 1, SKUA_ON_DEVICE);
+        assert_int_equal(collect(self, &s, NULL), SKUA_E_TASK_FAILED);
+        skua_pool_future_free(s.future);
+        calibrate(self, &s, 0, 0);
+        assert_int_equal(share_at(self, "add", 0).launches, 3);
+        assert_int_equal(share_at(self, "add", 1).launches, 0);
+        close_pool(self);
+    }
+}
+
+/* Where a launch goes, whether it is cut, and when it must be over is said of the program's launches, not of tries. */
+static void
+test_device_sites_are_calibrated_whatever_the_launch_says(void **state) {
+    bench *self = *state;
+    static shot s;
+    for (int timed = 0; timed < 2; timed++) {
+        open_pool(self, &(skua__fake_options){0}, "");
+        register_as(self, "add", "kernel void add() {}", add_one);
+        submit(self, &s, "add", 1, SKUA_ON_CORES);
+        assert_int_equal(collect(self, &s, NULL), 0);
+        skua_pool_future_free(s.future);
+        calibrate(self, &s, timed ? 0 : 1, timed ? SKUA_NONE : 0);
+        assert_int_equal(share_at(self, "add", 0).launches, 1); /* that is known */
+        assert_int_equal(share_at(self, "add", 1).launches, 4); /* the first to build */
+        close_pool(self);
+    }
+}
+
+static void
 test_device_sites_keep_what_they_learned(void **state) {
     bench *self = *state;
     static shot s;
@@ -668,6 +717,10 @@ main(void) {
                                         tear_down),
         cmocka_unit_test_setup_teardown(test_device_sites_what_a_flush_brings_about_is_done, set_up,
                                         tear_down),
+        cmocka_unit_test_setup_teardown(test_device_sites_at_rest_are_not_calibrated, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(test_device_sites_are_calibrated_whatever_the_launch_says,
+                                        set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_device_sites_keep_what_they_learned, set_up,
                                         tear_down),
     };
