@@ -26,7 +26,7 @@ struct skua__dev {
     cl_context context;
     cl_command_queue queues[SKUA__DEV_QUEUES];
     skua__list mems, kernels; /* the driver thread's */
-    skua__copiers *copiers;   /* as well; NULL: none was needed yet */
+    skua__copiers *copiers;   /* as well; NULL: none was needed yet, or could be had */
     skua__mutex lock;         /* guards flights and spare; called out of with it released */
     skua__cond landed;        /* flights is empty */
     skua__list flights, spare;

@@ -39,15 +39,15 @@ skua__copiers_count(void) {
     return count < 1 ? 1 : count > COPIERS_MAX ? COPIERS_MAX : count;
 }
 
-static void
-run_job(const skua__copiers *copiers, copy_job *job) {
+/* Copies, and returns the command whose end is to be told. */
+static skua__dev_command *
+run_job(const copy_job *job) {
     skua__dev_command *command = job->command;
     command->queued_ns = command->submit_ns = job->queued_ns;
     command->start_ns = skua__clock_ns();
     memcpy(job->to, job->from, job->bytes);
     command->end_ns = skua__clock_ns();
-    skua__mem_free(copiers->hook, job);
-    command->done(command, SKUA_OK);
+    return command;
 }
 
 static void *
@@ -58,7 +58,10 @@ copiers_main(void *arg) {
         skua__list *node = skua__list_pop_front(&copiers->jobs);
         if (node) {
             skua__mutex_unlock(&copiers->lock);
-            run_job(copiers, SKUA_CONTAINER_OF(node, copy_job, link));
+            copy_job *job = SKUA_CONTAINER_OF(node, copy_job, link);
+            skua__dev_command *command = run_job(job);
+            skua__mem_free(copiers->hook, job);
+            command->done(command, SKUA_OK);
             skua__mutex_lock(&copiers->lock);
         } else if (copiers->stop) {
             break;
@@ -122,18 +125,19 @@ skua__copiers_free(skua__copiers *copiers, bool abandon) {
     return skua__mem_free(copiers->hook, copiers);
 }
 
-skua_status
+void
 skua__copiers_copy(skua__copiers *copiers, void *to, const void *from, uint64_t bytes,
-                   skua__dev_command *command, skua_error *err) {
+                   skua__dev_command *command) {
+    const copy_job wanted = {
+        .to = to, .from = from, .bytes = bytes, .queued_ns = skua__clock_ns(), .command = command};
     copy_job *job = skua__mem_new(copiers->hook, sizeof *job);
     if (!job) {
-        return SKUA_FAIL_MEMORY(err, "a copy on the host");
+        run_job(&wanted)->done(command, SKUA_OK);
+        return;
     }
-    *job = (copy_job){
-        .to = to, .from = from, .bytes = bytes, .queued_ns = skua__clock_ns(), .command = command};
+    *job = wanted;
     skua__mutex_lock(&copiers->lock);
     skua__list_push_back(&copiers->jobs, &job->link);
     skua__cond_signal(&copiers->wake);
     skua__mutex_unlock(&copiers->lock);
-    return SKUA_OK;
 }

@@ -19,8 +19,11 @@ skua_status skua__copiers_new(const skua_allocator *hook, skua__copiers **ret_co
                               skua_error *err);
 /* Copies that have not begun are done first, or with abandon end SKUA_E_DEVICE_FAILED. Takes NULL. */
 skua__copiers *skua__copiers_free(skua__copiers *copiers, bool abandon);
-/* As the driver's host_copy(). Threads: any, not with done() running in it. */
-skua_status skua__copiers_copy(skua__copiers *copiers, void *to, const void *from, uint64_t bytes,
-                               skua__dev_command *command, skua_error *err);
+/*
+ * As the driver's host_copy(), but never fails: without memory for it the copy is made, and its end told, within the call.
+ * Threads: any, not with done() running in it.
+ */
+void skua__copiers_copy(skua__copiers *copiers, void *to, const void *from, uint64_t bytes,
+                        skua__dev_command *command);
 
 #endif

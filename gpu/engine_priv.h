@@ -172,7 +172,7 @@ struct skua__engine {
     uint32_t express;
     bool dirty[SKUA__DEV_QUEUES];         /* commands lie in the queue, not flushed */
     skua__stage stages[STAGE_DIRECTIONS]; /* in, out */
-    bool unpinned;                        /* the device has no pinned memory */
+    bool unpinned;                        /* this context has no pinned memory, or nobody to copy */
     skua__watch watch;
     bool failed;  /* its context is to be closed: when nothing runs any more, */
     bool abandon; /* or at once */

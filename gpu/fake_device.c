@@ -506,8 +506,9 @@ fake_host_copy(skua__dev *dev, void *to, const void *from, uint64_t bytes,
 static uint32_t
 fake_host_copiers(skua__dev *dev) {
     enter(dev, "host_copiers");
+    uint32_t count = dev->fake->faults.no_copiers ? 0 : 1;
     leave(dev);
-    return 1;
+    return count;
 }
 
 static skua_status

@@ -57,6 +57,10 @@ has_blocks(skua__engine *engine, skua__stage *stage) {
     }
     uint32_t count = 2 * engine->driver->host_copiers(engine->dev);
     count = count < STAGE_BLOCKS_MAX ? count : STAGE_BLOCKS_MAX;
+    if (count == 0) {
+        engine->unpinned = true;
+        return false;
+    }
     uint64_t bytes = count * engine->stage_bytes, evict_bytes = 0;
     skua__admission *account = &engine->blocks.account;
     if (bytes > account->limit_bytes / STAGE_SHARE) {

@@ -139,11 +139,11 @@ typedef struct skua__device_driver {
                         skua__dev_command *command, skua_error *err);
     /*
      * Copies between two places of host memory, of which one is PINNED, on threads of the driver's: in no order, neither
-     * among themselves nor to the queues. Also: SKUA_E_SYSTEM (there is no thread).
+     * among themselves nor to the queues. Only after host_copiers() has told of some.
      */
     skua_status (*host_copy)(skua__dev *dev, void *to, const void *from, uint64_t bytes,
                              skua__dev_command *command, skua_error *err);
-    /* How many host copies run at once, at least 1. */
+    /* How many host copies run at once. Starts the threads, the first time; 0: there can be none, and no host copies. */
     uint32_t (*host_copiers)(skua__dev *dev);
     /* The host reads and writes SHARED memory only between the end of acquire and the call of release. */
     skua_status (*acquire)(skua__dev *dev, skua__dev_queue queue, skua__dev_mem *mem,

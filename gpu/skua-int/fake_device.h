@@ -62,6 +62,7 @@ typedef struct skua__fake_faults {
     uint32_t copy_loss_at; /* the device is lost in the middle of this copy to or from it */
     uint32_t copy_hang_at; /* this copy never ends by itself */
     bool no_pinned;        /* there is no PINNED memory */
+    bool no_copiers;       /* there are no threads for host copies */
     bool no_binaries;      /* kernel_binary() is not offered, and given ones are refused */
 } skua__fake_faults;
 

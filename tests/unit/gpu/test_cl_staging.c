@@ -3,6 +3,8 @@
 // memory; and the threads that copy for it.
 #include "cl_fixture.h"
 
+#include "failing_allocator.h"
+
 #include <gpu/copiers.h>
 #include <skua-int/rand.h>
 
@@ -135,10 +137,8 @@ submit_copies(skua__copiers *copiers) {
     atomic_store(&all.failed, 0);
     for (size_t i = 0; i < COPIES; i++) {
         all.commands[i].done = count_end;
-        assert_int_equal(skua__copiers_copy(copiers, all.to + i * COPY_BYTES,
-                                            all.from + i * COPY_BYTES, COPY_BYTES, &all.commands[i],
-                                            NULL),
-                         SKUA_OK);
+        skua__copiers_copy(copiers, all.to + i * COPY_BYTES, all.from + i * COPY_BYTES, COPY_BYTES,
+                           &all.commands[i]);
     }
 }
 
@@ -181,8 +181,7 @@ test_cl_staging_copiers_tell_of_every_copy(void **state) {
         if (i >= skua__copiers_count()) {
             continue;
         }
-        assert_int_equal(skua__copiers_copy(copiers, all.to, all.from, 1, &locks[i].command, NULL),
-                         SKUA_OK);
+        skua__copiers_copy(copiers, all.to, all.from, 1, &locks[i].command);
         skua__mutex_lock(&locks[i].lock);
         while (!locks[i].here) {
             skua__cond_wait(&locks[i].changed, &locks[i].lock);
@@ -203,12 +202,88 @@ test_cl_staging_copiers_tell_of_every_copy(void **state) {
     free(all.to);
 }
 
+/* A copy that there is no memory to note is made by the one who asks. */
+static void
+test_cl_staging_copiers_copy_without_memory(void **state) {
+    (void)state;
+    failing_allocator allocator;
+    failing_allocator_init(&allocator, 0);
+    all.from = malloc((size_t)COPIES * COPY_BYTES);
+    all.to = malloc((size_t)COPIES * COPY_BYTES);
+    memset(all.from, 9, (size_t)COPIES * COPY_BYTES);
+    skua__copiers *copiers = NULL;
+    assert_int_equal(skua__copiers_new(&allocator.hook, &copiers, NULL), SKUA_OK);
+    atomic_store(&allocator.fail_at, atomic_load(&allocator.calls) + COPIES / 2);
+    submit_copies(copiers);
+    skua__copiers_free(copiers, false);
+    assert_int_equal(atomic_load(&all.good), COPIES);
+    assert_memory_equal(all.to, all.from, (size_t)COPIES * COPY_BYTES);
+    assert_true(all.commands[COPIES / 2 - 1].end_ns >= all.commands[COPIES / 2 - 1].start_ns);
+    assert_int_equal(atomic_load(&allocator.alive), 0);
+    free(all.from);
+    free(all.to);
+}
+
+/* ---- No threads that copy ---- */
+
+/* An allocator that has nothing of one size: that of the copiers, the first thing that they ask for. */
+typedef struct sized_allocator {
+    skua_allocator hook;
+    size_t first, refused; /* bytes */
+    _Atomic(uint32_t) refusals;
+} sized_allocator;
+
+static void *
+sized_allocate(void *ctx, size_t size) {
+    sized_allocator *self = ctx;
+    if (!self->first) {
+        self->first = size; /* by the test's own thread, before there are others */
+    }
+    bool refuses = self->refused == size;
+    atomic_fetch_add(&self->refusals, refuses);
+    return refuses ? NULL : malloc(size);
+}
+
+/* Copies are then the driver's, in one piece, and that there is nobody to copy is asked once. */
+static void
+test_cl_staging_is_left_out_without_copiers(void **state) {
+    (void)state;
+    sized_allocator sized = {.hook = *skua_allocator_default()};
+    sized.hook.allocate = sized_allocate;
+    sized.hook.ctx = &sized;
+    skua__copiers *copiers = NULL;
+    assert_int_equal(skua__copiers_new(&sized.hook, &copiers, NULL), SKUA_OK);
+    skua__copiers_free(copiers, false);
+    skua_error err = {0};
+    sized.refused = sized.first; /* before any thread but this one allocates */
+    skua__kernel *kernel = saxpy_kernel();
+    skua__engine *engine = NULL;
+    skua__engine_options options = {.hook = &sized.hook,
+                                    .driver = skua__cl_driver(),
+                                    .info = &device,
+                                    .hang_ms = SKUA_UNLIMITED,
+                                    .copies = SKUA__COPY_STAGED};
+    if (skua__engine_open(&engine, &options, &err)) {
+        fail_msg("%s", err.message);
+    }
+    saxpy_check(engine, NULL, kernel, 1000, 0); /* small: nothing is staged */
+    uint32_t before = atomic_load(&sized.refusals);
+    for (int i = 0; i < 3; i++) {
+        saxpy_check(engine, NULL, kernel, LARGE, 0);
+    }
+    assert_int_equal(atomic_load(&sized.refusals) - before, 1);
+    skua__engine_close(engine);
+    skua__kernel_free(kernel);
+}
+
 int
 main(void) {
     const struct CMUnitTest alone[] = {
         cmocka_unit_test(test_cl_staging_copiers_tell_of_every_copy),
+        cmocka_unit_test(test_cl_staging_copiers_copy_without_memory),
     };
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_cl_staging_is_left_out_without_copiers),
         cmocka_unit_test(test_cl_staging_every_size_comes_through),
         cmocka_unit_test(test_cl_staging_serves_many_threads),
     };

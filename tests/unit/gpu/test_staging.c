@@ -347,10 +347,11 @@ test_staging_is_left_out_where_it_cannot_be(void **state) {
     enum { BYTES = 3 * MIB };
     skua__kernel *kernel = next_kernel();
     uint32_t *x = numbers(BYTES), *y = calloc(1, BYTES);
-    /* No pinned memory; not enough memory for blocks; not wanted. */
-    for (int why = 0; why < 3; why++) {
+    /* No pinned memory; not enough memory for blocks; not wanted; nobody to copy. */
+    for (int why = 0; why < 4; why++) {
         skua__fake *fake = new_fake((skua__fake_options){.clock = SKUA__FAKE_REAL});
-        skua__fake_set_faults(fake, &(skua__fake_faults){.no_pinned = why == 0});
+        skua__fake_set_faults(fake,
+                              &(skua__fake_faults){.no_pinned = why == 0, .no_copiers = why == 3});
         skua_device_info info = skua__fake_info(why == 1 ? 24 * MIB : 1 << 30);
         skua__engine_options options = {.driver = skua__fake_driver(),
                                         .driver_ctx = fake,
@@ -365,6 +366,9 @@ test_staging_is_left_out_where_it_cannot_be(void **state) {
         assert_true(y[BYTES / 4 - 1] == x[BYTES / 4 - 1] + 1);
         assert_int_equal(skua__fake_counts(fake).pinned_bytes, 0);
         assert_int_equal(skua__fake_counts(fake).host_copies, 0);
+        skua__fake_set_faults(fake, &(skua__fake_faults){0}); /* this context is left as it is */
+        assert_int_equal(run_next(engine, kernel, y, x, BYTES), SKUA_OK);
+        assert_int_equal(skua__fake_counts(fake).pinned_bytes, 0);
         close_both(engine, fake);
     }
     free(x);
