@@ -2,7 +2,7 @@
 // Learned time over size. Both axes are logarithmic, so a power law (n, n², n³, or flat) is a straight line, and a
 // few samples tell much; the nodes let the line bend where a cache or a device fills up. The logarithms are
 // polynomials of our own: several times as fast as libm's, and the same on every machine, so that runs replay.
-#include "select_priv.h"
+#include "select_curve.h"
 
 #include <math.h>
 #include <string.h>
