@@ -162,7 +162,7 @@ skua_msg_of_room(size_t size_bytes, void **ret_bytes) {
 
 skua_msg *
 skua_msg_of_bytes(const void *bytes, size_t size_bytes) {
-    void *room;
+    void *room = NULL; /* it is set wherever there is a message; not every compiler sees that */
     skua_msg *msg = skua_msg_of_room(size_bytes, &room);
     if (msg && size_bytes) {
         memcpy(room, bytes, size_bytes);

@@ -50,6 +50,8 @@ int __tsan_atomic8_compare_exchange_strong(volatile uint8_t *object, uint8_t *ex
                                            uint8_t value, int order, int failure_order);
 int __tsan_atomic8_compare_exchange_weak(volatile uint8_t *object, uint8_t *expected, uint8_t value,
                                          int order, int failure_order);
+uint8_t __tsan_atomic8_compare_exchange_val(volatile uint8_t *object, uint8_t expected,
+                                            uint8_t value, int order, int failure_order);
 uint16_t __tsan_atomic16_load(const volatile uint16_t *object, int order);
 void __tsan_atomic16_store(volatile uint16_t *object, uint16_t value, int order);
 uint16_t __tsan_atomic16_exchange(volatile uint16_t *object, uint16_t operand, int order);
@@ -63,6 +65,8 @@ int __tsan_atomic16_compare_exchange_strong(volatile uint16_t *object, uint16_t 
                                             uint16_t value, int order, int failure_order);
 int __tsan_atomic16_compare_exchange_weak(volatile uint16_t *object, uint16_t *expected,
                                           uint16_t value, int order, int failure_order);
+uint16_t __tsan_atomic16_compare_exchange_val(volatile uint16_t *object, uint16_t expected,
+                                              uint16_t value, int order, int failure_order);
 uint32_t __tsan_atomic32_load(const volatile uint32_t *object, int order);
 void __tsan_atomic32_store(volatile uint32_t *object, uint32_t value, int order);
 uint32_t __tsan_atomic32_exchange(volatile uint32_t *object, uint32_t operand, int order);
@@ -76,6 +80,8 @@ int __tsan_atomic32_compare_exchange_strong(volatile uint32_t *object, uint32_t 
                                             uint32_t value, int order, int failure_order);
 int __tsan_atomic32_compare_exchange_weak(volatile uint32_t *object, uint32_t *expected,
                                           uint32_t value, int order, int failure_order);
+uint32_t __tsan_atomic32_compare_exchange_val(volatile uint32_t *object, uint32_t expected,
+                                              uint32_t value, int order, int failure_order);
 uint64_t __tsan_atomic64_load(const volatile uint64_t *object, int order);
 void __tsan_atomic64_store(volatile uint64_t *object, uint64_t value, int order);
 uint64_t __tsan_atomic64_exchange(volatile uint64_t *object, uint64_t operand, int order);
@@ -89,6 +95,8 @@ int __tsan_atomic64_compare_exchange_strong(volatile uint64_t *object, uint64_t 
                                             uint64_t value, int order, int failure_order);
 int __tsan_atomic64_compare_exchange_weak(volatile uint64_t *object, uint64_t *expected,
                                           uint64_t value, int order, int failure_order);
+uint64_t __tsan_atomic64_compare_exchange_val(volatile uint64_t *object, uint64_t expected,
+                                              uint64_t value, int order, int failure_order);
 void __tsan_atomic_thread_fence(int order);
 void __tsan_atomic_signal_fence(int order);
 void skua__atomic_point(const volatile void *object);
@@ -322,6 +330,14 @@ __tsan_atomic8_compare_exchange_weak(volatile uint8_t *object, uint8_t *expected
     return same;
 }
 
+uint8_t
+__tsan_atomic8_compare_exchange_val(volatile uint8_t *object, uint8_t expected, uint8_t value,
+                                    int order, int failure_order) {
+    uint64_t seen = expected;
+    (void)explore__cas(object, 1, &seen, value, order, failure_order, __builtin_return_address(0));
+    return (uint8_t)seen;
+}
+
 uint16_t
 __tsan_atomic16_load(const volatile uint16_t *object, int order) {
     return (uint16_t)explore__load(object, 2, order, __builtin_return_address(0));
@@ -386,6 +402,14 @@ __tsan_atomic16_compare_exchange_weak(volatile uint16_t *object, uint16_t *expec
         explore__cas(object, 2, &seen, value, order, failure_order, __builtin_return_address(0));
     *expected = (uint16_t)seen;
     return same;
+}
+
+uint16_t
+__tsan_atomic16_compare_exchange_val(volatile uint16_t *object, uint16_t expected, uint16_t value,
+                                     int order, int failure_order) {
+    uint64_t seen = expected;
+    (void)explore__cas(object, 2, &seen, value, order, failure_order, __builtin_return_address(0));
+    return (uint16_t)seen;
 }
 
 uint32_t
@@ -454,6 +478,14 @@ __tsan_atomic32_compare_exchange_weak(volatile uint32_t *object, uint32_t *expec
     return same;
 }
 
+uint32_t
+__tsan_atomic32_compare_exchange_val(volatile uint32_t *object, uint32_t expected, uint32_t value,
+                                     int order, int failure_order) {
+    uint64_t seen = expected;
+    (void)explore__cas(object, 4, &seen, value, order, failure_order, __builtin_return_address(0));
+    return (uint32_t)seen;
+}
+
 uint64_t
 __tsan_atomic64_load(const volatile uint64_t *object, int order) {
     return explore__load(object, 8, order, __builtin_return_address(0));
@@ -517,6 +549,14 @@ __tsan_atomic64_compare_exchange_weak(volatile uint64_t *object, uint64_t *expec
         explore__cas(object, 8, &seen, value, order, failure_order, __builtin_return_address(0));
     *expected = seen;
     return same;
+}
+
+uint64_t
+__tsan_atomic64_compare_exchange_val(volatile uint64_t *object, uint64_t expected, uint64_t value,
+                                     int order, int failure_order) {
+    uint64_t seen = expected;
+    (void)explore__cas(object, 8, &seen, value, order, failure_order, __builtin_return_address(0));
+    return seen;
 }
 
 void

@@ -40,7 +40,7 @@ list_scenarios(void) {
 static arguments
 read_arguments(int argc, char **argv) {
     arguments a = {.schedules = SCHEDULES_DEFAULT, .first = 1};
-    for (int i = 1; i < argc; i++) {
+    for (int i = 1; i < argc; i += 2) { /* each with its value, but for the one that ends us */
         const char *value = i + 1 < argc ? argv[i + 1] : NULL;
         if (strcmp(argv[i], "--list") == 0) {
             list_scenarios();
@@ -63,7 +63,6 @@ read_arguments(int argc, char **argv) {
         } else {
             usage();
         }
-        i++;
     }
     if (a.memory && strcmp(a.memory, "sc") != 0 && strcmp(a.memory, "weak") != 0) {
         usage();

@@ -38,7 +38,7 @@ static const machine machines[] = {
 static skua_topology *
 load(const char *name, const char *synthetic, double quota_cpus) {
     char xml[512];
-    snprintf(xml, sizeof xml, "%s/topology/%s.xml", TEST_FIXTURES, name);
+    snprintf(xml, sizeof xml, "%s/topology/%s.xml", TEST_FIXTURES, name ? name : "none");
     skua_topology *topology = NULL;
     assert_int_equal(skua_topology_new(&topology,
                                        SKUA_TOPOLOGY_OPTIONS(.synthetic = synthetic,

@@ -188,7 +188,7 @@ test_watch_random_walks_keep_the_promises(void **state) {
         for (int i = 0; i < 500; i++) {
             now_ns += skua__rand_below(&rand, 1000) * (second / 500);
             skua__watch_state before = w.state;
-            skua__watch_event event = SKUA__WATCH_ENDED + (int)skua__rand_below(&rand, 7);
+            skua__watch_event event = SKUA__WATCH_ENDED + skua__rand_below(&rand, 7);
             skua__watch_launch launch = {.evictions = skua__rand_below(&rand, 2),
                                          .repeatable = skua__rand_below(&rand, 2) == 1};
             uint32_t actions = skua__watch_step(&w, event, launch, now_ns);
