@@ -19,6 +19,12 @@ open_exec(const skua_exec_options *options) {
     return exec;
 }
 
+/* The compiler has to believe that somebody looks at this memory: so a frame that it is in is as big as it looks. */
+static inline void
+keep_memory(volatile void *memory) {
+    __asm__ volatile("" : : "r"(memory) : "memory");
+}
+
 /* spares: as the option. */
 static inline skua_exec *
 open_workers(int32_t workers, int32_t spares) {

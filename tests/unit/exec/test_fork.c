@@ -365,16 +365,16 @@ wait_for_stolen(skua_worker w, deep *d) {
     skua_sync(&w, run_stolen, d);
 }
 
-static int
+static void
 go_deep(skua_worker w, deep *d, size_t bytes) {
-    volatile char used[DEEP_STEP_BYTES];
-    used[0] = 1;
+    char used[DEEP_STEP_BYTES];
+    keep_memory(used);
     if (bytes < sizeof used) {
         wait_for_stolen(w, d);
-        return used[0];
+    } else {
+        go_deep(w, d, bytes - sizeof used);
     }
-    int below = go_deep(w, d, bytes - sizeof used);
-    return below + used[0]; /* looked at after the call, so that it is no loop */
+    keep_memory(used); /* after the call, so that it is no loop */
 }
 
 static void

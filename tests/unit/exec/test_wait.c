@@ -255,14 +255,14 @@ wait_in_depth(skua_worker w, deep *self) {
 }
 
 static void __attribute__((noinline)) go_deep(skua_worker w, deep *self, size_t bytes) {
-    volatile char room[4096];
-    room[0] = 1;
+    char room[4096];
+    keep_memory(room);
     if (bytes > sizeof room) {
         go_deep(w, self, bytes - sizeof room);
     } else {
         wait_in_depth(w, self);
     }
-    room[sizeof room - 1] = room[0];
+    keep_memory(room); /* after the call, so that it is no loop */
 }
 
 static void
