@@ -14,7 +14,8 @@ skua_status
 skua_selector_learn(skua_selector *selector, const skua_select_outcome *outcome, skua_error *err) {
     skua_select_outcome read;
     if (!selector || !outcome || !SKUA_READ_OPTIONS(&read, outcome) ||
-        read.kernel >= selector->kernel_count || read.backend >= selector->backend_count) {
+        read.kernel >= selector->kernel_count || read.backend >= selector->backend_count ||
+        !selector->backends[read.backend].active) {
         return SKUA_FAIL(err, SKUA_E_BAD_ARGUMENT,
                          "an outcome needs its size, and a kernel and a backend of this selector");
     }

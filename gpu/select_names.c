@@ -25,6 +25,16 @@ is_masked(int32_t kind) {
     return kind == SKUA_SELECT_DEVICE || kind == SKUA_SELECT_PEER;
 }
 
+/* Another backend gets the number: nothing of what was learned of this one, or chosen, is that one's. */
+static void
+forget_backend(skua_selector *selector, skua__select_kernel *kernel, uint32_t backend) {
+    kernel->run[backend] = skua__mem_free(selector->hook, kernel->run[backend]);
+    kernel->tries[backend] = 0;
+    for (size_t i = 0; i < SKUA__CURVE_NODES; i++) {
+        kernel->last[i] = kernel->last[i] == backend + 1 ? 0 : kernel->last[i];
+    }
+}
+
 /* A slot for a new backend: a fresh one, or that of one which only the file knows; NULL: none. */
 static skua__select_backend *
 backend_slot(skua_selector *selector) {
@@ -34,9 +44,7 @@ backend_slot(skua_selector *selector) {
     for (uint32_t i = 0; i < SKUA_SELECT_BACKENDS_MAX; i++) {
         if (!selector->backends[i].active) {
             for (uint32_t k = 0; k < selector->kernel_count; k++) {
-                skua__select_kernel *kernel = selector->kernels[k];
-                kernel->run[i] = skua__mem_free(selector->hook, kernel->run[i]);
-                kernel->tries[i] = 0;
+                forget_backend(selector, selector->kernels[k], i);
             }
             selector->backends[i] = (skua__select_backend){0};
             return &selector->backends[i];
@@ -83,6 +91,16 @@ skua_selector_add_backend(skua_selector *selector, const skua_select_backend *ba
     found->bytes_per_s = read.bytes_per_s;
     found->flops = read.flops;
     *ret_backend = (uint32_t)(found - selector->backends);
+    return SKUA_OK;
+}
+
+skua_status
+skua_selector_remove_backend(skua_selector *selector, uint32_t backend, skua_error *err) {
+    if (!selector || backend >= selector->backend_count || !selector->backends[backend].active) {
+        return SKUA_FAIL(err, SKUA_E_BAD_ARGUMENT, "no backend of this selector has the number %u",
+                         backend);
+    }
+    selector->backends[backend].active = false;
     return SKUA_OK;
 }
 

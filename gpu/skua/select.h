@@ -151,6 +151,17 @@ SKUA_API SKUA_MUST_CHECK skua_status skua_selector_add_backend(skua_selector *se
                                                                skua_error *err);
 
 /**
+ * A backend is no longer there: no work names its number any more, until a new backend is given it. What was learned of it is
+ * kept under its name, for the case that it comes back, until another one needs the room.
+ *
+ * Returns: 0, or SKUA_E_BAD_ARGUMENT (no backend has this number now).
+ * Threads: synchronised with every other call on the selector. Blocks: never. Since 0.1.
+ */
+SKUA_API SKUA_MUST_CHECK skua_status skua_selector_remove_backend(skua_selector *selector,
+                                                                  uint32_t backend,
+                                                                  skua_error *err);
+
+/**
  * The number of a kernel of this name, new or known. The name (1 to 95 bytes) is copied.
  *
  * Returns: 0, or SKUA_E_BAD_ARGUMENT, SKUA_E_NO_MEMORY, SKUA_E_LIMIT (there are SKUA_SELECT_KERNELS_MAX).

@@ -3,6 +3,7 @@
 // file in which that is kept.
 #include <skua-int/kernels.h>
 
+#include <assert.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -47,6 +48,28 @@ device_key(const skua_device_info *info, int32_t number, char *ret, size_t size)
     }
 }
 
+/* A peer of a name that another one with a place has, by its UUID. */
+static void
+peer_key(const skua__site *site, char *ret, size_t size) {
+    int used = snprintf(ret, size, "peer, uuid "); /* no node has such a name */
+    for (size_t i = 0; i < sizeof site->uuid.bytes; i++) {
+        used += snprintf(ret + used, size - (size_t)used, "%02x", site->uuid.bytes[i]);
+    }
+}
+
+/* Whether another peer that has a place is of the same name. */
+static bool
+peer_is_named(const skua__kernels *kernels, const skua__site *site) {
+    for (uint32_t i = 0; i < kernels->place_count; i++) {
+        const skua__kernel_place *place = &kernels->places[i];
+        if (place->device == SKUA_SHARE_PEER && place->site != site &&
+            strcmp(place->site->node, site->node) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 skua_status
 skua__selector_place_add(skua__kernels *kernels, skua__kernel_place *place,
                          const skua_device_info *info, skua_error *err) {
@@ -60,6 +83,9 @@ skua__selector_place_add(skua__kernels *kernels, skua__kernel_place *place,
     } else if (place->device == SKUA_SHARE_PEER) {
         snprintf(name, sizeof name, "peer %s", place->site->node);
         backend.kind = SKUA_SELECT_PEER;
+        if (peer_is_named(kernels, place->site)) {
+            peer_key(place->site, name, sizeof name);
+        }
     } else {
         char model[MODEL_BYTES];
         read_model(model);
@@ -99,20 +125,62 @@ skua__selector_open(skua_pool *pool, skua_selector **ret_selector, skua_error *e
 
 /* ---- The choice ---- */
 
-/* The place of a peer that is thought of for the first time. Returns whether there is room for it. */
-static bool
-add_peer(skua__kernels *kernels, skua__site *site) {
-    if (kernels->place_count == SKUA__KERNEL_PLACES_MAX || site->backend != SKUA_BACKEND_REMOTE) {
-        return false;
+/*
+ * Which place a peer would take: a new one; else that of the peer that was chosen longest ago among those that are gone, or, when
+ * nobody else may do the launch, among all. NULL: there is none.
+ */
+static skua__kernel_place *
+place_for_peer(skua__kernels *kernels, bool needed) {
+    if (kernels->place_count < SKUA__KERNEL_PLACES_MAX) {
+        return &kernels->places[kernels->place_count];
     }
-    skua__kernel_place *place = &kernels->places[kernels->place_count];
-    *place = (skua__kernel_place){.site = site, .device = SKUA_SHARE_PEER};
-    if (skua__selector_place_add(kernels, place, NULL, NULL)) {
-        return false;
+    skua__kernel_place *oldest = NULL;
+    for (uint32_t i = 0; i < kernels->place_count; i++) {
+        skua__kernel_place *place = &kernels->places[i];
+        if (place->device != SKUA_SHARE_PEER || (place->site->alive && !needed)) {
+            continue;
+        }
+        bool goes_first = !oldest || place->site->alive < oldest->site->alive ||
+                          (place->site->alive == oldest->site->alive && place->used < oldest->used);
+        oldest = goes_first ? place : oldest;
     }
-    site->place = ++kernels->place_count;
+    return oldest;
+}
+
+/* What was told of the peer that had the place is forgotten, but for what the selector learned, which stands under its name. */
+static void
+give_back(skua__kernels *kernels, const skua__kernel_place *place) {
+    size_t i = (size_t)(place - kernels->places);
+    place->site->place = 0;
+    (void)!skua_selector_remove_backend(kernels->selector, place->selector_number, NULL);
     SKUA_LIST_EACH(node, &kernels->entries) {
-        skua__share_name_locked(SKUA_CONTAINER_OF(node, skua__kernel_entry, link), site->place - 1);
+        SKUA_CONTAINER_OF(node, skua__kernel_entry, link)->shares[i] = (skua_kernel_share){0};
+    }
+}
+
+/* Gives a peer a place. needed: nobody else may do the launch. Returns whether it has one. */
+static bool
+add_peer(skua__kernels *kernels, skua__site *site, bool needed) {
+    skua__kernel_place *place =
+        site->backend == SKUA_BACKEND_REMOTE ? place_for_peer(kernels, needed) : NULL;
+    if (!place) {
+        return false;
+    }
+    uint32_t i = (uint32_t)(place - kernels->places);
+    if (i < kernels->place_count) {
+        give_back(kernels, place);
+    }
+    *place = (skua__kernel_place){.site = site,
+                                  .device = SKUA_SHARE_PEER,
+                                  .id = ++kernels->last_id,
+                                  .used = ++kernels->choices};
+    skua_status status = skua__selector_place_add(kernels, place, NULL, NULL);
+    assert(!status); /* a place that is free has a slot, and two peers of one name are told apart */
+    (void)status;
+    kernels->place_count += i == kernels->place_count;
+    site->place = i + 1;
+    SKUA_LIST_EACH(node, &kernels->entries) {
+        skua__share_name_locked(SKUA_CONTAINER_OF(node, skua__kernel_entry, link), i);
     }
     return true;
 }
@@ -178,28 +246,39 @@ missing_bytes(const skua__launch_task *launch, const skua__kernel_place *place) 
     return skua__launch_missing_bytes(kernel, &spec, place->engine);
 }
 
+/* A site with a place, as the selector wants it. */
+static skua_select_place
+candidate(skua_pool *pool, const skua__launch_task *launch, const skua__site *site,
+          const skua__place *figures, int64_t now_ns) {
+    const skua__kernel_place *place = &pool->kernels->places[site->place - 1];
+    int64_t ns = wait_ns(site, figures, now_ns);
+    bool full = rests(pool, place, now_ns, &ns) || !figures->room;
+    return (skua_select_place){.backend = place->selector_number,
+                               .wait_ns = ns,
+                               .missing_bytes = missing_bytes(launch, place),
+                               .full = full};
+}
+
 size_t
 skua__launch_candidates_locked(skua_pool *pool, const skua__launch_task *launch, uint32_t avoid,
                                const skua__place *places, size_t count, int64_t now_ns,
                                skua_select_place *ret, size_t *ret_of) {
-    skua__kernels *kernels = pool->kernels;
-    size_t used = 0;
+    size_t used = 0, without = count;
     for (size_t i = 0; i < count; i++) {
         skua__site *site = pool->sites[places[i].site];
-        if (!site->place && !add_peer(kernels, site)) {
-            continue;
+        if (!site->place && !add_peer(pool->kernels, site, false)) {
+            without = i;
+        } else if (!(avoid & UINT32_C(1) << (site->place - 1))) {
+            ret_of[used] = i;
+            ret[used++] = candidate(pool, launch, site, &places[i], now_ns);
         }
-        const skua__kernel_place *place = &kernels->places[site->place - 1];
-        if (avoid & UINT32_C(1) << (site->place - 1)) {
-            continue;
+    }
+    if (!used && without < count) {
+        skua__site *site = pool->sites[places[without].site];
+        if (add_peer(pool->kernels, site, true)) {
+            ret_of[used] = without;
+            ret[used++] = candidate(pool, launch, site, &places[without], now_ns);
         }
-        int64_t ns = wait_ns(site, &places[i], now_ns);
-        bool full = rests(pool, place, now_ns, &ns) || !places[i].room;
-        ret_of[used] = i;
-        ret[used++] = (skua_select_place){.backend = place->selector_number,
-                                          .wait_ns = ns,
-                                          .missing_bytes = missing_bytes(launch, place),
-                                          .full = full};
     }
     return used;
 }
@@ -220,7 +299,7 @@ shared_out_to(const skua_pool *pool, const skua_pool_future *task, const skua__p
     size_t i = task->launch->place && !task->lease.attempts ? 0 : used;
     for (; i < used; i++) {
         const skua__site *site = pool->sites[places[of[i]].site];
-        if (site->place == task->launch->place) {
+        if (skua__place_id(site) == task->launch->place) {
             return skua__place_rests(pool, site) ? used : i;
         }
     }
@@ -266,6 +345,8 @@ skua__launch_choose_locked(skua_pool *pool, skua_pool_future *task, skua__place 
         places[of[i]].missing_bytes = decision.terms[i].missing_bytes;
     }
     launch->reason = (uint8_t)decision.reason;
+    const skua__site *site = pool->sites[places[of[decision.place]].site];
+    pool->kernels->places[site->place - 1].used = ++pool->kernels->choices;
     return (int)of[decision.place];
 }
 

@@ -194,7 +194,7 @@ skua__split_share_locked(skua_pool *pool, skua_pool_future *parent, int64_t now_
             split->parts[split->count++] = (skua__part){.split = split,
                                                         .first = at,
                                                         .end = at + self.indices[i],
-                                                        .place = self.sites[i]->place,
+                                                        .place = skua__place_id(self.sites[i]),
                                                         .site = self.sites[i]};
             at += self.indices[i];
         }

@@ -5,6 +5,10 @@
 #include <stdio.h>
 #include <string.h>
 
+enum {
+    LOCAL_PLACES_MAX = SKUA__KERNEL_PLACES_MAX - 1, /* where there may be peers: one is left */
+};
+
 #define SLICED_FACTOR UINT32_C(2654435769) /* spreads the bits; wire.md has it */
 
 /* ---- Places ---- */
@@ -15,11 +19,17 @@ skua__place_device(const skua__site *site) {
     return kernels && site->place ? kernels->places[site->place - 1].device : SKUA_SHARE_PEER;
 }
 
+uint32_t
+skua__place_id(const skua__site *site) {
+    return site->pool->kernels->places[site->place - 1].id;
+}
+
 static skua_status
 add_place(skua__kernels *kernels, const skua__kernel_place *given, const skua_device_info *info,
           skua_error *err) {
     skua__kernel_place *place = &kernels->places[kernels->place_count];
     *place = *given;
+    place->id = ++kernels->last_id;
     skua_status status = skua__selector_place_add(kernels, place, info, err);
     kernels->place_count += status == SKUA_OK;
     return status;
@@ -29,8 +39,8 @@ add_place(skua__kernels *kernels, const skua__kernel_place *given, const skua_de
 static void
 add_devices(skua__kernels *kernels) {
     skua_devices *devices = kernels->pool->options.devices;
-    for (size_t i = 0;
-         i < skua_devices_count(devices) && kernels->place_count < SKUA__KERNEL_PLACES_MAX; i++) {
+    uint32_t most = kernels->pool->node ? LOCAL_PLACES_MAX : SKUA__KERNEL_PLACES_MAX;
+    for (size_t i = 0; i < skua_devices_count(devices) && kernels->place_count < most; i++) {
         skua_device_info info = {.size = sizeof info};
         skua__kernel_place place = {.device = (int32_t)i};
         if (skua_devices_at(devices, i, &info, NULL) || !info.usable ||

@@ -35,12 +35,18 @@ typedef struct skua__kernel_entry {
     skua_kernel_share shares[SKUA__KERNEL_PLACES_MAX];
 } skua__kernel_entry;
 
-/* A place where launches of ours run. The first is the cores, whether there are any or not. */
+/*
+ * A place where launches of ours run. The first is the cores, whether there are any or not. Those of devices stay; that of a peer
+ * is given to another one when that has none otherwise (kernel_place.c), so who means a peer's place after the lock was
+ * released knows it by its id.
+ */
 typedef struct skua__kernel_place {
     skua__site *site;     /* NULL: no executor */
     skua__engine *engine; /* NULL: no device */
     int32_t device;       /* its number; or SKUA_SHARE_CORES, SKUA_SHARE_PEER */
     uint32_t selector_number;
+    uint32_t id;   /* from 1; never given twice */
+    uint64_t used; /* of a peer: kernels->choices when it was chosen last */
 } skua__kernel_place;
 
 /* Guarded by the pool's lock. */
@@ -49,6 +55,8 @@ typedef struct skua__kernels {
     skua__list entries;
     skua__kernel_place places[SKUA__KERNEL_PLACES_MAX];
     uint32_t place_count;
+    uint32_t last_id; /* of a place */
+    uint64_t choices;
     skua_selector *selector;
 } skua__kernels;
 
@@ -111,7 +119,7 @@ typedef struct skua__launch_task {
     uint64_t items;
     bool forwarded; /* a peer's, from the server: it does not count in the window */
     bool is_part;   /* of a split launch, and runs like any other */
-    uint32_t place; /* of a part: where its share is meant for, counted from 1; 0: anywhere */
+    uint32_t place; /* of a part: the id of the place that its share is meant for; 0: anywhere */
     struct skua__split *split; /* it is split, and only its parts run; NULL: it is not */
     uint8_t reason;            /* skua_select_reason of the newest decision */
     uint32_t avoid;            /* places that could not do it, as bits */
@@ -150,7 +158,7 @@ typedef struct skua__part {
     uint64_t first, end; /* of the first dimension */
     skua_pool_future
         *future;            /* the launch that it is; NULL: it was not submitted, or it has ended */
-    uint32_t place;         /* where its share is meant for, counted from 1; 0: anywhere */
+    uint32_t place;         /* the id of the one that its share is meant for; 0: anywhere */
     const skua__site *site; /* where it is meant for, or where it ran */
 } skua__part;
 
@@ -186,6 +194,8 @@ void skua__split_share_locked(skua_pool *pool, skua_pool_future *parent, int64_t
 skua__kernel_entry *skua__kernel_find(skua_pool *pool, const char *name, skua_error *err);
 /* The number of the device that a site is; negative: it is none. */
 int32_t skua__place_device(const skua__site *site);
+/* The id of the place that a site is, which has one. */
+uint32_t skua__place_id(const skua__site *site);
 void skua__share_name_locked(skua__kernel_entry *entry, uint32_t place);
 
 /* ---- kernel_run.c: a skua_task_fn, arg is the entry ---- */

@@ -172,7 +172,7 @@ struct skua__lane {
     bool only;                  /* they run there or nowhere */
     int32_t on;                 /* of launches: SKUA_ON_ANY, or where alone they run */
     uint32_t
-        place; /* of parts of a split launch: where they run if that can be, counted from 1; 0: anywhere */
+        place; /* of parts of a split launch: the id of where they run if that can be; 0: anywhere */
     uint32_t tasks;      /* not ended: the lane stays */
     int64_t orphaned_ns; /* since when no site offers them; SKUA_NEVER_NS: some do */
     skua__list queue[SKUA__POOL_PRIORITIES];

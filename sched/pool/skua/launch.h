@@ -108,7 +108,8 @@ typedef struct skua_kernel_share {
 
 /**
  * Tells who ran a kernel: entry 0 is our cores, our devices follow (peers' launches that ran here are counted with ours),
- * and then the peers that were thought of for a launch of ours. Set ret_share->size to sizeof *ret_share before.
+ * and then the peers that were thought of for a launch of ours. There are 16 entries at most. When all are taken, a peer gets that of one that has
+ * left, or, for a launch that nobody else can do, that of the one chosen longest ago; the entry then begins anew. Set ret_share->size to sizeof *ret_share before.
  *
  * Returns: 0, or SKUA_E_NOT_FOUND (no such kernel, or i is past the end), SKUA_E_BAD_ARGUMENT, SKUA_E_CLOSED,
  * SKUA_E_FORKED.

@@ -554,6 +554,51 @@ test_select_forgotten_backends_make_room(void **state) {
     assert_int_equal(rmdir(dir), 0);
 }
 
+/* A backend that leaves and comes back goes on; one that gets its number meanwhile begins with nothing. */
+static void
+test_select_removed_backends_come_back_or_make_room(void **state) {
+    (void)state;
+    bench b;
+    char name[16];
+    uint32_t number = 0;
+    open_bench(&b, SKUA_SELECTOR_OPTIONS(.explore_permille = SKUA_NONE));
+    learn_all(&b);
+    b.work.units = 1 << 20;
+    assert_int_equal(choose(&b), DEVICE);
+    int64_t before_ns = b.decision.terms[DEVICE].run_ns;
+    int64_t simd_ns = b.decision.terms[SIMD].total_ns;
+    assert_int_equal(skua_selector_remove_backend(b.selector, DEVICE, NULL), 0);
+    assert_int_equal(skua_selector_remove_backend(b.selector, DEVICE, NULL), SKUA_E_BAD_ARGUMENT);
+    assert_int_equal(skua_selector_remove_backend(b.selector, 99, NULL), SKUA_E_BAD_ARGUMENT);
+    assert_int_equal(skua_selector_remove_backend(NULL, 0, NULL), SKUA_E_BAD_ARGUMENT);
+    /* Nobody may name it any more. */
+    assert_int_equal(skua_select(b.selector, &b.work, &b.decision, NULL), SKUA_E_BAD_ARGUMENT);
+    assert_int_equal(skua_selector_learn(b.selector,
+                                         SKUA_SELECT_OUTCOME(.kernel = b.kernel, .backend = DEVICE,
+                                                             .units = 10, .run_ns = 10),
+                                         NULL),
+                     SKUA_E_BAD_ARGUMENT);
+    add(b.selector, "device", SKUA_SELECT_DEVICE, 20000, UINT64_C(10000000000), DEVICE);
+    assert_int_equal(choose(&b), DEVICE);
+    assert_int_equal(b.decision.terms[DEVICE].run_ns, before_ns);
+    /* All slots are taken: the one of who left is the next one's, who knows nothing and was never chosen. */
+    for (uint32_t i = BACKENDS; i < SKUA_SELECT_BACKENDS_MAX; i++) {
+        snprintf(name, sizeof name, "other %u", i);
+        add(b.selector, name, SKUA_SELECT_PEER, 0, 0, i);
+    }
+    assert_int_equal(skua_selector_remove_backend(b.selector, DEVICE, NULL), 0);
+    add(b.selector, "newcomer", SKUA_SELECT_DEVICE, 0, 0, DEVICE);
+    /* As good as another one within the hysteresis: it was not chosen last, whoever had its number was. */
+    learn(&b, DEVICE, b.work.units, simd_ns + simd_ns / 100);
+    assert_int_equal(choose(&b), SIMD);
+    assert_int_equal(b.decision.terms[DEVICE].samples, 1);
+    assert_int_equal(skua_selector_add_backend(b.selector,
+                                               SKUA_SELECT_BACKEND(.name = "device", .kind = 3),
+                                               &number, NULL),
+                     SKUA_E_LIMIT);
+    skua_selector_close(b.selector);
+}
+
 /* ---- Calibration and splitting ---- */
 
 typedef struct model {
@@ -775,6 +820,7 @@ main(void) {
         cmocka_unit_test(test_select_guesses_from_nominal_speeds),
         cmocka_unit_test(test_select_file_survives_and_junk_is_ignored),
         cmocka_unit_test(test_select_forgotten_backends_make_room),
+        cmocka_unit_test(test_select_removed_backends_come_back_or_make_room),
         cmocka_unit_test(test_select_calibration_takes_medians_within_its_budget),
         cmocka_unit_test(test_select_split_ends_everywhere_at_once),
         cmocka_unit_test(test_select_refuses_what_makes_no_sense),
