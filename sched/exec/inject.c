@@ -273,7 +273,11 @@ skua__inject_pop(skua_exec *exec, skua__domain *domain, skua__offers *handful) {
     }
     skua__mutex_lock(&domain->lock);
     drain_locked(domain, false);
-    skua__queue *queue = next_queue_locked(domain);
+    /*
+     * A worker that looked for a pause before it began may be long in coming here. Whoever submits after a pause saw its
+     * target, and we saw his job (J1): so what was submitted in a pause does not begin in it.
+     */
+    skua__queue *queue = skua__target(exec) > 0 ? next_queue_locked(domain) : NULL;
     skua_job *job = NULL;
     if (queue) {
         job = unlink_locked(domain, queue, &queue->head);

@@ -411,7 +411,8 @@ skua__lease_places(skua_exec *exec) {
 void
 skua__lease_wish_locked(skua_exec *exec) {
     skua__lease *lease = &exec->lease;
-    if (lease->segment && skua__sizes_wish(exec) != lease->told_most) {
+    bool fixed = !exec->sizes.follows && !lease->always;
+    if (lease->segment && (skua__sizes_wish(exec) != lease->told_most || fixed != lease->fixed)) {
         put_wish_locked(exec);
         tell(lease->segment);
     }

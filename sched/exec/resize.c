@@ -180,6 +180,9 @@ skua_exec_resize(skua_exec *exec, uint32_t workers, skua_error *err) {
     skua__mutex_lock(&exec->sleep_lock);
     exec->sizes.follows = workers == 0;
     exec->sizes.asked = workers ? workers : exec->sizes.most;
+    if (workers && !exec->lease.always) {
+        exec->sizes.share = UINT32_MAX; /* a number that was asked for is kept, from now on */
+    }
     /* relaxed: a worker that still reads the old one follows once too often, or a sleep later. */
     skua__a64_store(&exec->sizes.follow_again_ns, workers ? UINT64_MAX : 0, memory_order_relaxed);
     status = retarget_locked(exec, err);

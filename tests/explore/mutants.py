@@ -42,6 +42,7 @@ STEPS = {
     'wakes-near-only': ('worker.c', r'i < exec->map.count; i\+\+\) \{\s+skua__domain \*domain = &exec->domains\[order', 'i < 1; i++) { skua__domain *domain = &exec->domains[order', 'near'),
     'no-wake-on-push': ('inject.c', r'skua__wake_near\(exec, domain, core\);', ';', 'park'),
     'moved-out-of-sight': ('inject.c', r'listed \+ moved \+ 1', 'listed', 'inject'),
+    'pause-looked-for-too-early': ('inject.c', r'skua__target\(exec\) > 0 \? next_queue_locked\(domain\) : NULL', 'next_queue_locked(domain)', 'pause'),
     'no-wake-at-end': ('worker.c', r'skua__wake_all\(exec\);\n(\s*)worker_here = NULL', r'worker_here = NULL', 'close'),
     'no-futex-wake': ('park.c', r'== PARK_SLEEPS\)', '== PARK_SLEEPS + 1)', 'park'),
     'pay-after-push': ('graph_run.c', r'spend_credit\(s\);[^;]*;\s*if \(skua__offers_add[^{]*\{\s*s->credits\+\+;',

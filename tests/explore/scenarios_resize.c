@@ -3,6 +3,7 @@
 #include "scenarios.h"
 
 #include <pthread.h>
+#include <skua-int/atomic.h>
 #include <skua-int/list.h>
 #include <skua/latch.h>
 
@@ -10,12 +11,13 @@ enum {
     WORKERS_MAX = 3,
     CHANGES = 3,
     JOBS = 4,
+    PAUSE_LOOKS = 40,
 };
 
 typedef struct piece {
     skua_job job;
     tally *done;
-    uint32_t runs;
+    skua__a32 runs;
 } piece;
 
 typedef struct shared {
@@ -28,7 +30,8 @@ static void
 run_piece(skua_worker w, skua_job *job) {
     piece *p = SKUA_CONTAINER_OF(job, piece, job);
     explore_check(skua_worker_index(w) < WORKERS_MAX + 1, "a worker that there is");
-    explore_check(p->runs++ == 0, "a job runs once");
+    /* relaxed: it is only counted */
+    explore_check(skua__a32_add(&p->runs, 1, memory_order_relaxed) == 0, "a job runs once");
     tally_add(p->done);
 }
 
@@ -75,6 +78,28 @@ scenario_resize(void) {
     skua_exec_close(s->exec);
     explore_check(s->done->count == JOBS, "every job once");
     tally_free(s->done);
+}
+
+/* A job that is submitted in a pause does not begin in it, however late a worker is that looked around before. */
+void
+scenario_pause(void) {
+    shared s = {.exec = scenario_open(2, 0), .done = tally_new()};
+    piece *first = explore_new(sizeof *first), *held = explore_new(sizeof *held);
+    first->done = held->done = s.done;
+    skua_job_init(&first->job, run_piece);
+    skua_job_init(&held->job, run_piece);
+    explore_check(skua_exec_submit(s.exec, &first->job) == SKUA_OK, "submit");
+    explore_check(skua_exec_pause(s.exec) == SKUA_OK, "pause");
+    explore_check(skua_exec_submit(s.exec, &held->job) == SKUA_OK, "submit in a pause");
+    for (int i = 0; i < PAUSE_LOOKS; i++) {
+        /* relaxed: others may go on here, and a run before this would be seen */
+        uint32_t runs = skua__a32_load(&held->runs, memory_order_relaxed);
+        explore_check(runs == 0, "what was submitted in a pause does not begin");
+    }
+    explore_check(skua_exec_resume(s.exec) == SKUA_OK, "resume");
+    tally_wait(s.done, 2);
+    skua_exec_close(s.exec);
+    tally_free(s.done);
 }
 
 /* ---- A latch ---- */

@@ -168,7 +168,8 @@ SKUA_API SKUA_MUST_CHECK skua_status skua_exec_resize(skua_exec *exec, uint32_t 
 
 /**
  * Lets no worker begin anything new: what runs goes on to its end, with the calls that it forked and the jobs that it waits
- * for; submitted jobs wait. skua_exec_close() ends a pause.
+ * for; submitted jobs wait. A job that was submitted before may still begin on a worker that had already turned to it; one
+ * that is submitted after the call has returned does not begin. skua_exec_close() ends a pause.
  *
  * Returns: 0, SKUA_E_CLOSED, SKUA_E_FORKED, SKUA_E_UNSUPPORTED.
  * Threads: any, workers too. Blocks: never. Since 0.1.

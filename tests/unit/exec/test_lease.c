@@ -285,6 +285,31 @@ test_lease_lets_a_number_that_was_asked_for_be(void **state) {
     assert_int_equal(skua_lease_next(key, &position, &pool, NULL), SKUA_E_NOT_FOUND);
 }
 
+/* Also when it is asked for after the open, and at once: not at the next look at what the others do. */
+static void
+test_lease_keeps_a_number_that_is_asked_for_later(void **state) {
+    (void)state;
+    static crowd others;
+    uint32_t cpus = cpus_here(), key = own_key(), position = 0;
+    if (cpus < 2 || cpus > 64) {
+        skip();
+    }
+    skua_exec *a = NULL, *b = open_sharing(key, cpus);
+    assert_int_equal(skua_exec_open(&a, SKUA_EXEC_OPTIONS(.lease_key = key), NULL), SKUA_OK);
+    fill(b, &others, cpus);
+    await_workers(a, cpus - cpus / 2);
+    assert_int_equal(skua_exec_resize(a, cpus, NULL), SKUA_OK);
+    assert_int_equal(skua_exec_workers(a), cpus);
+    skua_lease_pool pool = {.size = sizeof pool};
+    for (uint32_t i = 0; i < 2; i++) {
+        assert_int_equal(skua_lease_next(key, &position, &pool, NULL), SKUA_OK);
+        assert_int_equal(pool.fixed, i == 1);
+    }
+    atomic_store(&others.open, true);
+    skua_exec_close(a);
+    skua_exec_close(b);
+}
+
 /* ---- Processes ---- */
 
 /* A process whose executor is busy with so many workers, until it is killed. */
@@ -456,6 +481,7 @@ main(void) {
         cmocka_unit_test(test_lease_halves_the_cores_and_gives_them_back),
         cmocka_unit_test(test_lease_is_at_rest_when_the_executor_is),
         cmocka_unit_test(test_lease_lets_a_number_that_was_asked_for_be),
+        cmocka_unit_test(test_lease_keeps_a_number_that_is_asked_for_later),
         cmocka_unit_test(test_lease_survives_a_killed_process),
 #ifndef __SANITIZE_THREAD__
         cmocka_unit_test(test_lease_is_joined_anew_by_a_child),
