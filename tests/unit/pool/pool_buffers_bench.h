@@ -3,11 +3,11 @@
 #ifndef SKUA_POOL_BUFFERS_BENCH_H
 #define SKUA_POOL_BUFFERS_BENCH_H
 
+#include "fake_machine.h"
 #include "test.h"
 
-#include <skua-int/fake_device.h>
 #include <skua-int/kernels.h>
-#include <skua/buffer.h>
+#include <skua-int/thread.h>
 #include <string.h>
 
 enum { WAIT_MS = 120 * 1000, DEVICES = 2, CORES = DEVICES, N = 256, BYTES = N * 4 };
@@ -65,13 +65,6 @@ gate_fn(const skua_kernel_call *call, void *arg) {
     return step_fn(call, arg);
 }
 
-typedef struct bench {
-    skua__fake *fakes[DEVICES];
-    skua_devices *devices;
-    skua_exec *exec;
-    skua_pool *pool;
-} bench;
-
 static inline void
 register_all(skua_pool *pool) {
     static const skua_param_kind step[] = {SKUA_PARAM_INOUT, SKUA_PARAM_IN, SKUA_PARAM_VALUE};
@@ -99,67 +92,25 @@ register_all(skua_pool *pool) {
     }
 }
 
-static inline skua_pool *
-open_pool(bench *self) {
-    skua_pool *pool = NULL;
-    assert_int_equal(skua_pool_open(&pool,
-                                    SKUA_POOL_OPTIONS(.exec = self->exec, .devices = self->devices),
-                                    NULL),
-                     0);
-    register_all(pool);
-    return pool;
-}
-
 static inline void
-open_with(bench *self, const skua__fake_options given[DEVICES], const bool unified[DEVICES]) {
+open_with(fake_machine *self, const skua__fake_options given[DEVICES],
+          const bool unified[DEVICES]) {
     static const skua__fake_entry entries[] = {{.name = "step", .fn = step_fn, .guarded = true},
                                                {.name = "make", .fn = make_fn, .guarded = true},
                                                {.name = "gate", .fn = gate_fn, .guarded = true}};
-    memset(self, 0, sizeof *self);
-    setenv("OCL_ICD_VENDORS", "/nonexistent", 1); /* the only devices are the fake ones */
-    assert_int_equal(skua_devices_open(&self->devices, SKUA_DEVICES_OPTIONS(.cache_dir = ""), NULL),
-                     0);
+    fake_machine_options options = {
+        .count = DEVICES, .workers = 2, .entries = entries, .entry_count = 3};
     for (int i = 0; i < DEVICES; i++) {
-        skua__fake_options options = given[i];
-        options.entries = entries;
-        options.entry_count = 3;
-        self->fakes[i] = skua__fake_new(&options);
-        skua_device_info info = skua__fake_info(UINT64_C(1) << 30);
-        info.unified = unified[i];
-        snprintf(info.name, sizeof info.name, "fake %d", i);
-        assert_int_equal(
-            skua__devices_add(self->devices, skua__fake_driver(), self->fakes[i], &info), 0);
+        options.fakes[i] = given[i];
+        options.unified[i] = unified[i];
     }
-    assert_int_equal(skua_exec_open(&self->exec, SKUA_EXEC_OPTIONS(.workers = 2), NULL), 0);
-    self->pool = open_pool(self);
+    fake_machine_open(self, &options);
+    register_all(fake_machine_open_pool(self, NULL));
 }
 
 static inline void
-open_plain(bench *self) {
+open_plain(fake_machine *self) {
     open_with(self, (skua__fake_options[DEVICES]){{0}, {0}}, (bool[DEVICES]){false, false});
-}
-
-static inline void
-close_all(bench *self) {
-    skua_pool_close(self->pool);
-    skua_devices_close(self->devices);
-    skua_exec_close(self->exec);
-    for (int i = 0; i < DEVICES; i++) {
-        skua__fake_counters counts = skua__fake_counts(self->fakes[i]);
-        if (counts.misuses) {
-            fail_msg("%s", counts.misuse);
-        }
-        assert_int_equal(counts.devices + counts.memories + counts.kernels, 0);
-        skua__fake_free(self->fakes[i]);
-    }
-}
-
-static inline skua_buffer *
-new_buffer(bench *self, size_t bytes) {
-    skua_buffer *buffer = NULL;
-    assert_int_equal(
-        skua_buffer_new(self->devices, &buffer, SKUA_BUFFER_OPTIONS(.bytes = bytes), NULL), 0);
-    return buffer;
 }
 
 /* place: a device, CORES, or -1 for any. x NULL: zeros, as plain memory. */
@@ -190,7 +141,8 @@ submit_to(skua_pool *pool, const char *kernel, skua_buffer *y, skua_buffer *x, u
 }
 
 static inline skua_pool_future *
-submit(bench *self, const char *kernel, skua_buffer *y, skua_buffer *x, uint32_t a, int place) {
+submit(fake_machine *self, const char *kernel, skua_buffer *y, skua_buffer *x, uint32_t a,
+       int place) {
     return submit_to(self->pool, kernel, y, x, a, place);
 }
 
@@ -213,28 +165,6 @@ must_end_ok(skua_pool_future *future) {
     if (outcome(future, message) != SKUA_OUTCOME_OK) {
         fail_msg("%s", message);
     }
-}
-
-static inline uint32_t
-item(skua_buffer *buffer, size_t i) {
-    uint32_t value = 0;
-    skua_error err = {0};
-    if (skua_buffer_read(buffer, i * sizeof value, &value, sizeof value, &err)) {
-        fail_msg("%s", err.message);
-    }
-    return value;
-}
-
-static inline skua_buffer_info
-where(skua_buffer *buffer) {
-    skua_buffer_info info = {.size = sizeof info};
-    assert_int_equal(skua_buffer_where(buffer, &info, NULL), 0);
-    return info;
-}
-
-static inline uint64_t
-copies_of(const bench *self) {
-    return skua__fake_counts(self->fakes[0]).copies + skua__fake_counts(self->fakes[1]).copies;
 }
 
 #endif

@@ -1,17 +1,16 @@
 // SPDX-License-Identifier: MPL-2.0
 // How well a pool chooses among devices whose latency, bandwidth and rate are known, because they are fake: on the fakes' own
 // clocks, through the real path (submission, placement, engines, learning), with failures in between. Seeded.
+#include "fake_machine.h"
 #include "test.h"
 
 #include <math.h>
 #include <sched.h>
 #include <skua-int/atomic.h>
 #include <skua-int/clock.h>
-#include <skua-int/fake_device.h>
 #include <skua-int/kernels.h>
 #include <skua-int/rand.h>
 #include <skua-int/thread.h>
-#include <skua/buffer.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -44,9 +43,7 @@ static const figures machines[DEVICES] = {
 static const skua_param_kind params[] = {SKUA_PARAM_IN, SKUA_PARAM_OUT};
 
 typedef struct bench {
-    skua__fake *fakes[DEVICES];
-    skua_devices *devices;
-    skua_pool *pool;
+    fake_machine machine;
     skua__rand rand;
     uint8_t *in, *out;
     skua__a32 stop;
@@ -70,29 +67,22 @@ invert(const skua_kernel_call *call, void *arg) {
 static bench *
 open_bench(const char *dir) {
     bench *self = calloc(1, sizeof *self);
-    setenv("OCL_ICD_VENDORS", "/nonexistent", 1); /* the only devices are fake */
-    assert_int_equal(
-        skua_devices_open(&self->devices, SKUA_DEVICES_OPTIONS(.cache_dir = dir), NULL), 0);
+    skua__fake_entry entries[DEVICES];
+    fake_machine_options options = {.count = DEVICES, .cache_dir = dir};
     for (int i = 0; i < DEVICES; i++) {
-        const skua__fake_entry entry = {
+        entries[i] = (skua__fake_entry){
             .name = "invert", .fn = invert, .guarded = true, .launch_ps = machines[i].item_ps};
-        self->fakes[i] =
-            skua__fake_new(&(skua__fake_options){.clock = SKUA__FAKE_VIRTUAL,
-                                                 .entries = &entry,
-                                                 .entry_count = 1,
-                                                 .launch_ns = machines[i].launch_ns,
-                                                 .copy_ns = machines[i].copy_ns,
-                                                 .copy_bytes_per_s = machines[i].bytes_per_s});
-        skua_device_info info = skua__fake_info(UINT64_C(1) << 30);
-        assert_int_equal(
-            skua__devices_add(self->devices, skua__fake_driver(), self->fakes[i], &info), 0);
+        options.fakes[i] = (skua__fake_options){.clock = SKUA__FAKE_VIRTUAL,
+                                                .entries = &entries[i],
+                                                .entry_count = 1,
+                                                .launch_ns = machines[i].launch_ns,
+                                                .copy_ns = machines[i].copy_ns,
+                                                .copy_bytes_per_s = machines[i].bytes_per_s};
     }
-    assert_int_equal(skua_pool_open(&self->pool,
-                                    SKUA_POOL_OPTIONS(.devices = self->devices, .quarantine_ms = 1),
-                                    NULL),
-                     0);
+    fake_machine_open(&self->machine, &options);
+    fake_machine_open_pool(&self->machine, SKUA_POOL_OPTIONS(.quarantine_ms = 1));
     assert_int_equal(
-        skua_kernel_register(self->pool, "invert",
+        skua_kernel_register(self->machine.pool, "invert",
                              SKUA_KERNEL_SPEC(.source = "kernel void invert() {}", .params = params,
                                               .param_count = 2, .guarded = 1),
                              NULL),
@@ -107,15 +97,7 @@ open_bench(const char *dir) {
 
 static void
 close_bench(bench *self) {
-    skua_pool_close(self->pool);
-    skua_devices_close(self->devices);
-    for (int i = 0; i < DEVICES; i++) {
-        skua__fake_counters counts = skua__fake_counts(self->fakes[i]);
-        if (counts.misuses) {
-            fail_msg("%s", counts.misuse);
-        }
-        skua__fake_free(self->fakes[i]);
-    }
+    fake_machine_close(&self->machine);
     free(self->in);
     free(self->out);
     free(self);
@@ -177,7 +159,7 @@ static void
 step_all(bench *self) {
     bool moved = false;
     for (int i = 0; i < DEVICES; i++) {
-        moved = skua__fake_step(self->fakes[i]) || moved;
+        moved = skua__fake_step(self->machine.fakes[i]) || moved;
     }
     if (!moved) {
         sched_yield();
@@ -187,8 +169,8 @@ step_all(bench *self) {
 static uint64_t
 launches_at(bench *self, int device) {
     skua_kernel_share share = {.size = sizeof share};
-    assert_int_equal(skua_kernel_share_at(self->pool, "invert", (size_t)device + 1, &share, NULL),
-                     0);
+    assert_int_equal(
+        skua_kernel_share_at(self->machine.pool, "invert", (size_t)device + 1, &share, NULL), 0);
     return share.launches;
 }
 
@@ -206,13 +188,13 @@ run_one(bench *self, uint64_t items) {
         before[i] = launches_at(self, i);
     }
     memset(self->out, 0, bytes_of(items));
-    if (skua_kernel_submit(self->pool, launch, &future, &err)) {
+    if (skua_kernel_submit(self->machine.pool, launch, &future, &err)) {
         fail_msg("%s", err.message);
     }
     while (skua_pool_wait(future, SKUA_NONE, NULL) == SKUA_E_TIMEOUT) {
         step_all(self);
     }
-    if (skua_kernel_collect(self->pool, launch, future, SKUA_UNLIMITED, &err)) {
+    if (skua_kernel_collect(self->machine.pool, launch, future, SKUA_UNLIMITED, &err)) {
         fail_msg("%s", err.message);
     }
     skua_pool_future_free(future);
@@ -274,17 +256,17 @@ test_fake_regret_recovers_from_failures(void **state) {
     for (int round = 0; round < 3; round++) {
         int victim = (int)skua__rand_below(&self->rand, DEVICES);
         skua__fake_set_faults(
-            self->fakes[victim],
+            self->machine.fakes[victim],
             &(skua__fake_faults){.loss_at = 1 + skua__rand_below(&self->rand, 5),
                                  .memory_at = 1 + skua__rand_below(&self->rand, 5)});
         run_and_judge(self, 30); /* results are looked at; what is best is not known meanwhile */
-        skua__fake_set_faults(self->fakes[victim], &(skua__fake_faults){0});
-        failed += skua__fake_counts(self->fakes[victim]).failed;
+        skua__fake_set_faults(self->machine.fakes[victim], &(skua__fake_faults){0});
+        failed += skua__fake_counts(self->machine.fakes[victim]).failed;
     }
     assert_true(failed > 0);
     for (int i = 0; i < DEVICES; i++) {
         skua__engine *engine = NULL;
-        assert_int_equal(skua__devices_engine(self->devices, (size_t)i, &engine, NULL), 0);
+        assert_int_equal(skua__devices_engine(self->machine.devices, (size_t)i, &engine, NULL), 0);
         while (skua__engine_rests_until_ns(engine) != 0) {
             step_all(self);
         }
@@ -316,7 +298,7 @@ calibrate(bench *self, uint64_t items, int64_t budget_ms) {
     assert_int_equal(skua__thread_start(&stepper, "stepper", step_until_stopped, self, NULL), 0);
     memset(self->out, 0xaa, bytes_of(items));
     if (skua_kernel_calibrate(
-            self->pool,
+            self->machine.pool,
             SKUA_LAUNCH(.kernel = "invert", .global = {items}, .args = args, .arg_count = 2),
             budget_ms, &err)) {
         fail_msg("%s", err.message);
@@ -330,7 +312,7 @@ static uint64_t
 all_launches(bench *self) {
     uint64_t launches = 0;
     for (int i = 0; i < DEVICES; i++) {
-        launches += skua__fake_counts(self->fakes[i]).launches;
+        launches += skua__fake_counts(self->machine.fakes[i]).launches;
     }
     return launches;
 }
@@ -339,7 +321,7 @@ all_launches(bench *self) {
 static skua_select_term
 foreseen(bench *self, int device, uint64_t items) {
     skua_select_decision decision = {.size = sizeof decision};
-    skua__kernels *kernels = self->pool->kernels;
+    skua__kernels *kernels = self->machine.pool->kernels;
     const skua_select_place place = {.backend = kernels->places[device + 1].selector_number,
                                      .missing_bytes = 2 * bytes_of(items)};
     const skua_select_work work = {.size = sizeof work,
@@ -347,9 +329,9 @@ foreseen(bench *self, int device, uint64_t items) {
                                    .units = items,
                                    .places = &place,
                                    .place_count = 1};
-    skua__mutex_lock(&self->pool->lock);
+    skua__mutex_lock(&self->machine.pool->lock);
     assert_int_equal(skua_select(kernels->selector, &work, &decision, NULL), 0);
-    skua__mutex_unlock(&self->pool->lock);
+    skua__mutex_unlock(&self->machine.pool->lock);
     return decision.terms[0];
 }
 
@@ -427,19 +409,22 @@ test_fake_regret_calibration_refuses_what_makes_no_sense(void **state) {
     skua_launch launch =
         *SKUA_LAUNCH(.kernel = "invert", .global = {8}, .args = args, .arg_count = 2);
     skua_error err = {0};
-    assert_int_equal(skua_kernel_calibrate(self->pool, NULL, 0, &err), SKUA_E_BAD_ARGUMENT);
-    assert_int_equal(skua_kernel_calibrate(self->pool, &launch, -1, &err), SKUA_E_BAD_ARGUMENT);
+    assert_int_equal(skua_kernel_calibrate(self->machine.pool, NULL, 0, &err), SKUA_E_BAD_ARGUMENT);
+    assert_int_equal(skua_kernel_calibrate(self->machine.pool, &launch, -1, &err),
+                     SKUA_E_BAD_ARGUMENT);
     launch.arg_count = 1;
-    assert_int_equal(skua_kernel_calibrate(self->pool, &launch, 0, &err), SKUA_E_BAD_ARGUMENT);
+    assert_int_equal(skua_kernel_calibrate(self->machine.pool, &launch, 0, &err),
+                     SKUA_E_BAD_ARGUMENT);
     launch.arg_count = 2;
     launch.kernel = "no-such";
-    assert_int_equal(skua_kernel_calibrate(self->pool, &launch, 0, &err), SKUA_E_NOT_FOUND);
+    assert_int_equal(skua_kernel_calibrate(self->machine.pool, &launch, 0, &err), SKUA_E_NOT_FOUND);
     struct skua_buffer *buffer = NULL;
-    assert_int_equal(skua_buffer_new(self->devices, &buffer, SKUA_BUFFER_OPTIONS(.bytes = 8), NULL),
-                     0);
+    assert_int_equal(
+        skua_buffer_new(self->machine.devices, &buffer, SKUA_BUFFER_OPTIONS(.bytes = 8), NULL), 0);
     launch.kernel = "invert";
     args[1] = (skua_kernel_arg){.buffer = buffer};
-    assert_int_equal(skua_kernel_calibrate(self->pool, &launch, 0, &err), SKUA_E_BAD_ARGUMENT);
+    assert_int_equal(skua_kernel_calibrate(self->machine.pool, &launch, 0, &err),
+                     SKUA_E_BAD_ARGUMENT);
     assert_non_null(strstr(err.message, "buffer"));
     skua_buffer_free(buffer);
     assert_int_equal(all_launches(self), 0);

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MPL-2.0
 // Kernels through a pool, with the fake device: chosen place, results, shares, a device that fails, and bytes of launches
 // that nobody should have sent.
+#include "fake_machine.h"
 #include "test.h"
 
-#include <skua-int/fake_device.h>
 #include <skua-int/kernels.h>
 #include <skua-int/rand.h>
 #include <string.h>
@@ -31,13 +31,6 @@ check(const skua_launch *launch, void *arg) {
            launch->args[1].bytes / sizeof(float) < launch->global[0];
 }
 
-typedef struct bench {
-    skua__fake *fake;
-    skua_devices *devices;
-    skua_exec *exec;
-    skua_pool *pool;
-} bench;
-
 static const skua_kernel_spec saxpy_spec = {.size = sizeof saxpy_spec,
                                             .source = "kernel void saxpy() {}",
                                             .params = params,
@@ -49,23 +42,11 @@ static const skua_kernel_spec saxpy_spec = {.size = sizeof saxpy_spec,
 
 static int
 set_up(void **state) {
-    bench *self = calloc(1, sizeof *self);
+    fake_machine *self = calloc(1, sizeof *self);
     static const skua__fake_entry entries[] = {{.name = "saxpy", .fn = saxpy, .guarded = true}};
-    self->fake = skua__fake_new(&(skua__fake_options){.entries = entries, .entry_count = 1});
-    /* No driver is looked for: the only device is the fake one. */
-    setenv("OCL_ICD_VENDORS", "/nonexistent", 1);
-    assert_int_equal(skua_devices_open(&self->devices, SKUA_DEVICES_OPTIONS(.cache_dir = ""), NULL),
-                     SKUA_OK);
-    skua_device_info info = skua__fake_info(1u << 30);
-    size_t others = skua_devices_count(self->devices);
-    assert_int_equal(others, 0);
-    assert_int_equal(skua__devices_add(self->devices, skua__fake_driver(), self->fake, &info),
-                     SKUA_OK);
-    assert_int_equal(skua_exec_open(&self->exec, NULL, NULL), SKUA_OK);
-    assert_int_equal(skua_pool_open(&self->pool,
-                                    SKUA_POOL_OPTIONS(.exec = self->exec, .devices = self->devices),
-                                    NULL),
-                     SKUA_OK);
+    fake_machine_open(self, &(fake_machine_options){
+                                .count = 1, .workers = 2, .entries = entries, .entry_count = 1});
+    fake_machine_open_pool(self, NULL);
     assert_int_equal(skua_kernel_register(self->pool, "saxpy", &saxpy_spec, NULL), SKUA_OK);
     *state = self;
     return 0;
@@ -73,23 +54,14 @@ set_up(void **state) {
 
 static int
 tear_down(void **state) {
-    bench *self = *state;
-    skua_pool_close(self->pool);
-    skua_devices_close(self->devices);
-    skua_exec_close(self->exec);
-    skua__fake_counters counts = skua__fake_counts(self->fake);
-    if (counts.misuses) {
-        fail_msg("%s", counts.misuse);
-    }
-    assert_int_equal(counts.memories, 0);
-    skua__fake_free(self->fake);
-    free(self);
+    fake_machine_close(*state);
+    free(*state);
     return 0;
 }
 
 /* Runs one saxpy of n numbers and checks them. */
 static skua_status
-run(bench *self, size_t n, int32_t on, skua_error *err) {
+run(fake_machine *self, size_t n, int32_t on, skua_error *err) {
     float *x = malloc(n * sizeof *x), *y = malloc(n * sizeof *y), a = 2;
     for (size_t i = 0; i < n; i++) {
         x[i] = (float)(i % 11);
@@ -116,7 +88,7 @@ run(bench *self, size_t n, int32_t on, skua_error *err) {
 }
 
 static skua_kernel_share
-share_at(bench *self, size_t i) {
+share_at(fake_machine *self, size_t i) {
     skua_kernel_share share = {.size = sizeof share};
     assert_int_equal(skua_kernel_share_at(self->pool, "saxpy", i, &share, NULL), SKUA_OK);
     return share;
@@ -124,7 +96,7 @@ share_at(bench *self, size_t i) {
 
 static void
 test_kernels_run_where_they_are_told(void **state) {
-    bench *self = *state;
+    fake_machine *self = *state;
     for (size_t n = 1; n < 300000; n = n * 5 + 2) {
         assert_int_equal(run(self, n, SKUA_ON_CORES, NULL), SKUA_OK);
         assert_int_equal(run(self, n, SKUA_ON_DEVICE, NULL), SKUA_OK);
@@ -136,7 +108,7 @@ test_kernels_run_where_they_are_told(void **state) {
     assert_int_equal(device.device, 0);
     assert_true(cores.launches >= 8 && device.launches >= 8);
     assert_int_equal(cores.launches + device.launches, 24);
-    assert_int_equal(skua__fake_counts(self->fake).launches, device.launches);
+    assert_int_equal(skua__fake_counts(self->fakes[0]).launches, device.launches);
     assert_int_equal(skua_kernel_share_at(self->pool, "saxpy", 2, &cores, NULL), SKUA_E_NOT_FOUND);
     assert_int_equal(skua_kernel_share_at(self->pool, "sax", 0, &cores, NULL), SKUA_E_NOT_FOUND);
 }
@@ -144,7 +116,7 @@ test_kernels_run_where_they_are_told(void **state) {
 /* Many more at once than there are workers and spares: a launch that waited for another's worker would wait for ever. */
 static void
 test_kernels_on_the_cores_never_wait_for_each_other(void **state) {
-    bench *self = *state;
+    fake_machine *self = *state;
     enum { LAUNCHES = 300, N = 64 };
     static float y[LAUNCHES][N];
     float x[N], a = 2;
@@ -174,9 +146,9 @@ test_kernels_on_the_cores_never_wait_for_each_other(void **state) {
 
 static void
 test_kernels_of_a_failing_device_run_on_the_cores(void **state) {
-    bench *self = *state;
+    fake_machine *self = *state;
     skua_error err = {0};
-    skua__fake_set_faults(self->fake, &(skua__fake_faults){.loss_at = 1});
+    skua__fake_set_faults(self->fakes[0], &(skua__fake_faults){.loss_at = 1});
     assert_int_equal(run(self, 100, SKUA_ON_DEVICE, &err), SKUA_E_TASK_FAILED);
     /* The device rests now; what may run anywhere ends well. */
     for (int i = 0; i < 10; i++) {
@@ -191,7 +163,7 @@ test_kernels_of_a_failing_device_run_on_the_cores(void **state) {
 
 static void
 test_kernels_errors_say_what_is_wrong(void **state) {
-    bench *self = *state;
+    fake_machine *self = *state;
     skua_error err = {0};
     skua_pool_future *future = NULL;
     float y = 1, a = 1;

@@ -10,9 +10,9 @@
 static void
 test_pool_buffer_faults_a_launch_moves_on_when_its_device_fails(void **state) {
     (void)state;
-    bench b;
+    fake_machine b;
     open_plain(&b);
-    skua_buffer *y = new_buffer(&b, BYTES), *x = new_buffer(&b, BYTES);
+    skua_buffer *y = fake_machine_buffer(&b, BYTES), *x = fake_machine_buffer(&b, BYTES);
     char message[SKUA_TASK_MESSAGE_BYTES];
     /* The host has what it reads: another place does it, once. */
     for (int device = 0; device < DEVICES; device++) {
@@ -26,7 +26,7 @@ test_pool_buffer_faults_a_launch_moves_on_when_its_device_fails(void **state) {
     for (int i = 0; i < 3; i++) {
         must_end_ok(more[i]);
     }
-    assert_int_equal(item(y, 2), ((4 * 3 + 4) * 3 + 4) * 3 + 4);
+    assert_int_equal(buffer_item(y, 2), ((4 * 3 + 4) * 3 + 4) * 3 + 4);
     for (int device = 0; device < DEVICES; device++) {
         skua__fake_set_faults(b.fakes[device], &(skua__fake_faults){0});
     }
@@ -39,14 +39,14 @@ test_pool_buffer_faults_a_launch_moves_on_when_its_device_fails(void **state) {
     assert_non_null(strstr(message, "device"));
     assert_int_equal(outcome(after, message), SKUA_OUTCOME_EXIT);
     assert_non_null(strstr(message, "write all of it anew"));
-    assert_true(where(y).lost);
+    assert_true(buffer_where(y).lost);
     skua__fake_set_faults(b.fakes[0], &(skua__fake_faults){0});
     must_end_ok(submit(&b, "make", y, x, 8, -1));
     must_end_ok(submit(&b, "step", y, x, 1, 1));
-    assert_int_equal(item(y, 2), 25);
+    assert_int_equal(buffer_item(y, 2), 25);
     skua_buffer_free(y);
     skua_buffer_free(x);
-    close_all(&b);
+    fake_machine_close(&b);
 }
 
 static void
@@ -57,9 +57,9 @@ test_pool_buffer_faults_random_failures_lose_or_do_every_launch_once(void **stat
     int lost_rounds = 0;
     for (int round = 0; round < ROUNDS;
          round++) { /* with new devices: none rests from the last one */
-        bench b;
+        fake_machine b;
         open_with(&b, (skua__fake_options[DEVICES]){{0}, {0}}, (bool[DEVICES]){false, true});
-        skua_buffer *y = new_buffer(&b, BYTES), *x = new_buffer(&b, BYTES);
+        skua_buffer *y = fake_machine_buffer(&b, BYTES), *x = fake_machine_buffer(&b, BYTES);
         skua__fake_set_faults(b.fakes[round % DEVICES],
                               &(skua__fake_faults){.loss_at = 1 + skua__rand_below(&rand, LINKS),
                                                    .memory_at = skua__rand_below(&rand, LINKS),
@@ -76,14 +76,14 @@ test_pool_buffer_faults_random_failures_lose_or_do_every_launch_once(void **stat
             all = all && ok;
             expected = 3 * expected + i;
         }
-        assert_int_equal(where(y).lost, !all);
+        assert_int_equal(buffer_where(y).lost, !all);
         if (all) {
-            assert_int_equal(item(y, 5), expected);
+            assert_int_equal(buffer_item(y, 5), expected);
         }
         lost_rounds += !all;
         skua_buffer_free(y);
         skua_buffer_free(x);
-        close_all(&b);
+        fake_machine_close(&b);
     }
     print_message("lost in %d of %d rounds\n", lost_rounds, ROUNDS);
     assert_true(lost_rounds > 0 && lost_rounds < ROUNDS);
@@ -92,18 +92,18 @@ test_pool_buffer_faults_random_failures_lose_or_do_every_launch_once(void **stat
 static void
 test_pool_buffer_faults_a_function_that_fails_keeps_no_turn(void **state) {
     (void)state;
-    bench b;
+    fake_machine b;
     open_plain(&b);
-    skua_buffer *y = new_buffer(&b, BYTES), *x = new_buffer(&b, BYTES);
+    skua_buffer *y = fake_machine_buffer(&b, BYTES), *x = fake_machine_buffer(&b, BYTES);
     must_end_ok(submit(&b, "make", y, x, 6, 0));
     skua_pool_future *first = submit(&b, "fail", y, x, 1, -1);
     skua_pool_future *second = submit(&b, "step", y, x, 1, 1);
     assert_int_equal(outcome(first, NULL), SKUA_OUTCOME_EXIT);
     must_end_ok(second);
-    assert_int_equal(item(y, 0), 19); /* the device still had what it was before */
+    assert_int_equal(buffer_item(y, 0), 19); /* the device still had what it was before */
     skua_buffer_free(y);
     skua_buffer_free(x);
-    close_all(&b);
+    fake_machine_close(&b);
 }
 
 /* ---- Cancels and ends ---- */
@@ -111,9 +111,9 @@ test_pool_buffer_faults_a_function_that_fails_keeps_no_turn(void **state) {
 static void
 test_pool_buffer_faults_cancel_while_it_waits_for_its_turn(void **state) {
     (void)state;
-    bench b;
+    fake_machine b;
     open_plain(&b);
-    skua_buffer *y = new_buffer(&b, BYTES);
+    skua_buffer *y = fake_machine_buffer(&b, BYTES);
     void *data = NULL;
     assert_int_equal(skua_buffer_map(y, SKUA_MAP_READ_WRITE, &data, NULL), 0);
     skua_pool_future *futures[6];
@@ -127,24 +127,24 @@ test_pool_buffer_faults_cancel_while_it_waits_for_its_turn(void **state) {
         skua_pool_cancel(futures[i]);
         assert_int_equal(skua_pool_wait(futures[i], SKUA_NONE, NULL), 0); /* at once */
     }
-    assert_int_equal(where(y).users, 4); /* three, and the mapping */
+    assert_int_equal(buffer_where(y).users, 4); /* three, and the mapping */
     assert_int_equal(skua_buffer_unmap(y, NULL), 0);
     for (uint32_t i = 0; i < 6; i++) {
         assert_int_equal(outcome(futures[i], NULL),
                          i % 2 ? SKUA_OUTCOME_OK : SKUA_OUTCOME_CANCELLED);
     }
-    assert_int_equal(item(y, 0), (1 * 3 + 3) * 3 + 5);
+    assert_int_equal(buffer_item(y, 0), (1 * 3 + 3) * 3 + 5);
     skua_buffer_free(y);
-    close_all(&b);
+    fake_machine_close(&b);
 }
 
 /* A cancel ends the task, but not the launch that the device has: what comes after it waits for that. */
 static void
 test_pool_buffer_faults_cancel_of_a_launch_that_runs_keeps_its_turn(void **state) {
     (void)state;
-    bench b;
+    fake_machine b;
     open_plain(&b);
-    skua_buffer *y = new_buffer(&b, BYTES);
+    skua_buffer *y = fake_machine_buffer(&b, BYTES);
     must_end_ok(submit(&b, "make", y, NULL, 2, 0));
     skua__mutex_init(&gate.lock);
     skua__cond_init(&gate.changed);
@@ -158,23 +158,23 @@ test_pool_buffer_faults_cancel_of_a_launch_that_runs_keeps_its_turn(void **state
     skua_pool_cancel(first);
     assert_int_equal(outcome(first, NULL), SKUA_OUTCOME_CANCELLED);
     assert_int_equal(skua_pool_wait(second, SKUA_NONE, NULL), SKUA_E_TIMEOUT);
-    assert_int_equal(where(y).users, 2);
+    assert_int_equal(buffer_where(y).users, 2);
     skua__mutex_lock(&gate.lock);
     gate.open = true;
     skua__cond_broadcast(&gate.changed);
     skua__mutex_unlock(&gate.lock);
     must_end_ok(second);
-    assert_int_equal(item(y, 0), (2 * 3 + 1) * 3 + 10);
+    assert_int_equal(buffer_item(y, 0), (2 * 3 + 1) * 3 + 10);
     skua_buffer_free(y);
-    close_all(&b);
+    fake_machine_close(&b);
 }
 
 static void
 test_pool_buffer_faults_close_ends_what_waits_for_its_turn(void **state) {
     (void)state;
-    bench b;
+    fake_machine b;
     open_plain(&b);
-    skua_buffer *y = new_buffer(&b, BYTES);
+    skua_buffer *y = fake_machine_buffer(&b, BYTES);
     void *data = NULL;
     assert_int_equal(skua_buffer_map(y, SKUA_MAP_OVERWRITE, &data, NULL), 0);
     skua_pool_future *futures[8];
@@ -189,20 +189,20 @@ test_pool_buffer_faults_close_ends_what_waits_for_its_turn(void **state) {
         assert_int_equal(result.outcome, SKUA_OUTCOME_CANCELLED);
         skua_pool_future_free(futures[i]);
     }
-    assert_int_equal(where(y).users, 1);
+    assert_int_equal(buffer_where(y).users, 1);
     assert_int_equal(skua_buffer_unmap(y, NULL), 0);
     skua_buffer_free(y);
-    close_all(&b);
+    fake_machine_close(&b);
 }
 
 static void
 test_pool_buffer_faults_free_waits_for_the_launches(void **state) {
     (void)state;
-    bench b;
+    fake_machine b;
     open_with(&b, (skua__fake_options[DEVICES]){{.launch_ns = 100000}, {.launch_ns = 100000}},
               (bool[DEVICES]){false, true});
     for (int round = 0; round < 20; round++) {
-        skua_buffer *y = new_buffer(&b, BYTES), *x = new_buffer(&b, BYTES);
+        skua_buffer *y = fake_machine_buffer(&b, BYTES), *x = fake_machine_buffer(&b, BYTES);
         skua_pool_future *futures[4];
         for (uint32_t i = 0; i < 4; i++) {
             futures[i] = submit(&b, "step", y, x, i, (int)((i + (uint32_t)round) % (DEVICES + 1)));
@@ -213,17 +213,17 @@ test_pool_buffer_faults_free_waits_for_the_launches(void **state) {
         }
         skua_buffer_free(x);
     }
-    close_all(&b);
+    fake_machine_close(&b);
 }
 
 static void
 test_pool_buffer_faults_bad_use_is_an_error(void **state) {
     (void)state;
-    bench b;
+    fake_machine b;
     open_plain(&b);
     skua_devices *others = NULL;
     assert_int_equal(skua_devices_open(&others, SKUA_DEVICES_OPTIONS(.cache_dir = ""), NULL), 0);
-    skua_buffer *foreign = NULL, *y = new_buffer(&b, BYTES);
+    skua_buffer *foreign = NULL, *y = fake_machine_buffer(&b, BYTES);
     assert_int_equal(skua_buffer_new(others, &foreign, SKUA_BUFFER_OPTIONS(.bytes = BYTES), NULL),
                      0);
     uint32_t a = 1;
@@ -244,20 +244,20 @@ test_pool_buffer_faults_bad_use_is_an_error(void **state) {
     assert_non_null(strstr(err.message, "devices"));
     char message[SKUA_TASK_MESSAGE_BYTES];
     assert_int_equal(outcome(submit(&b, "fail", y, NULL, 1, 0), message), SKUA_OUTCOME_REFUSED);
-    assert_int_equal(where(y).users, 0);
+    assert_int_equal(buffer_where(y).users, 0);
     skua_buffer_free(foreign);
     skua_buffer_free(y);
     skua_devices_close(others);
-    close_all(&b);
+    fake_machine_close(&b);
 }
 
 /* A submission that finds no memory takes no turn. */
 static void
 test_pool_buffer_faults_submit_without_memory(void **state) {
     (void)state;
-    bench b;
+    fake_machine b;
     open_plain(&b);
-    skua_buffer *y = new_buffer(&b, BYTES);
+    skua_buffer *y = fake_machine_buffer(&b, BYTES);
     failing_allocator allocator;
     uint32_t expected = 0;
     for (long n = 1;; n++) {
@@ -289,7 +289,7 @@ test_pool_buffer_faults_submit_without_memory(void **state) {
             expected = ok ? 3 * expected + 1 : expected;
         } else {
             assert_int_equal(status, SKUA_E_NO_MEMORY);
-            assert_int_equal(where(y).users, 0);
+            assert_int_equal(buffer_where(y).users, 0);
         }
         skua_pool_close(pool);
         assert_int_equal(atomic_load(&allocator.alive), 0);
@@ -298,9 +298,9 @@ test_pool_buffer_faults_submit_without_memory(void **state) {
             break;
         }
     }
-    assert_int_equal(item(y, 0), expected);
+    assert_int_equal(buffer_item(y, 0), expected);
     skua_buffer_free(y);
-    close_all(&b);
+    fake_machine_close(&b);
 }
 
 int

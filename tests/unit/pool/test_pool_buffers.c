@@ -14,9 +14,9 @@ test_pool_buffers_chains_come_to_the_same_wherever_they_run(void **state) {
     static const bool unified[3][DEVICES] = {{false, false}, {true, false}, {true, true}};
     skua__rand rand = {.state = test_seed(17)};
     for (int round = 0; round < 3; round++) {
-        bench b;
+        fake_machine b;
         open_with(&b, (skua__fake_options[DEVICES]){{0}, {0}}, unified[round]);
-        skua_buffer *y = new_buffer(&b, BYTES);
+        skua_buffer *y = fake_machine_buffer(&b, BYTES);
         static skua_pool_future *futures[LINKS];
         uint32_t expected = 0;
         for (uint32_t i = 0; i < LINKS; i++) { /* all at once: the order is the buffer's to keep */
@@ -27,11 +27,11 @@ test_pool_buffers_chains_come_to_the_same_wherever_they_run(void **state) {
         for (uint32_t i = 0; i < LINKS; i++) {
             must_end_ok(futures[i]);
         }
-        assert_int_equal(item(y, 0), expected);
-        assert_int_equal(item(y, N - 1), expected);
-        assert_int_equal(where(y).users, 0);
+        assert_int_equal(buffer_item(y, 0), expected);
+        assert_int_equal(buffer_item(y, N - 1), expected);
+        assert_int_equal(buffer_where(y).users, 0);
         skua_buffer_free(y);
-        close_all(&b);
+        fake_machine_close(&b);
     }
 }
 
@@ -40,14 +40,14 @@ static void
 test_pool_buffers_readers_share_and_writers_wait(void **state) {
     (void)state;
     enum { READERS = 40 };
-    bench b;
+    fake_machine b;
     open_plain(&b);
-    skua_buffer *x = new_buffer(&b, BYTES), *y[READERS];
+    skua_buffer *x = fake_machine_buffer(&b, BYTES), *y[READERS];
     skua_pool_future *futures[2 * READERS + 2];
     uint32_t count = 0;
     futures[count++] = submit(&b, "make", x, NULL, 5, 0);
     for (uint32_t i = 0; i < READERS; i++) {
-        y[i] = new_buffer(&b, BYTES);
+        y[i] = fake_machine_buffer(&b, BYTES);
         futures[count++] = submit(&b, "make", y[i], x, i, (int)(i % (DEVICES + 1)));
     }
     futures[count++] = submit(&b, "step", x, NULL, 1, 1); /* 16 */
@@ -58,12 +58,12 @@ test_pool_buffers_readers_share_and_writers_wait(void **state) {
         must_end_ok(futures[i]);
     }
     for (uint32_t i = 0; i < READERS; i++) {
-        assert_int_equal(item(y[i], 7), 3 * (5 + i) + 16);
+        assert_int_equal(buffer_item(y[i], 7), 3 * (5 + i) + 16);
         skua_buffer_free(y[i]);
     }
-    assert_int_equal(item(x, 7), 16);
+    assert_int_equal(buffer_item(x, 7), 16);
     skua_buffer_free(x);
-    close_all(&b);
+    fake_machine_close(&b);
 }
 
 /* Two pools may have the same devices: each waits for the other's launches. */
@@ -71,10 +71,14 @@ static void
 test_pool_buffers_two_pools_take_turns(void **state) {
     (void)state;
     enum { LINKS = 200 };
-    bench b;
+    fake_machine b;
     open_plain(&b);
-    skua_pool *pools[2] = {b.pool, open_pool(&b)};
-    skua_buffer *y = new_buffer(&b, BYTES);
+    skua_pool *pools[2] = {b.pool};
+    assert_int_equal(
+        skua_pool_open(&pools[1], SKUA_POOL_OPTIONS(.exec = b.exec, .devices = b.devices), NULL),
+        0);
+    register_all(pools[1]);
+    skua_buffer *y = fake_machine_buffer(&b, BYTES);
     static skua_pool_future *futures[LINKS];
     uint32_t expected = 0;
     for (uint32_t i = 0; i < LINKS; i++) {
@@ -84,10 +88,10 @@ test_pool_buffers_two_pools_take_turns(void **state) {
     for (uint32_t i = 0; i < LINKS; i++) {
         must_end_ok(futures[i]);
     }
-    assert_int_equal(item(y, 3), expected);
+    assert_int_equal(buffer_item(y, 3), expected);
     skua_pool_close(pools[1]);
     skua_buffer_free(y);
-    close_all(&b);
+    fake_machine_close(&b);
 }
 
 /* ---- A serial model ---- */
@@ -100,7 +104,7 @@ typedef struct model {
 } model;
 
 static void
-random_launch(bench *b, model *m, skua__rand *rand, skua_pool_future **ret) {
+random_launch(fake_machine *b, model *m, skua__rand *rand, skua_pool_future **ret) {
     uint32_t y = skua__rand_below(rand, BUFFERS), x = skua__rand_below(rand, BUFFERS + 1);
     uint32_t a = skua__rand_below(rand, 1000);
     bool make = skua__rand_below(rand, 3) == 0;
@@ -119,7 +123,7 @@ random_call(model *m, skua__rand *rand) {
     void *data = NULL;
     switch (skua__rand_below(rand, 4)) {
     case 0:
-        assert_int_equal(item(m->buffers[i], skua__rand_below(rand, N)), m->values[i]);
+        assert_int_equal(buffer_item(m->buffers[i], skua__rand_below(rand, N)), m->values[i]);
         break;
     case 1:
         m->values[i] = skua__rand_below(rand, 1000);
@@ -149,11 +153,11 @@ test_pool_buffers_random_launches_come_to_the_serial_model(void **state) {
     static const bool unified[3][DEVICES] = {{false, false}, {true, false}, {true, true}};
     skua__rand rand = {.state = test_seed(23)};
     for (int round = 0; round < 3; round++) {
-        bench b;
+        fake_machine b;
         model m = {.values = {0}};
         open_with(&b, (skua__fake_options[DEVICES]){{0}, {0}}, unified[round]);
         for (int i = 0; i < BUFFERS; i++) {
-            m.buffers[i] = new_buffer(&b, BYTES);
+            m.buffers[i] = fake_machine_buffer(&b, BYTES);
         }
         static skua_pool_future *futures[BATCH];
         uint32_t count = 0;
@@ -167,11 +171,11 @@ test_pool_buffers_random_launches_come_to_the_serial_model(void **state) {
             }
         }
         for (int i = 0; i < BUFFERS; i++) {
-            assert_int_equal(item(m.buffers[i], 0), m.values[i]);
-            assert_int_equal(item(m.buffers[i], N - 1), m.values[i]);
+            assert_int_equal(buffer_item(m.buffers[i], 0), m.values[i]);
+            assert_int_equal(buffer_item(m.buffers[i], N - 1), m.values[i]);
             skua_buffer_free(m.buffers[i]);
         }
-        close_all(&b);
+        fake_machine_close(&b);
     }
 }
 
@@ -179,7 +183,7 @@ test_pool_buffers_random_launches_come_to_the_serial_model(void **state) {
 
 /* A launch so slow in the copying that it had better go where its data is. */
 static void
-open_far(bench *self, const int64_t launch_ns[DEVICES]) {
+open_far(fake_machine *self, const int64_t launch_ns[DEVICES]) {
     skua__fake_options options[DEVICES];
     for (int i = 0; i < DEVICES; i++) {
         options[i] =
@@ -190,7 +194,7 @@ open_far(bench *self, const int64_t launch_ns[DEVICES]) {
 
 /* Runs it at any place that has a device, and tells which one; -1: one that was tried to learn. */
 static int
-runs_on(bench *self, skua_buffer *y, skua_buffer *x, char *ret_text, size_t ret_size) {
+runs_on(fake_machine *self, skua_buffer *y, skua_buffer *x, char *ret_text, size_t ret_size) {
     skua_pool_future *future = submit(self, "step-devices", y, x, 1, -1);
     assert_int_equal(skua_pool_wait(future, WAIT_MS, NULL), 0);
     skua_pool_explain(future, ret_text, ret_size);
@@ -205,10 +209,10 @@ test_pool_buffers_launches_go_where_their_data_is(void **state) {
     const int64_t ms = SKUA_NS_PER_MS;
     char text[600];
     for (int fast = 0; fast < 2; fast++) { /* to move y, there and here, takes 16 ms */
-        bench b;
+        fake_machine b;
         open_far(&b, (int64_t[DEVICES]){fast ? 60 * ms : 1 * ms, 1 * ms});
-        skua_buffer *y[DEVICES] = {new_buffer(&b, LARGE), new_buffer(&b, LARGE)};
-        skua_buffer *x = new_buffer(&b, BYTES);
+        skua_buffer *y[DEVICES] = {fake_machine_buffer(&b, LARGE), fake_machine_buffer(&b, LARGE)};
+        skua_buffer *x = fake_machine_buffer(&b, BYTES);
         for (int i = 0; i < 12;
              i++) { /* both have run it a few times, with their data and without */
             must_end_ok(submit(&b, "step-devices", y[i / 2 % 2], x, 1, i % DEVICES));
@@ -217,7 +221,7 @@ test_pool_buffers_launches_go_where_their_data_is(void **state) {
         must_end_ok(submit(&b, "step-devices", y[1], x, 1, 1));
         if (fast) { /* one runs it so much sooner that the way is worth it */
             assert_int_equal(runs_on(&b, y[0], x, text, sizeof text), 1);
-            assert_int_equal(where(y[0]).current_on, 2);
+            assert_int_equal(buffer_where(y[0]).current_on, 2);
         }
         for (int i = 0; i < LAUNCHES && !fast;
              i++) { /* as fast as the other: each stays where it is */
@@ -232,7 +236,7 @@ test_pool_buffers_launches_go_where_their_data_is(void **state) {
             skua_buffer_free(y[i]);
         }
         skua_buffer_free(x);
-        close_all(&b);
+        fake_machine_close(&b);
     }
 }
 
@@ -240,19 +244,19 @@ test_pool_buffers_launches_go_where_their_data_is(void **state) {
 static void
 test_pool_buffers_are_not_copied_where_memory_is_shared(void **state) {
     (void)state;
-    bench b;
+    fake_machine b;
     open_with(&b, (skua__fake_options[DEVICES]){{0}, {0}}, (bool[DEVICES]){true, true});
-    skua_buffer *y = new_buffer(&b, BYTES), *x = new_buffer(&b, BYTES);
+    skua_buffer *y = fake_machine_buffer(&b, BYTES), *x = fake_machine_buffer(&b, BYTES);
     uint32_t expected = 0;
     for (uint32_t i = 0; i < 60; i++) {
         must_end_ok(submit(&b, "step", y, x, i, (int)(i % (DEVICES + 1))));
         expected = 3 * expected + i;
     }
-    assert_int_equal(item(y, 11), expected);
-    assert_int_equal(copies_of(&b), 0);
+    assert_int_equal(buffer_item(y, 11), expected);
+    assert_int_equal(fake_machine_copies(&b), 0);
     skua_buffer_free(y);
     skua_buffer_free(x);
-    close_all(&b);
+    fake_machine_close(&b);
 }
 
 int
