@@ -126,6 +126,7 @@ skua_worker_submit_batch(skua_worker w, skua_job *const *jobs, size_t count) {
     assert(worker == skua__worker_here(worker->exec) &&
            "skua_worker_submit: w is another worker's");
     for (size_t i = 0; i < count; i++) {
+        assert(jobs[i] && jobs[i]->run && "skua_worker_submit_batch: a job or its run is NULL");
         skua__job_lend(jobs[i]);
     }
     for (size_t first = 0; first < count;) {

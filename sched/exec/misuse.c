@@ -136,6 +136,12 @@ skua_fork_check(skua_worker w, const char *call) {
 }
 
 void
+skua_spawn_check(skua_worker w, skua_fn *fn) {
+    skua_fork_check(w, "skua_spawn");
+    require(fn != NULL, "skua_spawn", "fn is NULL");
+}
+
+void
 skua_sync_check(skua_worker w, skua_fn *fn, const void *frame) {
     skua_fork_check(w, "skua_sync");
     const skua__stack *stack = skua__stack_of(w.top);

@@ -247,6 +247,8 @@ SKUA_API skua_slot *skua_spawn_slow(skua_slot *slot);
 SKUA_API skua_taken skua_sync_slow(skua_slot *slot);
 /** Ends a program that is built for debugging unless w is good here; call is named. Returns: nothing. Threads: worker. Blocks: never. Since 0.1. */
 SKUA_API void skua_fork_check(skua_worker w, const char *call);
+/** The same for skua_spawn(), and unless there is something to call. Returns: nothing. Threads: worker. Blocks: never. Since 0.1. */
+SKUA_API void skua_spawn_check(skua_worker w, skua_fn *fn);
 /** The same, and unless the newest fork is this call. Returns: nothing. Threads: worker. Blocks: never. Since 0.1. */
 SKUA_API void skua_sync_check(skua_worker w, skua_fn *fn, const void *frame);
 
@@ -264,14 +266,15 @@ SKUA_API void skua_sync_check(skua_worker w, skua_fn *fn, const void *frame);
  * one forked is the first to be synced, and all are before the function that forked them returns. When the
  * stack of slots is full, nobody else can take the call: its sync runs it.
  *
- * frame: borrowed until the sync has returned; a local variable is fine, and so is SKUA_FRAME().
+ * fn: not NULL: a program that is built for debugging ends with a line that names skua_spawn; one that is built for speed is not
+ * told, and crashes where the call is run. frame: borrowed until the sync has returned; a local variable is fine, and so is SKUA_FRAME().
  * Returns: nothing; there are no errors.
  * Threads: worker (the one that w belongs to). Blocks: never. Since 0.1.
  */
 static inline void
 skua_spawn(skua_worker *w, skua_fn *fn, void *frame) {
 #ifndef NDEBUG
-    skua_fork_check(*w, "skua_spawn");
+    skua_spawn_check(*w, fn);
 #endif
     skua_slot *slot = w->top;
     skua_trap *trap = skua_worker_trap(*w);

@@ -142,6 +142,123 @@ fini_a_timer_in_its_call(skua_worker w, void *frame) {
     (void)!skua_latch_wait(&never, 0, NULL);
 }
 
+static void
+spawn_nothing(skua_worker w, void *frame) {
+    skua_spawn(&w, NULL, frame);
+}
+
+/* The executor's only worker is busy with us: what we submit, or start, waits. */
+static void
+end_a_group_under_way(skua_worker w, void *frame) {
+    (void)frame;
+    static skua_job job;
+    static skua_group group;
+    skua_job_init(&job, count_job);
+    skua_group_init(&group, skua_worker_exec(w));
+    (void)!skua_group_submit(&group, &job);
+    skua_group_fini(&group);
+}
+
+static int32_t
+leave_a_fork_in_a_node(skua_worker w, void *arg) {
+    skua_spawn(&w, do_nothing, arg);
+    return 0;
+}
+
+static void
+run_a_graph(skua_worker w, bool ends_early) {
+    static skua_graph graph;
+    static skua_graph_node node;
+    (void)!skua_graph_init(&graph, NULL, NULL);
+    (void)!skua_graph_add(&graph, &node, leave_a_fork_in_a_node, NULL, NULL, NULL);
+    (void)!skua_graph_seal(&graph, NULL);
+    (void)!skua_graph_start(&graph, skua_worker_exec(w), NULL);
+    if (ends_early) {
+        skua_graph_fini(&graph);
+    }
+    (void)!skua_graph_wait(&graph, 0, NULL);
+}
+
+static void
+leave_a_fork_in_a_graph(skua_worker w, void *frame) {
+    (void)frame;
+    run_a_graph(w, false);
+}
+
+static void
+end_a_graph_that_runs(skua_worker w, void *frame) {
+    (void)frame;
+    run_a_graph(w, true);
+}
+
+static void
+count_down_too_much(skua_worker w, void *frame) {
+    (void)frame;
+    skua_latch latch;
+    skua_latch_init(&latch, skua_worker_exec(w), 2);
+    (void)skua_latch_count_down(&latch, 3);
+}
+
+static void
+end_the_latch(skua_worker w, skua_job *job) {
+    (void)w;
+    skua_latch_fini((skua_latch *)(void *)(job + 1));
+}
+
+/* Only what stands in for us gets to the job, and so when we wait. */
+static void
+end_a_latch_that_is_waited_for(skua_worker w, void *frame) {
+    (void)frame;
+    static struct {
+        skua_job job;
+        skua_latch latch;
+    } both;
+    skua_latch_init(&both.latch, skua_worker_exec(w), 1);
+    skua_job_init(&both.job, end_the_latch);
+    (void)!skua_exec_submit(skua_worker_exec(w), &both.job);
+    (void)!skua_latch_wait(&both.latch, 0, NULL);
+}
+
+static void
+call_nothing(skua_worker w, skua_timer *timer) {
+    (void)w, (void)timer;
+}
+
+static void
+leave_a_timer(skua_worker w, void *frame) {
+    (void)frame;
+    static skua_timer timer;
+    skua_timer_init(&timer, call_nothing);
+    (void)!skua_exec_after(skua_worker_exec(w), &timer, 600000, NULL);
+}
+
+static void *
+submit_elsewhere(void *arg) {
+    static skua_job job;
+    skua_job_init(&job, count_job);
+    skua_worker_submit(*(skua_worker *)arg, &job);
+    return NULL;
+}
+
+static void *
+submit_a_batch_elsewhere(void *arg) {
+    static skua_job job;
+    skua_job *const jobs[] = {&job};
+    skua_job_init(&job, count_job);
+    skua_worker_submit_batch(*(skua_worker *)arg, jobs, 1);
+    return NULL;
+}
+
+/* frame: a thread's function. */
+static void
+hand_out_the_worker_to(skua_worker w, void *frame) {
+    pthread_t thread;
+    void *(*const *fn)(void *) = frame;
+    if (pthread_create(&thread, NULL, *fn, &w) == 0) {
+        pthread_join(thread, NULL);
+    }
+}
+
 /* A NULL, or what was never prepared, for each function that returns no status. */
 static const char *const without_status[] = {
     "skua_exec_options_init",
@@ -177,6 +294,17 @@ static const char *const without_status[] = {
     "skua_topology_distance",
     "skua_spawn",
     "skua_take_back",
+    "skua_worker_submit",
+    "skua_worker_submit",
+    "skua_worker_submit_batch",
+    "skua_worker_submit_batch",
+    "skua_worker_submit_batch",
+    "skua_worker_block_end",
+    "skua_topology_pus",
+    "skua_topology_cores",
+    "skua_topology_packages",
+    "skua_topology_numas",
+    "skua_topology_quota_cpus",
 };
 
 static void
@@ -256,7 +384,7 @@ call_groups(skua_worker w, ptrdiff_t which) {
         skua_latch_init(&latch, NULL, 1);
         break;
     case 20:
-        (void)skua_latch_count_down(&latch, 1);
+        (void)skua_latch_count_down(&latch, 0);
         break;
     case 21:
         (void)skua_latch_is_open(NULL);
@@ -313,11 +441,66 @@ call_others(skua_worker w, ptrdiff_t which) {
 }
 
 static void
+call_submits(skua_worker w, ptrdiff_t which) {
+    skua_worker none = {nothing};
+    skua_job good, empty = {NULL};
+    skua_job_init(&good, count_job);
+    skua_job *const one[] = {&good}, *const none_given[] = {NULL}, *const empty_given[] = {&empty};
+    switch (which) {
+    case 33:
+        skua_worker_submit(none, &good);
+        break;
+    case 34:
+        skua_worker_submit(w, &empty);
+        break;
+    case 35:
+        skua_worker_submit_batch(none, one, 1);
+        break;
+    case 36:
+        skua_worker_submit_batch(w, none_given, 1);
+        break;
+    case 37:
+        skua_worker_submit_batch(w, empty_given, 1);
+        break;
+    case 38:
+        skua_worker_block_end(none);
+        break;
+    default:
+        break;
+    }
+}
+
+static void
+call_topology(ptrdiff_t which) {
+    switch (which) {
+    case 39:
+        (void)skua_topology_pus(NULL);
+        break;
+    case 40:
+        (void)skua_topology_cores(NULL);
+        break;
+    case 41:
+        (void)skua_topology_packages(NULL);
+        break;
+    case 42:
+        (void)skua_topology_numas(NULL);
+        break;
+    case 43:
+        (void)skua_topology_quota_cpus(NULL);
+        break;
+    default:
+        break;
+    }
+}
+
+static void
 call_without_status(skua_worker w, void *frame) {
     ptrdiff_t which = (const char *const *)frame - without_status;
     call_exec(w, which);
     call_groups(w, which);
     call_others(w, which);
+    call_submits(w, which);
+    call_topology(which);
 }
 
 /* Runs fn on an executor in a child process, which must abort and say so. */
@@ -386,6 +569,30 @@ test_broken_rules_abort(void **state) {
     expect_abort(sync_another, "skua_sync: this is not the newest fork");
     expect_abort(hand_out_the_worker, "skua_sync: called outside w's worker");
     expect_abort(close_ourselves, "skua_exec_close: called by a worker");
+    expect_abort(spawn_nothing, "skua_spawn: fn is NULL");
+}
+
+static void
+test_broken_lives_abort(void **state) {
+    (void)state;
+    expect_abort(end_a_group_under_way, "skua_group_fini: a job of the group is under way");
+    expect_abort(end_a_graph_that_runs, "skua_graph_fini: the graph runs");
+    expect_abort(leave_a_fork_in_a_graph, "a graph's node returned before the sync");
+    expect_abort(count_down_too_much, "skua_latch_count_down: more than was left");
+    expect_abort(end_a_latch_that_is_waited_for, "skua_latch_fini: somebody waits");
+    expect_abort(leave_a_timer, "skua_exec_close: a timer was not ended by skua_timer_fini()");
+}
+
+static void
+test_broken_submits_from_elsewhere_abort(void **state) {
+    (void)state;
+    void *(*fns[])(void *) = {submit_elsewhere, submit_a_batch_elsewhere};
+    const char *const calls[] = {"skua_worker_submit: Assertion",
+                                 "skua_worker_submit_batch: Assertion"};
+    for (int i = 0; i < 2; i++) {
+        expect_abort_with(hand_out_the_worker_to, &fns[i], calls[i]);
+        expect_abort_with(hand_out_the_worker_to, &fns[i], "w is another worker's");
+    }
 }
 #endif
 
@@ -395,6 +602,8 @@ main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_broken_calls_without_a_status_name_themselves),
         cmocka_unit_test(test_broken_rules_abort),
+        cmocka_unit_test(test_broken_lives_abort),
+        cmocka_unit_test(test_broken_submits_from_elsewhere_abort),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 #else
