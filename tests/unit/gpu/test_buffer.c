@@ -2,10 +2,10 @@
 // Buffers: where they are current, what is moved and what is not, whose turn it is, and what becomes of them when
 // memory is short or a device goes. Two fake devices and the cores; each count of copies is exact.
 #include "engine_fixture.h"
-
 #include "failing_allocator.h"
+#include "fake_machine.h"
+
 #include <skua-int/rand.h>
-#include <skua/buffer.h>
 
 enum { KIB = 1024, MIB = 1024 * 1024, DEVICES = 2 };
 
@@ -40,17 +40,10 @@ static const skua__fake_entry buffer_entries[] = {
 };
 
 typedef struct setup {
-    skua__fake *fakes[DEVICES];
-    skua_devices *devices;
+    fake_machine machine;
     skua__engine *engines[DEVICES + 1]; /* the last is NULL: the cores */
     skua__kernel *add, *next;
-    skua_exec *exec;
 } setup;
-
-typedef struct setup_options {
-    uint64_t memory_bytes; /* that the devices say they have; 0: 1 GiB */
-    bool unified[DEVICES];
-} setup_options;
 
 static skua__kernel *
 make_kernel(const char *name, skua_kernel_fn fn, const skua_param_kind *params) {
@@ -64,53 +57,33 @@ make_kernel(const char *name, skua_kernel_fn fn, const skua_param_kind *params) 
 }
 
 static void
-set_up(setup *self, setup_options options) {
+set_up(setup *self, fake_machine_options options) {
     static const skua_param_kind add_params[] = {SKUA_PARAM_INOUT, SKUA_PARAM_VALUE};
     static const skua_param_kind next_params[] = {SKUA_PARAM_OUT, SKUA_PARAM_IN};
     memset(self, 0, sizeof *self);
-    setenv("OCL_ICD_VENDORS", "/nonexistent", 1);
-    assert_int_equal(skua_devices_open(&self->devices, SKUA_DEVICES_OPTIONS(.cache_dir = ""), NULL),
-                     SKUA_OK);
-    for (int i = 0; i < DEVICES; i++) {
-        self->fakes[i] = skua__fake_new(&(skua__fake_options){
-            .entries = buffer_entries, .entry_count = 2, .clock = SKUA__FAKE_REAL});
-        skua_device_info info =
-            skua__fake_info(options.memory_bytes ? options.memory_bytes : UINT64_C(1) << 30);
-        info.unified = options.unified[i];
-        snprintf(info.name, sizeof info.name, "fake %d", i);
-        assert_int_equal(
-            skua__devices_add(self->devices, skua__fake_driver(), self->fakes[i], &info), SKUA_OK);
-        assert_int_equal(skua__devices_engine(self->devices, (size_t)i, &self->engines[i], NULL),
+    options.count = DEVICES;
+    options.workers = 1;
+    options.entries = buffer_entries;
+    options.entry_count = 2;
+    fake_machine_open(&self->machine, &options);
+    for (size_t i = 0; i < DEVICES; i++) {
+        assert_int_equal(skua__devices_engine(self->machine.devices, i, &self->engines[i], NULL),
                          SKUA_OK);
     }
     self->add = make_kernel("add", add_fn, add_params);
     self->next = make_kernel("next", next_fn, next_params);
-    assert_int_equal(skua_exec_open(&self->exec, SKUA_EXEC_OPTIONS(.workers = 1), NULL), SKUA_OK);
 }
 
 static void
 tear_down(setup *self) {
-    skua_devices_close(self->devices);
-    for (int i = 0; i < DEVICES; i++) {
-        skua__fake_counters counts = skua__fake_counts(self->fakes[i]);
-        if (counts.misuses) {
-            fail_msg("%s", counts.misuse);
-        }
-        assert_int_equal(counts.devices + counts.memories + counts.kernels, 0);
-        skua__fake_free(self->fakes[i]);
-    }
+    fake_machine_close(&self->machine);
     skua__kernel_free(self->add);
     skua__kernel_free(self->next);
-    skua_exec_close(self->exec);
 }
 
 static skua_buffer *
 new_buffer(setup *self, size_t bytes) {
-    skua_buffer *buffer = NULL;
-    assert_int_equal(
-        skua_buffer_new(self->devices, &buffer, SKUA_BUFFER_OPTIONS(.bytes = bytes), NULL),
-        SKUA_OK);
-    return buffer;
+    return fake_machine_buffer(&self->machine, bytes);
 }
 
 /* A launch at a place; place DEVICES is the cores. */
@@ -118,7 +91,7 @@ static skua_status
 run_add(setup *self, int place, skua_buffer *y, uint32_t a, skua_error *err) {
     size_t bytes = skua_buffer_bytes(y);
     skua_kernel_arg args[] = {{.buffer = y, .bytes = bytes}, {.value = &a, .bytes = sizeof a}};
-    return cl_fixture_run(self->engines[place], self->exec, self->add,
+    return cl_fixture_run(self->engines[place], self->machine.exec, self->add,
                           SKUA_LAUNCH(.kernel = "add", .global = {bytes / sizeof(uint32_t)},
                                       .args = args, .arg_count = 2),
                           err);
@@ -128,39 +101,22 @@ static skua_status
 run_next(setup *self, int place, skua_buffer *y, skua_buffer *x, skua_error *err) {
     size_t bytes = skua_buffer_bytes(y);
     skua_kernel_arg args[] = {{.buffer = y, .bytes = bytes}, {.buffer = x, .bytes = bytes}};
-    return cl_fixture_run(self->engines[place], self->exec, self->next,
+    return cl_fixture_run(self->engines[place], self->machine.exec, self->next,
                           SKUA_LAUNCH(.kernel = "next", .global = {bytes / sizeof(uint32_t)},
                                       .args = args, .arg_count = 2),
                           err);
 }
 
-static skua_buffer_info
-where(skua_buffer *buffer) {
-    skua_buffer_info info = {.size = sizeof info};
-    assert_int_equal(skua_buffer_where(buffer, &info, NULL), SKUA_OK);
-    return info;
-}
-
-static uint32_t
-item(skua_buffer *buffer, size_t i) {
-    uint32_t value = 0;
-    skua_error err = {0};
-    if (skua_buffer_read(buffer, i * sizeof value, &value, sizeof value, &err)) {
-        fail_msg("%s", err.message);
-    }
-    return value;
-}
-
 static uint64_t
 copies_of(const setup *self) {
-    return skua__fake_counts(self->fakes[0]).copies + skua__fake_counts(self->fakes[1]).copies;
+    return fake_machine_copies(&self->machine);
 }
 
 static void
 test_buffer_stays_where_it_was_used(void **state) {
     (void)state;
     setup s;
-    set_up(&s, (setup_options){0});
+    set_up(&s, (fake_machine_options){0});
     skua_buffer *y = new_buffer(&s, 64 * KIB);
     assert_int_equal(skua__buffer_missing_bytes(y, s.engines[0]), 64 * KIB);
     assert_int_equal(skua__buffer_missing_bytes(y, NULL), 0);
@@ -168,34 +124,34 @@ test_buffer_stays_where_it_was_used(void **state) {
         assert_int_equal(run_add(&s, 0, y, 1, NULL), SKUA_OK);
     }
     assert_int_equal(copies_of(&s), 1);
-    assert_int_equal(where(y).current_on, 1);
-    assert_false(where(y).on_host);
+    assert_int_equal(buffer_where(y).current_on, 1);
+    assert_false(buffer_where(y).on_host);
     assert_int_equal(skua__buffer_missing_bytes(y, s.engines[0]), 0);
     assert_int_equal(skua__buffer_missing_bytes(y, s.engines[1]), 2 * 64 * KIB);
     assert_int_equal(skua__buffer_missing_bytes(y, NULL), 64 * KIB);
-    assert_int_equal(item(y, 0), 100);
-    assert_int_equal(item(y, 16 * KIB - 1), 100);
+    assert_int_equal(buffer_item(y, 0), 100);
+    assert_int_equal(buffer_item(y, 16 * KIB - 1), 100);
     assert_int_equal(copies_of(&s), 2); /* once to the host, which has it then too */
-    assert_true(where(y).on_host);
-    assert_int_equal(where(y).current_on, 1);
+    assert_true(buffer_where(y).on_host);
+    assert_int_equal(buffer_where(y).current_on, 1);
     /* To the other device through the host, where it is. */
     assert_int_equal(run_add(&s, 1, y, 5, NULL), SKUA_OK);
     assert_int_equal(copies_of(&s), 3);
-    assert_int_equal(where(y).current_on, 2);
-    assert_int_equal(where(y).memory_on, 3);
+    assert_int_equal(buffer_where(y).current_on, 2);
+    assert_int_equal(buffer_where(y).memory_on, 3);
     /* And back: there and here. */
     assert_int_equal(run_add(&s, 0, y, 5, NULL), SKUA_OK);
     assert_int_equal(copies_of(&s), 5);
     /* The cores work on the host's memory. */
     assert_int_equal(run_add(&s, DEVICES, y, 7, NULL), SKUA_OK);
     assert_int_equal(copies_of(&s), 6);
-    assert_int_equal(where(y).current_on, 0);
-    assert_int_equal(item(y, 3), 117);
+    assert_int_equal(buffer_where(y).current_on, 0);
+    assert_int_equal(buffer_item(y, 3), 117);
     /* What is written whole is moved nowhere before. */
     skua_buffer *z = new_buffer(&s, 64 * KIB);
     assert_int_equal(run_next(&s, 0, z, y, NULL), SKUA_OK);
     assert_int_equal(copies_of(&s), 7);
-    assert_int_equal(item(z, 5), 118);
+    assert_int_equal(buffer_item(z, 5), 118);
     skua_buffer_free(y);
     skua_buffer_free(z);
     tear_down(&s);
@@ -205,18 +161,18 @@ static void
 test_buffer_prefetch_spares_the_launch_its_copy(void **state) {
     (void)state;
     setup s;
-    set_up(&s, (setup_options){0});
+    set_up(&s, (fake_machine_options){0});
     skua_buffer *x = new_buffer(&s, 128 * KIB), *y = new_buffer(&s, 128 * KIB);
     assert_int_equal(skua_buffer_prefetch(x, 1, NULL), SKUA_OK);
     assert_int_equal(skua_buffer_prefetch(x, 0, NULL), SKUA_OK);
     uint32_t value = 9;
     assert_int_equal(skua_buffer_write(x, 0, &value, sizeof value, NULL), SKUA_OK); /* in turn */
     assert_int_equal(copies_of(&s), 2);
-    assert_int_equal(where(x).current_on, 0);
+    assert_int_equal(buffer_where(x).current_on, 0);
     assert_int_equal(skua_buffer_prefetch(x, 1, NULL), SKUA_OK);
     assert_int_equal(run_next(&s, 1, y, x, NULL), SKUA_OK);
     assert_int_equal(copies_of(&s), 3);
-    assert_int_equal(item(y, 0), 10);
+    assert_int_equal(buffer_item(y, 0), 10);
     skua_error err = {0};
     assert_int_equal(skua_buffer_prefetch(x, 7, &err), SKUA_E_NOT_FOUND);
     skua_buffer_free(x);
@@ -228,7 +184,7 @@ static void
 test_buffer_of_a_device_that_shares_memory_is_never_copied(void **state) {
     (void)state;
     setup s;
-    set_up(&s, (setup_options){.unified = {true, false}});
+    set_up(&s, (fake_machine_options){.unified = {true, false}});
     skua_buffer *y = new_buffer(&s, 3 * MIB);
     void *data = NULL;
     assert_int_equal(skua_buffer_map(y, SKUA_MAP_OVERWRITE, &data, NULL), SKUA_OK);
@@ -242,15 +198,15 @@ test_buffer_of_a_device_that_shares_memory_is_never_copied(void **state) {
         ((uint32_t *)again)[7]++;
         assert_int_equal(skua_buffer_unmap(y, NULL), SKUA_OK);
     }
-    assert_int_equal(item(y, 7), 50);
+    assert_int_equal(buffer_item(y, 7), 50);
     assert_int_equal(copies_of(&s), 0);
-    assert_int_equal(where(y).shared_on, 1);
+    assert_int_equal(buffer_where(y).shared_on, 1);
     assert_int_equal(skua__buffer_missing_bytes(y, s.engines[0]), 0);
     /* Between one that shares and one that does not. */
     assert_int_equal(run_add(&s, 1, y, 1, NULL), SKUA_OK);
     assert_int_equal(run_add(&s, 0, y, 1, NULL), SKUA_OK);
     assert_int_equal(run_add(&s, 1, y, 1, NULL), SKUA_OK);
-    assert_int_equal(item(y, 7), 53);
+    assert_int_equal(buffer_item(y, 7), 53);
     skua_buffer_free(y);
     tear_down(&s);
 }
@@ -259,7 +215,7 @@ static void
 test_buffer_clean_copies_make_way_and_dirty_ones_are_saved(void **state) {
     (void)state;
     setup s;
-    set_up(&s, (setup_options){.memory_bytes = 16 * MIB}); /* 12 MiB for launches */
+    set_up(&s, (fake_machine_options){.memory_bytes = 16 * MIB}); /* 12 MiB for launches */
     enum { COUNT = 8 };
     skua_buffer *buffers[COUNT];
     for (uint32_t i = 0; i < COUNT; i++) {
@@ -273,15 +229,15 @@ test_buffer_clean_copies_make_way_and_dirty_ones_are_saved(void **state) {
             }
         }
     }
-    assert_true(skua__fake_counts(s.fakes[0]).memory_peak_bytes <= 12 * MIB);
+    assert_true(skua__fake_counts(s.machine.fakes[0]).memory_peak_bytes <= 12 * MIB);
     for (uint32_t i = 0; i < COUNT; i++) {
-        assert_int_equal(item(buffers[i], 100), 3 * (i + 1));
+        assert_int_equal(buffer_item(buffers[i], 100), 3 * (i + 1));
     }
     skua_error err = {0};
     skua_buffer *large = new_buffer(&s, 13 * MIB);
     assert_int_equal(run_add(&s, 0, large, 1, &err), SKUA_E_DEVICE_MEMORY);
     assert_int_equal(run_add(&s, DEVICES, large, 1, &err), SKUA_OK); /* it went elsewhere */
-    assert_int_equal(item(large, 1), 1);
+    assert_int_equal(buffer_item(large, 1), 1);
     skua_buffer_free(large);
     for (uint32_t i = 0; i < COUNT; i++) {
         skua_buffer_free(buffers[i]);
@@ -293,16 +249,16 @@ static void
 test_buffer_of_a_lost_device_says_so_until_it_is_written(void **state) {
     (void)state;
     setup s;
-    set_up(&s, (setup_options){0});
+    set_up(&s, (fake_machine_options){0});
     skua_buffer *y = new_buffer(&s, 4 * KIB), *clean = new_buffer(&s, 4 * KIB);
     assert_int_equal(run_add(&s, 0, y, 1, NULL), SKUA_OK);
     assert_int_equal(run_next(&s, 0, y, clean, NULL), SKUA_OK);
-    skua__fake_set_faults(s.fakes[0], &(skua__fake_faults){.loss_at = 1});
+    skua__fake_set_faults(s.machine.fakes[0], &(skua__fake_faults){.loss_at = 1});
     skua_error err = {0};
     assert_int_equal(run_add(&s, 0, y, 1, &err), SKUA_E_DEVICE_FAILED);
-    skua__fake_set_faults(s.fakes[0], &(skua__fake_faults){0});
-    assert_true(where(y).lost);
-    assert_false(where(clean).lost);
+    skua__fake_set_faults(s.machine.fakes[0], &(skua__fake_faults){0});
+    assert_true(buffer_where(y).lost);
+    assert_false(buffer_where(clean).lost);
     uint32_t value = 0;
     assert_int_equal(skua_buffer_read(y, 0, &value, sizeof value, &err), SKUA_E_DEVICE_FAILED);
     assert_int_equal(run_add(&s, 1, y, 1, &err), SKUA_E_DEVICE_FAILED); /* and is none the worse */
@@ -311,7 +267,7 @@ test_buffer_of_a_lost_device_says_so_until_it_is_written(void **state) {
     static const uint32_t all[KIB] = {41};
     assert_int_equal(skua_buffer_write(y, 0, all, sizeof all, &err), SKUA_OK);
     assert_int_equal(run_add(&s, 1, y, 1, &err), SKUA_OK);
-    assert_int_equal(item(y, 0), 42);
+    assert_int_equal(buffer_item(y, 0), 42);
     skua_buffer_free(y);
     skua_buffer_free(clean);
     tear_down(&s);
@@ -321,14 +277,14 @@ static void
 test_buffer_outlives_its_devices(void **state) {
     (void)state;
     setup s;
-    set_up(&s, (setup_options){.unified = {false, true}});
+    set_up(&s, (fake_machine_options){.unified = {false, true}});
     skua_buffer *y = new_buffer(&s, MIB), *z = new_buffer(&s, MIB);
     assert_int_equal(run_add(&s, 0, y, 5, NULL), SKUA_OK);
     assert_int_equal(run_add(&s, 1, z, 6, NULL), SKUA_OK);
-    skua_devices_close(s.devices);
-    s.devices = NULL;
-    assert_int_equal(item(y, 77), 5);
-    assert_int_equal(item(z, 77), 6);
+    skua_devices_close(s.machine.devices);
+    s.machine.devices = NULL;
+    assert_int_equal(buffer_item(y, 77), 5);
+    assert_int_equal(buffer_item(z, 77), 6);
     skua_error err = {0};
     assert_int_equal(skua_buffer_prefetch(y, 0, &err), SKUA_E_CLOSED);
     skua_buffer_free(y);
@@ -341,7 +297,7 @@ static void
 test_buffer_devices_close_while_launches_wait_for_a_mapped_one(void **state) {
     (void)state;
     setup s;
-    set_up(&s, (setup_options){0});
+    set_up(&s, (fake_machine_options){0});
     skua_buffer *y = new_buffer(&s, MIB), *z = new_buffer(&s, MIB);
     assert_int_equal(run_add(&s, 0, y, 5, NULL), SKUA_OK);
     void *data = NULL;
@@ -359,16 +315,16 @@ test_buffer_devices_close_while_launches_wait_for_a_mapped_one(void **state) {
     launch->done = cl_waiter_done;
     launch->done_arg = &waiter;
     assert_int_equal(skua__engine_submit(s.engines[0], launch, NULL), SKUA_OK);
-    skua_devices_close(s.devices);
-    s.devices = NULL;
+    skua_devices_close(s.machine.devices);
+    s.machine.devices = NULL;
     assert_int_equal(cl_waiter_wait(&waiter, 1), SKUA_E_CANCELLED);
     assert_non_null(strstr(waiter.error.message, "next"));
     skua__launch_free(launch);
     cl_waiter_fini(&waiter);
     assert_int_equal(((uint32_t *)data)[9], 5);
     assert_int_equal(skua_buffer_unmap(y, NULL), SKUA_OK);
-    assert_int_equal(where(y).users, 0);
-    assert_int_equal(item(y, 9), 5);
+    assert_int_equal(buffer_where(y).users, 0);
+    assert_int_equal(buffer_item(y, 9), 5);
     skua_buffer_free(y);
     skua_buffer_free(z);
     tear_down(&s);
@@ -378,7 +334,7 @@ static void
 test_buffer_cancel_ends_what_waits_for_its_turn(void **state) {
     (void)state;
     setup s;
-    set_up(&s, (setup_options){0});
+    set_up(&s, (fake_machine_options){0});
     skua_buffer *y = new_buffer(&s, KIB);
     void *data = NULL;
     assert_int_equal(skua_buffer_map(y, SKUA_MAP_READ_WRITE, &data, NULL), SKUA_OK);
@@ -401,7 +357,7 @@ test_buffer_cancel_ends_what_waits_for_its_turn(void **state) {
     cl_waiter_fini(&waiter);
     assert_int_equal(skua_buffer_unmap(y, NULL), SKUA_OK);
     assert_int_equal(run_add(&s, 0, y, 4, NULL), SKUA_OK);
-    assert_int_equal(item(y, 0), 4);
+    assert_int_equal(buffer_item(y, 0), 4);
     skua_buffer_free(y);
     tear_down(&s);
 }
@@ -414,16 +370,16 @@ static void
 test_buffer_half_written_in_place_is_lost_and_elsewhere_is_not(void **state) {
     (void)state;
     setup s;
-    set_up(&s, (setup_options){.unified = {true, false}});
+    set_up(&s, (fake_machine_options){.unified = {true, false}});
     for (int device = 0; device < DEVICES; device++) {
         skua_buffer *y = new_buffer(&s, 4 * KIB);
-        skua__fake_set_faults(s.fakes[device], &(skua__fake_faults){.loss_at = 1});
+        skua__fake_set_faults(s.machine.fakes[device], &(skua__fake_faults){.loss_at = 1});
         assert_int_equal(run_add(&s, device, y, 1, NULL), SKUA_E_DEVICE_FAILED);
-        skua__fake_set_faults(s.fakes[device], &(skua__fake_faults){0});
-        assert_int_equal(where(y).lost, device == 0);
+        skua__fake_set_faults(s.machine.fakes[device], &(skua__fake_faults){0});
+        assert_int_equal(buffer_where(y).lost, device == 0);
         assert_int_equal(run_add(&s, DEVICES, y, 7, NULL), device ? SKUA_OK : SKUA_E_DEVICE_FAILED);
         if (device) {
-            assert_int_equal(item(y, 1), 7);
+            assert_int_equal(buffer_item(y, 1), 7);
         }
         skua_buffer_free(y);
     }
@@ -434,14 +390,14 @@ static void
 test_buffer_bad_use_is_an_error(void **state) {
     (void)state;
     setup s;
-    set_up(&s, (setup_options){0});
+    set_up(&s, (fake_machine_options){0});
     skua_error err = {0};
     skua_buffer *y = NULL;
-    assert_int_equal(skua_buffer_new(s.devices, &y, SKUA_BUFFER_OPTIONS(.bytes = 0), &err),
+    assert_int_equal(skua_buffer_new(s.machine.devices, &y, SKUA_BUFFER_OPTIONS(.bytes = 0), &err),
                      SKUA_E_BAD_ARGUMENT);
     assert_int_equal(skua_buffer_new(NULL, &y, SKUA_BUFFER_OPTIONS(.bytes = 1), &err),
                      SKUA_E_BAD_ARGUMENT);
-    assert_int_equal(skua_buffer_new(s.devices, &y, NULL, &err), SKUA_E_BAD_ARGUMENT);
+    assert_int_equal(skua_buffer_new(s.machine.devices, &y, NULL, &err), SKUA_E_BAD_ARGUMENT);
     assert_null(y);
     y = new_buffer(&s, 1000);
     char bytes[8] = {0};
@@ -539,7 +495,7 @@ walk_step(walk *w, skua__rand *rand) {
         if (w->waiter.status) {
             fail_msg("%s", w->waiter.error.message);
         }
-        assert_int_equal(item(w->buffers[a], at), w->shadow[a][at]);
+        assert_int_equal(buffer_item(w->buffers[a], at), w->shadow[a][at]);
         return;
     case 2:
         if (place < DEVICES) {
@@ -581,8 +537,8 @@ test_buffer_random_steps_come_to_the_same(void **state) {
     skua__rand rand = {.state = test_seed(11)};
     for (int round = 0; round < 8; round++) {
         setup s;
-        set_up(&s, (setup_options){.unified = {round & 1, round & 2},
-                                   .memory_bytes = round & 4 ? 48 * KIB : 0});
+        set_up(&s, (fake_machine_options){.unified = {round & 1, round & 2},
+                                          .memory_bytes = round & 4 ? 48 * KIB : 0});
         walk w = {.s = &s};
         cl_waiter_init(&w.waiter);
         for (int i = 0; i < WALK_BUFFERS; i++) {
@@ -629,7 +585,7 @@ static void
 test_buffer_of_many_threads_loses_no_step(void **state) {
     (void)state;
     setup s;
-    set_up(&s, (setup_options){.unified = {true, false}});
+    set_up(&s, (fake_machine_options){.unified = {true, false}});
     skua_buffer *a = new_buffer(&s, 4 * KIB), *b = new_buffer(&s, 400 * KIB);
     pthread_t threads[ADDERS];
     adder adders[ADDERS];
@@ -642,8 +598,8 @@ test_buffer_of_many_threads_loses_no_step(void **state) {
         skua__thread_join(threads[i]);
         assert_int_equal(adders[i].wrong, 0);
     }
-    assert_int_equal(item(a, 9), ADDERS * ADDS / 2);
-    assert_int_equal(item(b, 99999), ADDERS * ADDS / 2);
+    assert_int_equal(buffer_item(a, 9), ADDERS * ADDS / 2);
+    assert_int_equal(buffer_item(b, 99999), ADDERS * ADDS / 2);
     skua_buffer_free(a);
     skua_buffer_free(b);
     tear_down(&s);

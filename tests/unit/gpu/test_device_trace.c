@@ -2,6 +2,7 @@
 // A device's launches in the trace of an executor: read with somebody else's parser, nested, in order, and on the host's clock
 // however the device's may differ. And how the two clocks are related.
 #include "engine_fixture.h"
+#include "fake_machine.h"
 
 #include <jansson.h>
 #include <skua-int/clocks.h>
@@ -23,31 +24,17 @@ next_fn(const skua_kernel_call *call, void *arg) {
     return 0;
 }
 
-typedef struct bench {
-    skua__fake *fake;
-    skua_devices *devices;
-    skua_exec *exec;
-    skua_pool *pool;
-} bench;
-
 static void
-open_pool(bench *self) {
-    const skua__fake_entry entries[] = {{.name = "next", .fn = next_fn, .guarded = true}};
-    self->fake = skua__fake_new(&(skua__fake_options){.entries = entries,
-                                                      .entry_count = 1,
-                                                      .copy_ns = 20000,
-                                                      .launch_ns = 50000,
-                                                      .clock_ahead_ns = ahead_ns});
-    setenv("OCL_ICD_VENDORS", "/nonexistent", 1); /* the only device is the fake one */
-    assert_int_equal(skua_devices_open(&self->devices, SKUA_DEVICES_OPTIONS(.cache_dir = ""), NULL),
-                     SKUA_OK);
-    skua_device_info info = skua__fake_info(UINT64_C(1) << 30);
-    assert_int_equal(skua__devices_add(self->devices, skua__fake_driver(), self->fake, &info), 0);
-    assert_int_equal(skua_exec_open(&self->exec, SKUA_EXEC_OPTIONS(.workers = 1), NULL), SKUA_OK);
-    assert_int_equal(skua_pool_open(&self->pool,
-                                    SKUA_POOL_OPTIONS(.exec = self->exec, .devices = self->devices),
-                                    NULL),
-                     SKUA_OK);
+open_pool(fake_machine *self) {
+    static const skua__fake_entry entries[] = {{.name = "next", .fn = next_fn, .guarded = true}};
+    fake_machine_open(
+        self, &(fake_machine_options){
+                  .count = 1,
+                  .workers = 1,
+                  .entries = entries,
+                  .entry_count = 1,
+                  .fakes = {{.copy_ns = 20000, .launch_ns = 50000, .clock_ahead_ns = ahead_ns}}});
+    fake_machine_open_pool(self, NULL);
     static const skua_param_kind params[] = {SKUA_PARAM_IN, SKUA_PARAM_OUT};
     assert_int_equal(skua_kernel_register(self->pool, "next",
                                           SKUA_KERNEL_SPEC(.source = "next", .params = params,
@@ -58,7 +45,7 @@ open_pool(bench *self) {
 
 /* Several at once, so that they overlap. Each is small and goes in one queue, or is large and staged. */
 static void
-run_launches(bench *self, size_t bytes, int count) {
+run_launches(fake_machine *self, size_t bytes, int count) {
     uint32_t *x = calloc(1, bytes), *y = calloc((size_t)count, bytes);
     skua_pool_future *futures[LAUNCHES_MAX];
     for (int collect = 0; collect < 2; collect++) {
@@ -82,16 +69,11 @@ run_launches(bench *self, size_t bytes, int count) {
     free(y);
 }
 
+/* All but the executor, which has what was recorded. */
 static void
-close_pool(bench *self) {
-    skua_pool_close(self->pool);
-    skua_devices_close(self->devices);
-}
-
-static void
-close_rest(bench *self) {
-    skua_exec_close(self->exec);
-    skua__fake_free(self->fake);
+close_pool(fake_machine *self) {
+    self->pool = skua_pool_close(self->pool);
+    self->devices = skua_devices_close(self->devices);
 }
 
 /* ---- Reading ---- */
@@ -203,9 +185,8 @@ read_picture(skua_exec *exec) {
         if (*phase == 'M') {
             const char *name =
                 json_string_value(json_object_get(json_object_get(event, "args"), "name"));
-            all.names += strcmp(name, "device 0: fake device") == 0 ||
-                         strcmp(name, "copies in") == 0 || strcmp(name, "kernels") == 0 ||
-                         strcmp(name, "copies out") == 0;
+            all.names += strcmp(name, "device 0: fake 0") == 0 || strcmp(name, "copies in") == 0 ||
+                         strcmp(name, "kernels") == 0 || strcmp(name, "copies out") == 0;
         } else if (*phase == 'X') {
             read_slice(&all, event);
         } else {
@@ -274,7 +255,7 @@ check_launch(const told *launch, bool large) {
 static void
 test_trace_launches_nest_and_are_in_order(void **state) {
     (void)state;
-    bench self;
+    fake_machine self;
     open_pool(&self);
     run_launches(&self, SMALL, 3); /* before it is on: not told */
     assert_int_equal(skua_exec_trace_start(self.exec, NULL, NULL), SKUA_OK);
@@ -292,28 +273,26 @@ test_trace_launches_nest_and_are_in_order(void **state) {
     /* What was recorded outlives the device; a second list of devices begins a track of its own. */
     close_pool(&self);
     assert_int_equal(read_picture(self.exec).launches_begun, 20);
-    close_rest(&self);
+    fake_machine_close(&self);
 }
 
 static void
 test_trace_is_on_before_the_devices_are(void **state) {
     (void)state;
-    bench self;
+    fake_machine self;
     open_pool(&self);
     skua_exec *exec = self.exec;
     close_pool(&self);
-    skua__fake_free(self.fake);
+    self.exec = NULL;
+    fake_machine_close(&self);
     assert_int_equal(skua_exec_trace_start(exec, NULL, NULL), SKUA_OK);
-    bench other;
+    fake_machine other;
     open_pool(&other);
     /* The pool of the traced executor, on the new devices. */
     skua_pool_close(other.pool);
     skua_exec_close(other.exec);
     other.exec = exec;
-    assert_int_equal(skua_pool_open(&other.pool,
-                                    SKUA_POOL_OPTIONS(.exec = other.exec, .devices = other.devices),
-                                    NULL),
-                     SKUA_OK);
+    fake_machine_open_pool(&other, NULL);
     static const skua_param_kind params[] = {SKUA_PARAM_IN, SKUA_PARAM_OUT};
     assert_int_equal(skua_kernel_register(other.pool, "next",
                                           SKUA_KERNEL_SPEC(.source = "next", .params = params,
@@ -322,8 +301,7 @@ test_trace_is_on_before_the_devices_are(void **state) {
                      SKUA_OK);
     run_launches(&other, SMALL, 5);
     assert_int_equal(read_picture(exec).launches_begun, 5);
-    close_pool(&other);
-    close_rest(&other);
+    fake_machine_close(&other);
 }
 
 /* Pools come and go: no more tracks are kept than are used. */
