@@ -87,8 +87,30 @@ let_all_go(skua__engine *engine) {
     skua__blocks_evict(&engine->blocks, UINT64_MAX);
 }
 
+/* Whether a work-group's scratch memory is there. A driver would find it out at the launch, and take it for memory that it has none of. */
+static bool
+has_scratch(const skua__engine *engine, skua__launch *launch) {
+    uint64_t bytes = 0;
+    for (uint32_t i = 0; i < launch->arg_count; i++) {
+        bytes += launch->args[i].kind == SKUA_PARAM_LOCAL ? launch->args[i].bytes : 0;
+    }
+    if (bytes <= engine->info.local_bytes || !bytes || !engine->info.local_bytes) {
+        return true;
+    }
+    launch->error = (skua_error){0};
+    (void)SKUA_FAIL(&launch->error, SKUA_E_DEVICE_MEMORY,
+                    "the launch of \"%s\" needs %llu bytes of scratch memory in a work-group, and "
+                    "device \"%s\" has %llu; ask for less, or run it elsewhere",
+                    skua__launch_name(launch), (unsigned long long)bytes, engine->info.name,
+                    (unsigned long long)engine->info.local_bytes);
+    return false;
+}
+
 skua__room
 skua__run_make_room(skua__engine *engine, skua__launch *launch) {
+    if (!has_scratch(engine, launch)) {
+        return SKUA__ROOM_NEVER;
+    }
     if (is_crowded(engine, launch)) {
         return SKUA__ROOM_LATER;
     }

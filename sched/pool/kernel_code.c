@@ -232,6 +232,15 @@ decode_head(skua__reader *reader, const skua__kernel *kernel, skua__coded_launch
     return true;
 }
 
+/* Whether the launch of which it is a part is one: else it could ask for memory that no launch is given. */
+static bool
+whole_fits(const skua__kernel *kernel, const skua__coded_launch *part) {
+    skua__coded_launch whole = *part;
+    whole.first = 0;
+    whole.end = whole.global[0];
+    return place_all(kernel, &whole);
+}
+
 bool
 skua__launch_decode(const skua__kernel *kernel, const void *bytes, size_t size,
                     skua__coded_launch *ret) {
@@ -251,8 +260,23 @@ skua__launch_decode(const skua__kernel *kernel, const void *bytes, size_t size,
         }
     }
     uint32_t unused = 0;
-    return (!is_part(ret) || can_be_cut(kernel, ret, &unused)) && place_all(kernel, ret) &&
-           ret->input_bytes == size;
+    return (!is_part(ret) || (can_be_cut(kernel, ret, &unused) && whole_fits(kernel, ret))) &&
+           place_all(kernel, ret) && ret->input_bytes == size;
+}
+
+uint64_t
+skua__launch_hidden_bytes(const skua__kernel *kernel, const skua__coded_launch *launch,
+                          bool on_device, uint32_t cores) {
+    uint64_t bytes = 0;
+    for (uint32_t i = 0; i < kernel->param_count; i++) {
+        const skua__coded_arg *arg = &launch->args[i];
+        if (on_device) {
+            bytes += arg->part_at;
+        } else {
+            bytes += kernel->params[i] == SKUA_PARAM_LOCAL ? arg->bytes * cores : 0;
+        }
+    }
+    return bytes;
 }
 
 skua_status

@@ -148,6 +148,7 @@ skua__server_counters(skua_pool *pool, skua_pool_counters *ret) {
     ret->served_waiting = server->waiting;
     ret->served_running = server->running_count;
     ret->dropped_malformed += server->count_malformed;
+    ret->served_too_large = server->count_too_large;
     skua__handle_leave(&server->handle);
 }
 

@@ -3,6 +3,7 @@
 #include <skua-int/kernels.h>
 #include <skua-int/serve_int.h>
 
+#include <stdio.h>
 #include <string.h>
 
 /* What our outcome is to the submitter: what never ran here, or died here, may do better elsewhere. */
@@ -50,6 +51,37 @@ on_done(void *arg, skua_pool_future *future) {
     skua_pool_future_free(future);
 }
 
+/* A few bytes may ask for much memory, so that counts too. One that asks for more than there ever is goes to the cores, if it does not there. */
+static uint64_t
+hidden_bytes(const skua_pool *pool, const skua__kernel *kernel, skua__coded_launch *coded) {
+    uint64_t most = pool->options.serve_queue_bytes;
+    uint64_t there = skua__launch_hidden_bytes(kernel, coded, true, 0);
+    uint64_t here =
+        kernel->fn ? skua__launch_hidden_bytes(kernel, coded, false, skua_exec_workers(pool->exec))
+                   : 0;
+    if (coded->on == SKUA_ON_ANY && kernel->fn && there > most && here <= most) {
+        coded->on = SKUA_ON_CORES;
+    }
+    if (coded->on != SKUA_ON_ANY) {
+        return coded->on == SKUA_ON_CORES ? here : there;
+    }
+    return here > there ? here : there;
+}
+
+/* It asks for more than a peer is ever given: its submitter is told so, in words. */
+static void
+refuse(skua__server *server, skua__served *task, uint64_t hidden) {
+    char words[SKUA_TASK_MESSAGE_BYTES];
+    snprintf(words, sizeof words,
+             "it asks for %llu bytes of memory besides what was sent, and %.60s gives a peer %llu: "
+             "ask for less, or raise serve_queue_bytes there",
+             (unsigned long long)hidden, skua__pool_node_name(server->pool),
+             (unsigned long long)server->pool->options.serve_queue_bytes);
+    task->call.message = skua__mem_strdup(task->call.hook, words);
+    server->count_too_large++;
+    skua__served_finish(server, task, SKUA__LEASE_EXIT, 1, 0);
+}
+
 bool
 skua__served_forward(skua__server *server, skua__served *task) {
     skua_pool *pool = server->pool;
@@ -60,7 +92,12 @@ skua__served_forward(skua__server *server, skua__served *task) {
         server->count_malformed++;
         return false;
     }
-    uint64_t bytes = call->input_bytes + coded.output_bytes;
+    uint64_t hidden = hidden_bytes(pool, entry->kernel, &coded);
+    if (hidden > pool->options.serve_queue_bytes) {
+        refuse(server, task, hidden);
+        return true;
+    }
+    uint64_t bytes = call->input_bytes + coded.output_bytes + hidden;
     if (server->forwarded &&
         server->forwarded_bytes + server->waiting_bytes + bytes > pool->options.serve_queue_bytes) {
         return false;

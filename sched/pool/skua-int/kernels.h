@@ -101,6 +101,12 @@ skua_status skua__launch_unpack(const skua__kernel *kernel, const skua_launch *l
 bool skua__launch_decode(const skua__kernel *kernel, const void *bytes, size_t size,
                          skua__coded_launch *ret);
 /*
+ * Memory that a launch takes at a place beyond what it brings and brings back: on a device what lies before a part's slices,
+ * on so many cores the scratch memory of each.
+ */
+uint64_t skua__launch_hidden_bytes(const skua__kernel *kernel, const skua__coded_launch *launch,
+                                   bool on_device, uint32_t cores);
+/*
  * Makes what the device or the cores run of it: arguments that lie in input and output, both aligned to
  * SKUA__KERNEL_ALIGN and borrowed until its end; INOUT begins in output as the input says. Returns as skua__launch_new().
  */

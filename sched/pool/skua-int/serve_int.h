@@ -107,7 +107,7 @@ struct skua__server {
     skua__list running;
     uint32_t running_count;
     uint32_t forwarded;       /* of these, launches that our own placement runs */
-    uint64_t forwarded_bytes; /* their inputs and results: they do not count in the pool's window */
+    uint64_t forwarded_bytes; /* what they take: they do not count in the pool's window */
     skua__runner *runners;
     uint32_t runner_count, runners_active;
     skua__list stages;
@@ -118,6 +118,7 @@ struct skua__server {
     uint32_t cancel_count; /* ever: the newest stand in the ring */
 
     uint64_t count_served, count_inline, count_handed_back, count_malformed, busy_ns;
+    uint64_t count_too_large; /* launches that asked for more memory than there is for peers */
 
     /* Tasks of one link that the receiving thread runs, or is about to; it alone changes them. */
     skua__inline_run *inlines;

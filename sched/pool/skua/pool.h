@@ -53,8 +53,10 @@ typedef struct skua_pool_options {
      */
     int64_t quarantine_ms;
     /*
-     * Bytes of peers' tasks here: inputs of those that wait, and inputs and results of launches that wait or run. What would
-     * go beyond is handed back, unless it is alone. 0: 512 MiB. Since 0.1.
+     * Bytes of peers' tasks here: inputs of those that wait, and inputs and results of launches that wait or run, with the
+     * memory that these take without sending it: scratch memory (SKUA_PARAM_LOCAL) of each worker, and on a device what lies before a part's
+     * slices. What would go beyond is handed back, unless it is alone; a launch of which the unsent memory alone goes beyond ends
+     * EXIT, with words. 0: 512 MiB. Since 0.1.
      */
     uint64_t serve_queue_bytes;
 } skua_pool_options;
@@ -239,6 +241,7 @@ typedef struct skua_pool_counters {
     uint64_t served_running;    /* now */
     uint64_t dropped_malformed; /* frames that could not be understood */
     uint64_t quarantines;       /* of nodes: see quarantine_ms */
+    uint64_t served_too_large;  /* of served: launches that asked for more than serve_queue_bytes */
 } skua_pool_counters;
 
 /**

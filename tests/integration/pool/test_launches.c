@@ -4,6 +4,7 @@
 #include "crew.h"
 
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 #include <skua-int/clock.h>
 #include <skua-int/fake_device.h>
@@ -47,6 +48,19 @@ gate(const skua_kernel_call *call, void *arg) {
     return axpy(call, arg);
 }
 
+static const skua_param_kind scratch_params[] = {SKUA_PARAM_OUT, SKUA_PARAM_LOCAL};
+
+/* "scratch" waits at the gate too, with its scratch memory. */
+static int
+hold_scratch(const skua_kernel_call *call, void *arg) {
+    (void)arg;
+    crew_leave_mark("at", "", 0);
+    close(open(getenv("SKUA_TEST_GATE"), O_RDONLY | O_CLOEXEC));
+    memset(call->args[1], 1, 1000);
+    *(uint32_t *)call->args[0] = 10;
+    return 0;
+}
+
 static int
 check(const skua_launch *launch, void *arg) {
     (void)arg;
@@ -68,6 +82,11 @@ offer_kernels(skua_pool *pool, skua_kernel_fn cores) {
                                   &err),
              &err);
     }
+    must(skua_kernel_register(
+             pool, "scratch",
+             SKUA_KERNEL_SPEC(.params = scratch_params, .param_count = 2, .fn = hold_scratch),
+             &err),
+         &err);
 }
 
 /* ---- The worker's side ---- */
@@ -100,10 +119,22 @@ tell_share(skua_task_call *call, void *pool) {
     return 0;
 }
 
+/* A task that tells how many launches were refused here for what they asked for. */
+static int
+tell_too_large(skua_task_call *call, void *pool) {
+    skua_pool_counters counters = {.size = sizeof counters};
+    return skua_pool_stats(pool, &counters, NULL) ||
+                   skua_task_reply(call, &counters.served_too_large,
+                                   sizeof counters.served_too_large)
+               ? 1
+               : 0;
+}
+
 static void
 offer(skua_pool *pool) {
     offer_kernels(pool, axpy_slowly);
     must(skua_pool_register(pool, "share", 1, tell_share, pool, NULL), NULL);
+    must(skua_pool_register(pool, "too-large", 1, tell_too_large, pool, NULL), NULL);
 }
 
 /* ---- The submitter's side ---- */
@@ -349,6 +380,88 @@ test_launches_at_a_peer_are_bounded_in_bytes(void **state) {
 }
 
 static void
+submit_scratch(crew_bench *b, shot *s, size_t scratch_bytes) {
+    s->n = 0;
+    s->args[0] = (skua_kernel_arg){.data = s->y, .bytes = sizeof s->y[0]};
+    s->args[1] = (skua_kernel_arg){.bytes = scratch_bytes};
+    s->launch = (skua_launch){.size = sizeof s->launch,
+                              .kernel = "scratch",
+                              .global = {1},
+                              .args = s->args,
+                              .arg_count = 2};
+    skua_error err = {0};
+    must(skua_kernel_submit(b->pool, &s->launch, &s->future, &err), &err);
+}
+
+/* The memory that a few bytes ask for counts too: each of the peer's two workers may need the scratch memory. */
+static void
+test_launches_at_a_peer_are_bounded_in_memory(void **state) {
+    (void)state;
+    static shot first, second, third;
+    char path[64];
+    crew_team team;
+    crew_bench b;
+    make_gate(path, sizeof path);
+    marks_begin();
+    setenv("SKUA_TEST_SERVE_BYTES", "1000000", 1);
+    crew_start(&team, 1);
+    unsetenv("SKUA_TEST_SERVE_BYTES");
+    open_submitter(&b, 0, 0);
+    bench_await(&b, 1);
+    submit_scratch(&b, &first, 300000);
+    marks_await("at ", 1);
+    submit_scratch(&b, &second, 300000); /* there is no room for both */
+    while (!bench_counters(&b).handed_back) {
+        assert_int_equal(marks_count("at "), 1);
+        sched_yield();
+    }
+    submit_scratch(&b, &third, 600000); /* and for this one there never is */
+    skua_error err = {0};
+    assert_int_equal(skua_kernel_collect(b.pool, &third.launch, third.future, CREW_WAIT_MS, &err),
+                     SKUA_E_TASK_FAILED);
+    assert_non_null(strstr(err.message, "1200000 bytes"));
+    assert_non_null(strstr(err.message, "serve_queue_bytes"));
+    skua_pool_future_free(third.future);
+    int gate_fd = open(path, O_WRONLY | O_CLOEXEC);
+    collect(&b, &first);
+    collect(&b, &second);
+    assert_int_equal(first.y[0] + second.y[0], 20);
+    skua_pool_future_free(first.future);
+    skua_pool_future_free(second.future);
+    close(gate_fd);
+    skua_pool_future *told = bench_submit(&b, SKUA_TASK(.name = "too-large"));
+    skua_task_result result = bench_result(told);
+    uint64_t too_large = 0;
+    assert_int_equal(result.output_bytes, sizeof too_large);
+    memcpy(&too_large, result.output, sizeof too_large);
+    assert_int_equal(too_large, 1);
+    skua_pool_future_free(told);
+    bench_close(&b);
+    crew_stop(&team);
+    unlink(path);
+}
+
+/* The last parts of a split launch would need more of a device's memory than is a peer's: its cores do them. */
+static void
+test_launches_parts_too_large_for_a_peers_devices_run_on_its_cores(void **state) {
+    (void)state;
+    enum { SPLIT = 1000 };
+    static shot s;
+    crew_team team;
+    crew_bench b;
+    setenv("SKUA_TEST_SERVE_BYTES", "2000", 1); /* each part has 4,000 before it, but the first */
+    crew_start(&team, 2);
+    unsetenv("SKUA_TEST_SERVE_BYTES");
+    open_submitter(&b, 0, 0);
+    bench_await(&b, 2);
+    submit_as(&b, &s, "axpy", SPLIT, true);
+    collect(&b, &s);
+    skua_pool_future_free(s.future);
+    bench_close(&b);
+    crew_stop(&team);
+}
+
+static void
 test_launches_are_split_over_cores_and_peers(void **state) {
     (void)state;
     enum { ROUNDS = 12, SPLIT = 2000 }; /* our cores take 200 us for each */
@@ -421,6 +534,8 @@ main(int argc, char **argv) {
         cmocka_unit_test(test_launches_that_nobody_can_repeat_are_lost),
         cmocka_unit_test(test_launches_on_a_peer_are_cancelled_while_its_device_is_busy),
         cmocka_unit_test(test_launches_at_a_peer_are_bounded_in_bytes),
+        cmocka_unit_test(test_launches_at_a_peer_are_bounded_in_memory),
+        cmocka_unit_test(test_launches_parts_too_large_for_a_peers_devices_run_on_its_cores),
         cmocka_unit_test(test_launches_are_split_over_cores_and_peers),
         cmocka_unit_test(test_launches_parts_of_a_peer_that_dies_are_done_by_another),
     };

@@ -334,6 +334,18 @@ test_cl_launch_unguarded_with_local_memory(void **state) {
             assert_int_equal(out[x * HIGH + y], y * WIDE + x);
         }
     }
+    /* More than a group can have is no fault of the device's, which goes on as before. */
+    skua_error err = {0};
+    args[2].bytes = device.local_bytes + 1;
+    assert_int_equal(cl_fixture_run(engine, NULL, kernel,
+                                    SKUA_LAUNCH(.kernel = "turn", .dims = 2, .args = args,
+                                                .arg_count = 3, .global = {WIDE, HIGH}),
+                                    &err),
+                     SKUA_E_DEVICE_MEMORY);
+    assert_non_null(strstr(err.message, "scratch memory in a work-group"));
+    skua__engine_counters counters;
+    skua__engine_counters_get(engine, &counters);
+    assert_int_equal(counters.evictions + counters.quarantines, 0);
     skua__engine_close(engine);
     skua__kernel_free(kernel);
 }

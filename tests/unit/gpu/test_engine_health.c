@@ -278,6 +278,38 @@ test_health_a_device_that_goes_away_comes_back_on_probation(void **state) {
     skua__kernel_free(kernel);
 }
 
+/* Scratch memory that no work-group can have is refused before the device is asked, which would rest for that. */
+static void
+test_health_too_much_scratch_memory_is_no_fault_of_the_device(void **state) {
+    (void)state;
+    static const skua_param_kind params[] = {SKUA_PARAM_OUT, SKUA_PARAM_LOCAL, SKUA_PARAM_LOCAL};
+    skua__kernel *kernel = NULL;
+    assert_int_equal(skua__kernel_new(NULL, "saxpy",
+                                      SKUA_KERNEL_SPEC(.source = "fill", .params = params,
+                                                       .param_count = 3, .guarded = 1),
+                                      &kernel, NULL),
+                     SKUA_OK);
+    skua__fake *fake = make_filling_fake(1u << 30);
+    skua__engine *engine = open_engine(fake, 1u << 30, SKUA_UNLIMITED);
+    size_t most = (size_t)skua__fake_info(1u << 30).local_bytes;
+    for (size_t over = 0; over < 2; over++) {
+        int y[4];
+        skua_error err = {0};
+        skua_kernel_arg args[] = {
+            {.data = y, .bytes = sizeof y}, {.bytes = most / 2}, {.bytes = most / 2 + over}};
+        skua_status status = cl_fixture_run(
+            engine, NULL, kernel,
+            SKUA_LAUNCH(.kernel = "saxpy", .global = {4}, .args = args, .arg_count = 3), &err);
+        assert_int_equal(status, over ? SKUA_E_DEVICE_MEMORY : SKUA_OK);
+        assert_true(!over || strstr(err.message, "32769 bytes of scratch memory"));
+    }
+    skua__engine_counters counters;
+    skua__engine_counters_get(engine, &counters);
+    assert_int_equal(counters.evictions + counters.quarantines, 0);
+    close_both(engine, fake);
+    skua__kernel_free(kernel);
+}
+
 int
 main(void) {
     const struct CMUnitTest tests[] = {
@@ -288,6 +320,7 @@ main(void) {
         cmocka_unit_test(test_health_a_device_that_hangs_rests),
         cmocka_unit_test(test_health_a_slow_launch_does_not_hang),
         cmocka_unit_test(test_health_a_device_that_goes_away_comes_back_on_probation),
+        cmocka_unit_test(test_health_too_much_scratch_memory_is_no_fault_of_the_device),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

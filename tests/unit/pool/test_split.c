@@ -309,6 +309,47 @@ test_split_parts_are_read_with_care(void **state) {
     skua__kernel_free(kernel);
 }
 
+/* A part of a few bytes asks for the device's memory before its slices: no more than the whole launch could have. */
+static void
+test_split_parts_hide_no_more_memory_than_a_launch_has(void **state) {
+    (void)state;
+    enum { INDICES = 1 << 20, SCRATCH = 5000 };
+    static const skua_param_kind kinds[] = {SKUA_PARAM_OUT, SKUA_PARAM_OUT, SKUA_PARAM_IN,
+                                            SKUA_PARAM_LOCAL};
+    static const uint8_t whole_input[64];
+    const skua_kernel_spec spec = {
+        .size = sizeof spec, .params = kinds, .param_count = 4, .fn = work, .sliced = 3};
+    const skua_launch launch = {
+        .size = sizeof launch,
+        .args = (const skua_kernel_arg[]){{.bytes = 1},
+                                          {.bytes = 1},
+                                          {.data = (void *)(uintptr_t)whole_input, .bytes = 64},
+                                          {.bytes = SCRATCH}},
+        .arg_count = 4};
+    skua__kernel *kernel = NULL;
+    assert_int_equal(skua__kernel_new(NULL, "work", &spec, &kernel, NULL), 0);
+    for (uint64_t each = 1; each <= 40; each++) {
+        skua__coded_launch part, read,
+            whole = {.dims = 1, .global = {INDICES, 1, 1}, .end = INDICES};
+        whole.args[0].bytes = each * INDICES;
+        whole.args[1].bytes = 30 * (uint64_t)INDICES;
+        whole.args[2].bytes = 64;
+        whole.args[3].bytes = SCRATCH;
+        skua__launch_lay_out_part(kernel, &whole, INDICES - 1, INDICES, &part);
+        uint8_t bytes[1024];
+        assert_true(part.input_bytes < sizeof bytes && part.output_bytes < 128);
+        skua__launch_encode(kernel, &launch, &part, bytes);
+        bool fits = (each + 30) * INDICES <= SKUA_TASK_MAX_BYTES;
+        assert_int_equal(skua__launch_decode(kernel, bytes, part.input_bytes, &read), fits);
+        if (fits) {
+            assert_int_equal(skua__launch_hidden_bytes(kernel, &read, true, 3),
+                             (each + 30) * (INDICES - 1));
+            assert_int_equal(skua__launch_hidden_bytes(kernel, &read, false, 3), 3 * SCRATCH);
+        }
+    }
+    skua__kernel_free(kernel);
+}
+
 int
 main(void) {
     const struct CMUnitTest tests[] = {
@@ -322,6 +363,7 @@ main(void) {
         cmocka_unit_test(test_split_takes_one_place_in_the_window),
         cmocka_unit_test(test_split_refuses_what_cannot_be_cut),
         cmocka_unit_test(test_split_parts_are_read_with_care),
+        cmocka_unit_test(test_split_parts_hide_no_more_memory_than_a_launch_has),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
