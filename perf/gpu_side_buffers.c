@@ -1,41 +1,29 @@
 // SPDX-License-Identifier: MPL-2.0
 // What a program of a user does whose data stays where it is used: launches through a pool whose memory is in buffers.
-#include "gpu_works.h"
+#include "gpu_side.h"
 
 #include <skua-int/clock.h>
 #include <skua/buffer.h>
-#include <skua/device.h>
-#include <skua/exec.h>
-#include <skua/launch.h>
 #include <string.h>
 
 typedef struct buffer_run {
-    skua_exec *exec;
-    skua_devices *devices;
-    skua_pool *pool;
-    gpu_job job;
+    gpu_side side;
     bool moves; /* each repetition writes what is read, and reads what was written */
     skua_buffer *buffers[GPU_PARAMS_MAX];
     skua_kernel_arg args[GPU_PARAMS_MAX];
 } buffer_run;
 
 static bool
-fail(const skua_error *err) {
-    fprintf(stderr, "skua-perf: %s %s\n", err->code, err->message);
-    return false;
-}
-
-static bool
 make_buffers(buffer_run *self, skua_error *err) {
-    for (uint32_t i = 0; i < self->job.work->param_count; i++) {
-        size_t bytes = self->job.args[i].bytes;
-        self->args[i] = self->job.args[i];
-        if (!self->job.args[i].data) {
+    for (uint32_t i = 0; i < self->side.job.work->param_count; i++) {
+        size_t bytes = self->side.job.args[i].bytes;
+        self->args[i] = self->side.job.args[i];
+        if (!self->side.job.args[i].data) {
             continue;
         }
-        if (skua_buffer_new(self->devices, &self->buffers[i], SKUA_BUFFER_OPTIONS(.bytes = bytes),
-                            err) ||
-            skua_buffer_write(self->buffers[i], 0, self->job.args[i].data, bytes, err)) {
+        if (skua_buffer_new(self->side.devices, &self->buffers[i],
+                            SKUA_BUFFER_OPTIONS(.bytes = bytes), err) ||
+            skua_buffer_write(self->buffers[i], 0, self->side.job.args[i].data, bytes, err)) {
             return false;
         }
         self->args[i] = (skua_kernel_arg){.buffer = self->buffers[i], .bytes = bytes};
@@ -46,28 +34,17 @@ make_buffers(buffer_run *self, skua_error *err) {
 static bool
 set_up(buffer_run *self, const gpu_work *work, uint32_t items) {
     skua_error err;
-    skua_kernel_spec spec = gpu_spec_of(work);
-    if (!gpu_job_init(&self->job, work, items)) {
-        return false;
-    }
-    bool opened =
-        skua_exec_open(&self->exec, NULL, &err) == SKUA_OK &&
-        skua_devices_open(&self->devices, SKUA_DEVICES_OPTIONS(.cpu_devices = 1), &err) ==
-            SKUA_OK &&
-        skua_pool_open(&self->pool, SKUA_POOL_OPTIONS(.exec = self->exec, .devices = self->devices),
-                       &err) == SKUA_OK &&
-        skua_kernel_register(self->pool, work->name, &spec, &err) == SKUA_OK &&
-        make_buffers(self, &err);
-    return opened || fail(&err);
+    return gpu_side_open(&self->side, work, items) &&
+           (make_buffers(self, &err) || gpu_side_fail(&err));
 }
 
 /* Between the caller's own memory and the buffers: the inputs there, or the outputs back. */
 static skua_status
 move(buffer_run *self, bool in, skua_error *err) {
     skua_status status = SKUA_OK;
-    for (uint32_t i = 0; i < self->job.work->param_count && !status; i++) {
-        const skua_kernel_arg *arg = &self->job.args[i];
-        skua_param_kind kind = self->job.work->params[i];
+    for (uint32_t i = 0; i < self->side.job.work->param_count && !status; i++) {
+        const skua_kernel_arg *arg = &self->side.job.args[i];
+        skua_param_kind kind = self->side.job.work->params[i];
         if (in && kind == SKUA_PARAM_IN) {
             status = skua_buffer_write(self->buffers[i], 0, arg->data, arg->bytes, err);
         } else if (!in && kind == SKUA_PARAM_OUT) {
@@ -80,19 +57,19 @@ move(buffer_run *self, bool in, skua_error *err) {
 static double
 launch_ms(void *arg) {
     buffer_run *self = arg;
-    skua_launch spec = gpu_launch_of(&self->job);
+    skua_launch spec = gpu_launch_of(&self->side.job);
     skua_pool_future *future = NULL;
     skua_error err;
     spec.on = SKUA_ON_DEVICE;
     spec.args = self->args;
     int64_t start_ns = skua__clock_ns();
     bool good = (!self->moves || !move(self, true, &err)) &&
-                !skua_kernel_submit(self->pool, &spec, &future, &err) &&
-                !skua_kernel_collect(self->pool, &spec, future, SKUA_UNLIMITED, &err) &&
+                !skua_kernel_submit(self->side.pool, &spec, &future, &err) &&
+                !skua_kernel_collect(self->side.pool, &spec, future, SKUA_UNLIMITED, &err) &&
                 (!self->moves || !move(self, false, &err));
     double took_ms = (double)(skua__clock_ns() - start_ns) / 1e6;
     skua_pool_future_free(future);
-    return good || fail(&err) ? took_ms : -1;
+    return good || gpu_side_fail(&err) ? took_ms : -1;
 }
 
 int
@@ -106,7 +83,7 @@ gpu_side_pool_buffers(perf_run *run) {
     }
     int failed = gpu_repeat(run, launch_ms, &self);
     if (!failed && move(&self, false, &err)) {
-        return !fail(&err);
+        return !gpu_side_fail(&err);
     }
-    return failed || !work->is_right(&self.job);
+    return failed || !work->is_right(&self.side.job);
 }

@@ -1,64 +1,58 @@
 // SPDX-License-Identifier: MPL-2.0
 // What a program of a user does: kernels through a pool, on the first device or on the cores.
-#include "gpu_works.h"
+#include "gpu_side.h"
 
 #include <skua-int/clock.h>
-#include <skua/device.h>
-#include <skua/exec.h>
-#include <skua/launch.h>
 #include <stdlib.h>
 #include <string.h>
 
 typedef struct pool_run {
-    skua_exec *exec;
-    skua_devices *devices;
-    skua_pool *pool;
-    gpu_job job;
+    gpu_side side;
     int32_t on;
     int times; /* launches under way at once */
     skua_pool_future *futures[GPU_BATCH];
 } pool_run;
 
-static bool
-fail(const skua_error *err) {
+bool
+gpu_side_fail(const skua_error *err) {
     fprintf(stderr, "skua-perf: %s %s\n", err->code, err->message);
     return false;
 }
 
-static bool
-set_up(pool_run *self, const gpu_work *work, uint32_t items) {
+bool
+gpu_side_open(gpu_side *side, const gpu_work *work, uint32_t items) {
     skua_error err;
     skua_kernel_spec spec = gpu_spec_of(work);
-    if (!gpu_job_init(&self->job, work, items)) {
+    if (!gpu_job_init(&side->job, work, items)) {
         return false;
     }
     bool opened =
-        skua_exec_open(&self->exec, NULL, &err) == SKUA_OK &&
-        skua_devices_open(&self->devices, SKUA_DEVICES_OPTIONS(.cpu_devices = 1), &err) ==
+        skua_exec_open(&side->exec, NULL, &err) == SKUA_OK &&
+        skua_devices_open(&side->devices, SKUA_DEVICES_OPTIONS(.cpu_devices = 1), &err) ==
             SKUA_OK &&
-        skua_pool_open(&self->pool, SKUA_POOL_OPTIONS(.exec = self->exec, .devices = self->devices),
+        skua_pool_open(&side->pool, SKUA_POOL_OPTIONS(.exec = side->exec, .devices = side->devices),
                        &err) == SKUA_OK &&
-        skua_kernel_register(self->pool, work->name, &spec, &err) == SKUA_OK;
-    return opened || fail(&err);
+        skua_kernel_register(side->pool, work->name, &spec, &err) == SKUA_OK;
+    return opened || gpu_side_fail(&err);
 }
 
 /* Submits so many launches and collects all. Returns nanoseconds, or -1. */
 static double
 launch(void *arg) {
     pool_run *self = arg;
-    skua_launch spec = gpu_launch_of(&self->job);
+    skua_launch spec = gpu_launch_of(&self->side.job);
     skua_error err;
     spec.on = self->on;
     int64_t start_ns = skua__clock_ns();
     for (int i = 0; i < self->times; i++) {
-        if (skua_kernel_submit(self->pool, &spec, &self->futures[i], &err)) {
-            fail(&err);
+        if (skua_kernel_submit(self->side.pool, &spec, &self->futures[i], &err)) {
+            gpu_side_fail(&err);
             return -1;
         }
     }
     for (int i = 0; i < self->times; i++) {
-        if (skua_kernel_collect(self->pool, &spec, self->futures[i], SKUA_UNLIMITED, &err)) {
-            fail(&err);
+        if (skua_kernel_collect(self->side.pool, &spec, self->futures[i], SKUA_UNLIMITED, &err)) {
+            gpu_side_fail(&err);
             return -1;
         }
         skua_pool_future_free(self->futures[i]);
@@ -86,13 +80,13 @@ rate(void *arg) {
     skua_kernel_share before = {.size = sizeof before}, after = {.size = sizeof after};
     skua_error err;
     size_t place = self->on == SKUA_ON_CORES ? 0 : 1;
-    if (skua_kernel_share_at(self->pool, self->job.work->name, place, &before, &err) ||
+    if (skua_kernel_share_at(self->side.pool, self->side.job.work->name, place, &before, &err) ||
         launch(self) < 0 ||
-        skua_kernel_share_at(self->pool, self->job.work->name, place, &after, &err)) {
+        skua_kernel_share_at(self->side.pool, self->side.job.work->name, place, &after, &err)) {
         return -1;
     }
     int64_t run_ns = after.run_ns - before.run_ns;
-    return run_ns > 0 ? self->job.amount / (double)run_ns : -1;
+    return run_ns > 0 ? self->side.job.amount / (double)run_ns : -1;
 }
 
 static int
@@ -103,14 +97,15 @@ run_side(perf_run *run, int32_t on) {
     const gpu_work *work = gpu_work_named(empty || batched ? "nothing" : run->what->work);
     self.on = on;
     self.times = batched ? GPU_BATCH : 1;
-    if (!set_up(&self, work, empty || batched ? 1 : run->what->items) || launch(&self) < 0) {
+    if (!gpu_side_open(&self.side, work, empty || batched ? 1 : run->what->items) ||
+        launch(&self) < 0) {
         return 1;
     }
     if (empty || batched) {
         return gpu_repeat(run, each_us, &self);
     }
     int failed = gpu_repeat(run, strcmp(what, "rate") == 0 ? rate : work_ms, &self);
-    return failed || !work->is_right(&self.job);
+    return failed || !work->is_right(&self.side.job);
 }
 
 int
@@ -129,7 +124,7 @@ gpu_side_devices_open(perf_run *run) {
     skua_error err;
     int64_t start_ns = skua__clock_ns();
     if (skua_devices_open(&devices, SKUA_DEVICES_OPTIONS(.cpu_devices = 1), &err)) {
-        fail(&err);
+        gpu_side_fail(&err);
         return 1;
     }
     double took_ms = (double)(skua__clock_ns() - start_ns) / 1e6;
