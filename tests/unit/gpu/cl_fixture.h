@@ -100,6 +100,19 @@ cl_waiter_done(skua__launch *launch, skua_status status) {
     skua__mutex_unlock(&waiter->lock);
 }
 
+/* A launch whose end the waiter hears of; the caller owns it. */
+static inline skua__launch *
+cl_waiter_launch(cl_waiter *waiter, const skua__kernel *kernel, const skua_launch *spec) {
+    skua__launch *launch = NULL;
+    skua_error err = {0};
+    if (skua__launch_new(NULL, kernel, spec, &launch, &err)) {
+        fail_msg("%s", err.message);
+    }
+    launch->done = cl_waiter_done;
+    launch->done_arg = waiter;
+    return launch;
+}
+
 static inline skua_status
 cl_waiter_wait(cl_waiter *waiter, uint32_t ended) {
     int64_t deadline_ns = skua__deadline_ns(CL_FIXTURE_DEADLINE_MS);

@@ -304,16 +304,11 @@ test_buffer_devices_close_while_launches_wait_for_a_mapped_one(void **state) {
     assert_int_equal(skua_buffer_map(y, SKUA_MAP_READ_WRITE, &data, NULL), SKUA_OK);
     assert_int_equal(skua_buffer_prefetch(y, 1, NULL), SKUA_OK);
     skua_kernel_arg args[] = {{.buffer = z, .bytes = MIB}, {.buffer = y, .bytes = MIB}};
-    skua__launch *launch = NULL;
-    assert_int_equal(skua__launch_new(NULL, s.next,
-                                      SKUA_LAUNCH(.kernel = "next", .global = {MIB / 4},
-                                                  .args = args, .arg_count = 2),
-                                      &launch, NULL),
-                     SKUA_OK);
     cl_waiter waiter;
     cl_waiter_init(&waiter);
-    launch->done = cl_waiter_done;
-    launch->done_arg = &waiter;
+    skua__launch *launch = cl_waiter_launch(
+        &waiter, s.next,
+        SKUA_LAUNCH(.kernel = "next", .global = {MIB / 4}, .args = args, .arg_count = 2));
     assert_int_equal(skua__engine_submit(s.engines[0], launch, NULL), SKUA_OK);
     skua_devices_close(s.machine.devices);
     s.machine.devices = NULL;
@@ -340,16 +335,11 @@ test_buffer_cancel_ends_what_waits_for_its_turn(void **state) {
     assert_int_equal(skua_buffer_map(y, SKUA_MAP_READ_WRITE, &data, NULL), SKUA_OK);
     uint32_t a = 1;
     skua_kernel_arg args[] = {{.buffer = y, .bytes = KIB}, {.value = &a, .bytes = sizeof a}};
-    skua__launch *launch = NULL;
-    assert_int_equal(skua__launch_new(NULL, s.add,
-                                      SKUA_LAUNCH(.kernel = "add", .global = {KIB / 4},
-                                                  .args = args, .arg_count = 2),
-                                      &launch, NULL),
-                     SKUA_OK);
     cl_waiter waiter;
     cl_waiter_init(&waiter);
-    launch->done = cl_waiter_done;
-    launch->done_arg = &waiter;
+    skua__launch *launch = cl_waiter_launch(
+        &waiter, s.add,
+        SKUA_LAUNCH(.kernel = "add", .global = {KIB / 4}, .args = args, .arg_count = 2));
     assert_int_equal(skua__engine_submit(s.engines[0], launch, NULL), SKUA_OK);
     skua__engine_cancel(s.engines[0], launch);
     assert_int_equal(cl_waiter_wait(&waiter, 1), SKUA_E_CANCELLED); /* though it is mapped still */

@@ -86,13 +86,9 @@ test_engine_a_launch_that_hangs_ends_and_so_do_those_behind_it(void **state) {
         skua_kernel_arg args[] = {{.data = &y[i], .bytes = sizeof y[i]},
                                   {.data = &x, .bytes = sizeof x},
                                   {.value = &a, .bytes = sizeof a}};
-        assert_int_equal(skua__launch_new(NULL, kernel,
-                                          SKUA_LAUNCH(.kernel = "saxpy", .global = {1},
-                                                      .args = args, .arg_count = 3),
-                                          &launches[i], NULL),
-                         SKUA_OK);
-        launches[i]->done = cl_waiter_done;
-        launches[i]->done_arg = &waiter;
+        launches[i] = cl_waiter_launch(
+            &waiter, kernel,
+            SKUA_LAUNCH(.kernel = "saxpy", .global = {1}, .args = args, .arg_count = 3));
         assert_int_equal(skua__engine_submit(engine, launches[i], NULL), SKUA_OK);
     }
     assert_int_equal(cl_waiter_wait(&waiter, COUNT), SKUA_E_DEVICE_FAILED);
@@ -126,13 +122,9 @@ test_engine_close_and_cancel_end_what_waits(void **state) {
         skua_kernel_arg args[] = {{.data = &y[i], .bytes = sizeof y[i]},
                                   {.data = &x, .bytes = sizeof x},
                                   {.value = &a, .bytes = sizeof a}};
-        assert_int_equal(skua__launch_new(NULL, kernel,
-                                          SKUA_LAUNCH(.kernel = "saxpy", .global = {1},
-                                                      .args = args, .arg_count = 3),
-                                          &launches[i], NULL),
-                         SKUA_OK);
-        launches[i]->done = cl_waiter_done;
-        launches[i]->done_arg = &waiter;
+        launches[i] = cl_waiter_launch(
+            &waiter, kernel,
+            SKUA_LAUNCH(.kernel = "saxpy", .global = {1}, .args = args, .arg_count = 3));
         assert_int_equal(skua__engine_submit(engine, launches[i], NULL), SKUA_OK);
     }
     skua__engine_cancel(engine, launches[COUNT - 1]); /* it waits behind 99 others */
@@ -173,13 +165,9 @@ test_engine_cancels_what_waits_behind_a_hang(void **state) {
         skua_kernel_arg args[] = {{.data = &y[i], .bytes = sizeof y[i]},
                                   {.data = &x, .bytes = sizeof x},
                                   {.value = &a, .bytes = sizeof a}};
-        assert_int_equal(skua__launch_new(NULL, kernel,
-                                          SKUA_LAUNCH(.kernel = "saxpy", .global = {1},
-                                                      .args = args, .arg_count = 3),
-                                          &launches[i], NULL),
-                         SKUA_OK);
-        launches[i]->done = cl_waiter_done;
-        launches[i]->done_arg = &waiter;
+        launches[i] = cl_waiter_launch(
+            &waiter, kernel,
+            SKUA_LAUNCH(.kernel = "saxpy", .global = {1}, .args = args, .arg_count = 3));
         assert_int_equal(skua__engine_submit(engine, launches[i], NULL), SKUA_OK);
     }
     while (!skua__engine_is_settled(engine)) {

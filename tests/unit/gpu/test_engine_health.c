@@ -221,16 +221,11 @@ test_health_a_slow_launch_does_not_hang(void **state) {
     skua_kernel_arg args[] = {{.data = y, .bytes = sizeof y}};
     for (int predicted = 0; predicted < 2; predicted++) {
         skua__fake_set_faults(fake, &(skua__fake_faults){.hang_at = predicted ? 0 : 1});
-        skua__launch *launch = NULL;
-        assert_int_equal(skua__launch_new(NULL, kernel,
-                                          SKUA_LAUNCH(.kernel = "saxpy", .global = {1},
-                                                      .args = args, .arg_count = 1),
-                                          &launch, NULL),
-                         SKUA_OK);
         cl_waiter waiter;
         cl_waiter_init(&waiter);
-        launch->done = cl_waiter_done;
-        launch->done_arg = &waiter;
+        skua__launch *launch = cl_waiter_launch(
+            &waiter, kernel,
+            SKUA_LAUNCH(.kernel = "saxpy", .global = {1}, .args = args, .arg_count = 1));
         launch->predicted_ns = predicted ? INT64_C(60000000000) : 0;
         assert_int_equal(skua__engine_submit(engine, launch, NULL), SKUA_OK);
         assert_int_equal(cl_waiter_wait(&waiter, 1), predicted ? SKUA_OK : SKUA_E_DEVICE_FAILED);

@@ -38,14 +38,10 @@ time_of_launches(uint32_t depth) {
     for (int i = 0; i < OVERLAP_LAUNCHES; i++) {
         int *y = memory + (size_t)i * OVERLAP_BYTES / sizeof *y;
         skua_kernel_arg args[] = {{.data = y, .bytes = OVERLAP_BYTES}};
-        assert_int_equal(
-            skua__launch_new(NULL, kernel,
+        launches[i] =
+            cl_waiter_launch(&waiter, kernel,
                              SKUA_LAUNCH(.kernel = "saxpy", .global = {OVERLAP_BYTES / sizeof *y},
-                                         .args = args, .arg_count = 1),
-                             &launches[i], NULL),
-            SKUA_OK);
-        launches[i]->done = cl_waiter_done;
-        launches[i]->done_arg = &waiter;
+                                         .args = args, .arg_count = 1));
         assert_int_equal(skua__engine_submit(engine, launches[i], NULL), SKUA_OK);
     }
     let_time_pass(engine, fake);

@@ -71,15 +71,9 @@ next_launch(const skua__kernel *kernel, uint32_t *y, size_t out_bytes, uint32_t 
             cl_waiter *waiter) {
     skua_kernel_arg args[] = {{.data = y, .bytes = out_bytes}, {.data = x, .bytes = in_bytes}};
     uint64_t items = (out_bytes < in_bytes ? out_bytes : in_bytes) / sizeof *y;
-    skua__launch *launch = NULL;
-    assert_int_equal(skua__launch_new(NULL, kernel,
-                                      SKUA_LAUNCH(.kernel = "next", .global = {items}, .args = args,
-                                                  .arg_count = 2),
-                                      &launch, NULL),
-                     SKUA_OK);
-    launch->done = cl_waiter_done;
-    launch->done_arg = waiter;
-    return launch;
+    return cl_waiter_launch(
+        waiter, kernel,
+        SKUA_LAUNCH(.kernel = "next", .global = {items}, .args = args, .arg_count = 2));
 }
 
 static uint32_t *
@@ -266,14 +260,9 @@ test_staging_a_launch_is_half_done_once_a_piece_is_back(void **state) {
         skua_kernel_arg args[] = {{.data = y, .bytes = N * sizeof *y},
                                   {.data = x, .bytes = N * sizeof *x},
                                   {.value = &a, .bytes = sizeof a}};
-        skua__launch *launch = NULL;
-        assert_int_equal(skua__launch_new(NULL, kernel,
-                                          SKUA_LAUNCH(.kernel = "saxpy", .global = {N},
-                                                      .args = args, .arg_count = 3),
-                                          &launch, NULL),
-                         SKUA_OK);
-        launch->done = cl_waiter_done;
-        launch->done_arg = &waiter;
+        skua__launch *launch = cl_waiter_launch(
+            &waiter, kernel,
+            SKUA_LAUNCH(.kernel = "saxpy", .global = {N}, .args = args, .arg_count = 3));
         skua__fake_set_faults(fake, &(skua__fake_faults){.copy_loss_at = k});
         assert_int_equal(skua__engine_submit(engine, launch, NULL), SKUA_OK);
         let_time_pass(engine, fake);
