@@ -175,6 +175,9 @@ run_body(skua_worker w, skua_future *future) {
         status = future->then_fn ? future->then_fn(w, future->previous, future->arg, &value)
                                  : future->fn(w, future->arg, &value);
     }
+    if (status < 0 && future->group) {
+        skua_group_cancel(future->group, status, "a future of the group ended with an error");
+    }
     complete(future, status, value);
 }
 

@@ -567,8 +567,9 @@ typedef skua_status skua_then_fn(skua_worker w, skua_future *done, void *arg, vo
 
 typedef struct skua_future_options {
     size_t size;
-    skua_group *group; /* borrowed until the future is done; NULL: none */
-    int32_t priority;  /* skua_priority */
+    /* Borrowed until the future is done; NULL: none. A future that ends with an error cancels it, as the group's first error. */
+    skua_group *group;
+    int32_t priority; /* skua_priority */
     int32_t
         deadline_ms; /* it does not start later than that from now, but ends with SKUA_E_TIMEOUT; 0: none */
     skua_near near; /* where it is best run. Since 0.1 */

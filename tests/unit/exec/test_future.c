@@ -305,6 +305,32 @@ test_future_of_a_cancelled_group_is_cancelled(void **state) {
     skua_exec_close(exec);
 }
 
+/* One worker, so the second has not begun when the first ends. */
+static void
+test_future_with_an_error_cancels_its_group(void **state) {
+    (void)state;
+    skua_exec *exec = open_workers(1, 0);
+    skua_group group;
+    skua_error err;
+    skua_group_init(&group, exec);
+    skua_future *futures[2] = {NULL, NULL};
+    assert_int_equal(skua_exec_pause(exec), SKUA_OK);
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(skua_future_start(&futures[i], exec, i == 0 ? fail_always : give_arg, NULL,
+                                           SKUA_FUTURE_OPTIONS(.group = &group), NULL),
+                         SKUA_OK);
+    }
+    assert_int_equal(skua_exec_resume(exec), SKUA_OK);
+    assert_int_equal(skua_group_wait(&group, 0, &err), SKUA_E_TASK_FAILED);
+    assert_non_null(strstr(err.message, "a future of the group ended with an error"));
+    assert_int_equal(skua_future_get(futures[0], 0, NULL, NULL), SKUA_E_TASK_FAILED);
+    assert_int_equal(skua_future_get(futures[1], 0, NULL, NULL), SKUA_E_CANCELLED);
+    skua_future_unref(futures[0]);
+    skua_future_unref(futures[1]);
+    skua_group_fini(&group);
+    skua_exec_close(exec);
+}
+
 static void
 test_future_bad_arguments(void **state) {
     (void)state;
@@ -358,6 +384,7 @@ main(void) {
         cmocka_unit_test(test_future_get_of_a_promise_gives_the_place_to_a_spare),
         cmocka_unit_test(test_future_waiting_for_oneself_is_a_deadlock),
         cmocka_unit_test(test_future_of_a_cancelled_group_is_cancelled),
+        cmocka_unit_test(test_future_with_an_error_cancels_its_group),
         cmocka_unit_test(test_future_bad_arguments),
         cmocka_unit_test(test_future_allocator_failures_leave_nothing),
     };
