@@ -57,6 +57,8 @@ STEPS = {
     'orphans-stay': ('lease.c', r'\s+is_dead\(owner, thorough\)\) \{', ' 0) {', 'orphan'),
     'nobody-watches': ('lease.c', r'return lease->watcher_sleeps \? [^;]*;', 'return SKUA_NEVER_NS;', 'orphan'),
     'watcher-sleeps-on': ('lease.c', r'if \(awake > 0 && lease->watcher_sleeps\)', 'if (0)', 'lease'),
+    'wanted-by-count': ('skua/exec.h', r'< shown \|\|\s+w\.top >= [^;]*;', '< shown;', 'wanted'),
+    'wanted-by-request': ('skua/exec.h', r'bool wanted = [^;|]*< shown \|\|', 'bool wanted =', 'wanted'),
     'group-without-lock': ('group.c', r'while \(pending > 1\)', 'while (pending > 0)', 'group'),
 }
 
@@ -124,17 +126,17 @@ def step_mutant(name):
 
 
 def includes(text):
-    return set(re.findall(r'#include "(\w+\.h)"', text))
+    return set(re.findall(r'#include ["<]((?:skua/)?\w+\.h)[">]', text))
 
 
 def sources_to_compile(files):
     """The .c files of the box, and the scenarios, that see one of the changed files."""
     texts = {}
-    for folder in (HERE, BOX):
+    for folder, prefix in ((HERE, ''), (BOX, ''), (os.path.join(BOX, 'skua'), 'skua/')):
         for name in os.listdir(folder):
             if name.endswith(('.c', '.h')):
                 with open(os.path.join(folder, name), encoding='utf-8') as file:
-                    texts[name] = file.read()
+                    texts[prefix + name] = file.read()
     seen = set(files)
     grown = True
     while grown:

@@ -34,6 +34,10 @@ void scenario_hungry(void);
 void scenario_full(void);
 void scenario_loop(void);
 
+/* scenarios_wanted.c */
+void scenario_wanted(void);
+void scenario_sparse(void);
+
 /* scenarios_job.c */
 void scenario_inject(void);
 void scenario_park(void);

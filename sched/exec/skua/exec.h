@@ -338,6 +338,38 @@ skua_sync(skua_worker *w, skua_fn *fn, void *frame) {
     }
 }
 
+/* Forks that nobody was shown, from which on another one is not wanted: see docs/design/exec.md, section 3. */
+#ifndef SKUA_FORKS_KEPT
+#define SKUA_FORKS_KEPT 4
+#endif
+
+/**
+ * Whether forking is of use now: somebody has no work, or fewer than SKUA_FORKS_KEPT of this worker's forks wait for who will ask
+ * next. Where calls are short, as in the nodes of a tree, ask once before each one's calls, fork them where the answer is true, and
+ * else call the same functions directly, which ask anew: so nearly all run at the price of plain calls, and still no worker is
+ * without work for longer than another one takes from question to question. It costs two loads of a line that nobody else writes
+ * but to ask. Always true in deterministic mode. (Mohr, Kranz, Halstead: Lazy Task Creation, 1990; Duran and others: An Adaptive
+ * Cut-off for Task Parallelism, 2008.)
+ *
+ * Returns: the answer; there are no errors. It is a hint: forks and direct calls are right with any answer.
+ * Threads: worker (the one that w belongs to). Blocks: never. Since 0.1.
+ */
+static inline bool
+skua_fork_wanted(skua_worker w) {
+#ifndef NDEBUG
+    skua_fork_check(w, "skua_fork_wanted");
+#endif
+    skua_trap *trap = skua_worker_trap(w);
+    /*
+     * relaxed, both: seen one question later is early enough. The slots from sync_from to the top are those that nobody was shown;
+     * who asks for work moves spawn_below, so that the next spawn, and only a spawn, is sure to give him some.
+     */
+    uintptr_t shown = (uintptr_t)__atomic_load_n(&trap->sync_from, __ATOMIC_RELAXED);
+    bool wanted = (uintptr_t)(w.top - SKUA_FORKS_KEPT) < shown ||
+                  w.top >= __atomic_load_n(&trap->spawn_below, __ATOMIC_RELAXED);
+    return __builtin_expect(wanted, 0); /* the plain calls are what is to be fast */
+}
+
 /**
  * The executor of a worker.
  *
