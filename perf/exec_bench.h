@@ -6,7 +6,7 @@
 #include "exec_peer.h"
 #include "perf.h"
 
-enum { EXEC_PEERS_MAX = 9 };
+enum { EXEC_PEERS_MAX = 12 };
 
 typedef struct exec_peers {
     const exec_peer *list[EXEC_PEERS_MAX]; /* skua first */

@@ -93,6 +93,8 @@ typedef const exec_peer *exec_peer_get_fn(void);
 #define EXEC_PEER_GET "exec_peer_get"
 
 extern const exec_peer exec_peer_skua, exec_peer_serial;
+/* exec_skua_lazy.c: trees whose nodes fork only where that is wanted */
+extern const exec_peer exec_peer_skua_lazy;
 /* exec_floor_fork.c: forks alone, without thieves: what each spawn and sync of anybody's costs at least */
 extern const exec_peer exec_peer_floor_fork;
 /* exec_floor.c: submits alone, as bare as it can be written by hand */

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: MPL-2.0
 // The executor's works on skua, each written as a user would write it.
-#include "exec_peer.h"
+#include "exec_skua.h"
 
-#include <skua/exec.h>
 #include <skua/graph.h>
 #include <skua/parallel.h>
 
@@ -21,8 +20,8 @@ open_with(int workers, skua_lease_mode lease) {
     return exec;
 }
 
-static void *
-open_skua(int workers) {
+void *
+exec_skua_open(int workers) {
     return open_with(workers, SKUA_LEASE_AUTO);
 }
 
@@ -31,13 +30,13 @@ open_sharing(int workers) {
     return open_with(workers, SKUA_LEASE_ALWAYS);
 }
 
-static void
-close_skua(void *peer) {
+void
+exec_skua_close(void *peer) {
     skua_exec_close(peer);
 }
 
-static void
-enter(void *peer, skua_fn *fn, void *frame) {
+void
+exec_skua_enter(void *peer, skua_fn *fn, void *frame) {
     skua_error err;
     if (skua_exec_run(peer, fn, frame, &err)) {
         fprintf(stderr, "%s %s\n", err.code, err.message);
@@ -75,7 +74,7 @@ fib_task(skua_worker w, void *frame) {
 static inline uint64_t
 run_fib(void *peer, int n) {
     fib_call call = {.n = n};
-    enter(peer, fib_task, &call);
+    exec_skua_enter(peer, fib_task, &call);
     return call.result;
 }
 
@@ -123,7 +122,7 @@ queens_task(skua_worker w, void *frame) {
 static uint64_t
 run_queens(void *peer, int n) {
     queens_call empty = {.all = (1u << n) - 1};
-    enter(peer, queens_task, &empty);
+    exec_skua_enter(peer, queens_task, &empty);
     return empty.solutions;
 }
 
@@ -173,7 +172,7 @@ run_uts(void *peer, const exec_tree *tree) {
     exec_node root;
     exec_tree_root(tree, &root);
     walk_call call = {.tree = tree, .node = &root};
-    enter(peer, walk_task, &call);
+    exec_skua_enter(peer, walk_task, &call);
     return call.nodes;
 }
 
@@ -205,7 +204,7 @@ flat(skua_worker w, void *arg) {
 static void
 run_flat(void *peer, int width, int rounds) {
     flat_frame frame = {.width = width, .rounds = rounds};
-    enter(peer, flat, &frame);
+    exec_skua_enter(peer, flat, &frame);
 }
 
 /* ---- Loops ---- */
@@ -325,7 +324,7 @@ sort(skua_worker w, void *arg) {
 static void
 run_sort(void *peer, int32_t *items, int32_t *scratch, uint64_t count) {
     sort_frame frame = {.items = items, .scratch = scratch, .count = count};
-    enter(peer, sort, &frame);
+    exec_skua_enter(peer, sort, &frame);
 }
 
 static int
@@ -439,8 +438,8 @@ graph_free(void *arg) {
 }
 
 const exec_peer exec_peer_skua = {.name = "skua",
-                                  .open = open_skua,
-                                  .close = close_skua,
+                                  .open = exec_skua_open,
+                                  .close = exec_skua_close,
                                   .fib = run_fib,
                                   .queens = run_queens,
                                   .uts = run_uts,
@@ -455,7 +454,7 @@ const exec_peer exec_peer_skua = {.name = "skua",
                                   .graph_free = graph_free};
 
 const exec_peer exec_peer_skua_lease = {
-    .name = "skua-lease", .open = open_sharing, .close = close_skua, .fib = run_fib};
+    .name = "skua-lease", .open = open_sharing, .close = exec_skua_close, .fib = run_fib};
 
 const exec_peer exec_peer_skua_sort = {
-    .name = "skua-sort", .open = open_skua, .close = close_skua, .sort = run_sort_call};
+    .name = "skua-sort", .open = exec_skua_open, .close = exec_skua_close, .sort = run_sort_call};

@@ -42,10 +42,12 @@ typedef struct perf_sample {
 
 /* How the skua row is judged against the peer's row (or against a plain number, where bound is set). */
 typedef struct perf_target {
-    double ratio;       /* skua / peer; 0: none */
-    double excess;      /* skua - peer, in the row's unit; 0: none */
-    double bound;       /* of the skua row itself; 0: none */
-    bool higher_better; /* the ratio or bound is a floor, not a ceiling */
+    double ratio;                   /* skua / peer; 0: none */
+    double excess;                  /* skua - peer, in the row's unit; 0: none */
+    double bound;                   /* of the skua row itself; 0: none */
+    double speedup;                 /* against / skua, at least; 0: none */
+    const struct perf_row *against; /* an earlier row of a time, serial code's */
+    bool higher_better;             /* the ratio or bound is a floor, not a ceiling */
 } perf_target;
 
 /* One process of a run sees this. */

@@ -84,6 +84,12 @@ judge(const perf_bench *bench, int i, double p50, char *ret, size_t size) {
     const char *sign = target->higher_better ? ">=" : "<=";
     double value = p50, limit = target->bound;
     ret[0] = 0;
+    if (target->speedup > 0 && target->against && target->against->count > 0) {
+        double times = row->count > 0 ? summary(target->against).p50 / p50 : 0;
+        snprintf(ret, size, "%.2f times %s >= %.2f  %s", times, target->against->impl,
+                 target->speedup, times >= target->speedup ? "ok" : "MISS");
+        return;
+    }
     if (target->ratio > 0 || target->excess > 0) {
         bool has_peer = i + 1 < bench->row_count && bench->rows[i + 1].what == row->what;
         double peer = has_peer ? summary(&bench->rows[i + 1]).p50 : 0;
