@@ -150,7 +150,8 @@ skua__wake_all(skua_exec *exec) {
 static uint32_t
 places_of(const skua_exec *exec) {
     /* acquire N1: the worker's fields; pairs with release N1 in skua__worker_start() */
-    return skua__a32_load(&exec->places, memory_order_acquire);
+    /* seq_cst W1: whom a sleeper does not see, and so does not ask, runs nothing before its count; pairs with seq_cst W1 there */
+    return skua__a32_load(&exec->places, memory_order_seq_cst);
 }
 
 /* What waits at a worker: nobody else's to be left alone. */
@@ -524,7 +525,8 @@ skua__worker_start(skua__worker *worker, skua_error *err) {
     } else {
         worker->started = true;
         /* release N1: the worker's fields; pairs with acquire N1 in places_of() */
-        skua__a32_store(&worker->exec->places, worker->index + 1, memory_order_release);
+        /* seq_cst W1: before anything is published there; pairs with seq_cst W1 in places_of() */
+        skua__a32_store(&worker->exec->places, worker->index + 1, memory_order_seq_cst);
     }
     return status;
 }

@@ -11,13 +11,14 @@ enum { CHILDREN_MAX = 3, NESTS_MAX = 2 };
  * older left to take; so a walk that waits in a sync has given what it keeps, and that one.
  */
 typedef struct walk {
-    tally *fed;
+    tally *fed, *done;
     uint32_t others;
     uint32_t walker; /* a worker's number */
 } walk;
 
-/* One level of it: so many runs that do not know the top are begun before it. */
+/* One level of it, a job where it is the first: so many runs that do not know the top are begun before it. */
 typedef struct level {
+    skua_job job;
     walk *walk;
     uint32_t nests;
     bool is_first;
@@ -69,23 +70,43 @@ run_walk(skua_worker w, void *frame) {
 }
 
 static void
-begin_walk(skua_worker w, void *frame) {
-    level *first = frame;
+begin_walk(skua_worker w, skua_job *job) {
+    level *first = (level *)(void *)job;
     first->walk->walker = skua_worker_index(w);
     run_walk(w, first);
+    tally_add(first->walk->done);
 }
 
-/* A request that the question does not see would never be answered. */
+/* A request that the question does not see would never be answered. The last worker may come late, and be the one that walks. */
 void
 scenario_wanted(void) {
     uint32_t others = 1 + explore_below(SKUA_FORKS_KEPT + 1);
-    skua_exec *exec = scenario_open((int32_t)others + 1, 0);
-    walk self = {.fed = tally_new(), .others = others};
-    level first = {.walk = &self, .nests = explore_below(NESTS_MAX + 1), .is_first = true};
-    explore_check(skua_exec_run(exec, begin_walk, &first, NULL) == SKUA_OK, "run");
+    bool grows = explore_below(2);
+    skua_exec *exec = NULL;
+    skua_status status = skua_exec_open(
+        &exec,
+        SKUA_EXEC_OPTIONS(.allocator = explore_allocator(), .log = &scenario_silence,
+                          .lease = SKUA_LEASE_NEVER, .workers = (int32_t)others + !grows,
+                          .workers_max = (int32_t)others + 1, .spares = SKUA_NONE,
+                          .stack_slots = 64, .spin_us = SKUA_NONE),
+        NULL);
+    explore_check(status == SKUA_OK, "the executor opens");
+    walk *self = explore_new(sizeof *self);
+    level *first = explore_new(sizeof *first);
+    *self = (walk){.fed = tally_new(), .done = tally_new(), .others = others};
+    first->walk = self;
+    first->nests = explore_below(NESTS_MAX + 1);
+    first->is_first = true;
+    skua_job_init(&first->job, begin_walk);
+    explore_check(skua_exec_submit(exec, &first->job) == SKUA_OK, "submit");
+    if (grows) {
+        explore_check(skua_exec_resize(exec, others + 1, NULL) == SKUA_OK, "resize");
+    }
+    tally_wait(self->done, 1);
     skua_exec_close(exec);
-    explore_check(self.fed->count == others, "every worker had a call");
-    tally_free(self.fed);
+    explore_check(self->fed->count == others, "every worker had a call");
+    tally_free(self->fed);
+    tally_free(self->done);
 }
 
 /* ---- A tree ---- */
