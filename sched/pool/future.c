@@ -310,6 +310,11 @@ window_ready(skua_pool *pool, void *arg) {
     return pool->closing || window_has_room(pool, *(size_t *)arg, NULL);
 }
 
+bool
+skua__pool_await_room(skua_pool *pool, size_t input_bytes, int64_t deadline_ns) {
+    return skua__pool_await(pool, window_ready, &input_bytes, deadline_ns);
+}
+
 skua_status
 skua_pool_submit_wait(skua_pool *pool, const skua_task *task, int64_t timeout_ms,
                       skua_pool_future **ret_future, skua_error *err) {
@@ -319,8 +324,7 @@ skua_pool_submit_wait(skua_pool *pool, const skua_task *task, int64_t timeout_ms
         if (status != SKUA_E_AGAIN) {
             return status;
         }
-        size_t input_bytes = task->input_bytes;
-        if (!skua__pool_await(pool, window_ready, &input_bytes, deadline_ns)) {
+        if (!skua__pool_await_room(pool, task->input_bytes, deadline_ns)) {
             return SKUA_FAIL(err, SKUA_E_TIMEOUT,
                              "no room in the window for task \"%s\" within %lld ms", task->name,
                              (long long)timeout_ms);

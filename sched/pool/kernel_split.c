@@ -225,12 +225,14 @@ submit_parts(skua_pool *pool, skua__split *split, const skua_launch *launch, sku
 /* Submits the parent and its parts. The pool cannot close meanwhile. */
 static skua_status
 submit_all(skua_pool *pool, skua__launch_task *task, const skua_launch *launch,
+           void (*on_done)(void *arg, skua_pool_future *future), void *arg,
            skua_pool_future **ret_future, skua_error *err) {
     skua_pool_future *parent = NULL;
     skua_status status = skua__pool_submit_launch(
         pool,
         SKUA_TASK(.name = task->entry->kernel->name, .version = task->entry->version,
-                  .priority = launch->priority, .timeout_ms = launch->timeout_ms),
+                  .priority = launch->priority, .timeout_ms = launch->timeout_ms,
+                  .on_done = on_done, .on_done_arg = arg),
         task, true, &parent, err);
     if (status) {
         skua__launch_task_free(pool->hook, task);
@@ -244,13 +246,14 @@ submit_all(skua_pool *pool, skua__launch_task *task, const skua_launch *launch,
     } else {
         *ret_future = parent;
     }
-    return status;
+    return on_done ? SKUA_OK : status; /* the parent is cancelled, of which on_done is told */
 }
 
 skua_status
 skua__split_submit(skua_pool *pool, skua__kernel_entry *entry, const skua_launch *launch,
-                   const skua__coded_launch *coded, skua_pool_future **ret_future,
-                   skua_error *err) {
+                   const skua__coded_launch *coded,
+                   void (*on_done)(void *arg, skua_pool_future *future), void *arg,
+                   skua_pool_future **ret_future, skua_error *err) {
     skua_status status = skua__launch_check_cut(entry->kernel, coded, err);
     if (status) {
         return status;
@@ -270,7 +273,7 @@ skua__split_submit(skua_pool *pool, skua__kernel_entry *entry, const skua_launch
     }
     pool->settlers++;
     skua__mutex_unlock(&pool->lock);
-    status = submit_all(pool, task, launch, ret_future, err);
+    status = submit_all(pool, task, launch, on_done, arg, ret_future, err);
     skua__mutex_lock(&pool->lock);
     pool->settlers--;
     if (pool->closing && !pool->settlers) {

@@ -46,9 +46,8 @@ is_for_device(const skua__launch_task *task) {
            atomic_load_explicit(&task->entry->on_device, memory_order_relaxed);
 }
 
-/* A buffer lives where its devices do: those of this pool, and the cores beside them. */
-static skua_status
-check_buffers(const skua_pool *pool, const skua_launch *launch, skua_error *err) {
+skua_status
+skua__launch_check_buffers(const skua_pool *pool, const skua_launch *launch, skua_error *err) {
     const skua_devices *devices = pool->options.devices;
     for (uint32_t i = 0; i < launch->arg_count; i++) {
         const struct skua_buffer *buffer = launch->args[i].buffer;
@@ -93,7 +92,8 @@ skua__launch_submit(skua_pool *pool, const skua_launch *launch, const skua__code
 
 static skua_status
 submit(skua_pool *pool, skua__kernel_entry *entry, const skua_launch *launch,
-       const skua__coded_launch *coded, skua_pool_future **ret_future, skua_error *err) {
+       const skua__coded_launch *coded, void (*on_done)(void *arg, skua_pool_future *future),
+       void *arg, skua_pool_future **ret_future, skua_error *err) {
     bool claims = has_buffers(launch);
     if (launch->split && claims) {
         return SKUA_FAIL(
@@ -103,7 +103,7 @@ submit(skua_pool *pool, skua__kernel_entry *entry, const skua_launch *launch,
             launch->kernel);
     }
     if (launch->split) {
-        return skua__split_submit(pool, entry, launch, coded, ret_future, err);
+        return skua__split_submit(pool, entry, launch, coded, on_done, arg, ret_future, err);
     }
     skua__launch_task *task = skua__launch_task_new(entry, coded);
     if (task && claims) {
@@ -114,7 +114,7 @@ submit(skua_pool *pool, skua__kernel_entry *entry, const skua_launch *launch,
         return SKUA_FAIL_MEMORY(err, "a launch");
     }
     skua_status status =
-        skua__launch_submit(pool, launch, coded, task, NULL, NULL, ret_future, err);
+        skua__launch_submit(pool, launch, coded, task, on_done, arg, ret_future, err);
     if (status) {
         skua__launch_task_free(pool->hook, task);
     }
@@ -122,8 +122,9 @@ submit(skua_pool *pool, skua__kernel_entry *entry, const skua_launch *launch,
 }
 
 skua_status
-skua_kernel_submit(skua_pool *pool, const skua_launch *given, skua_pool_future **ret_future,
-                   skua_error *err) {
+skua__kernel_submit(skua_pool *pool, const skua_launch *given,
+                    void (*on_done)(void *arg, skua_pool_future *future), void *arg,
+                    skua_pool_future **ret_future, skua_error *err) {
     skua_launch launch;
     if (!given || !SKUA_READ_OPTIONS(&launch, given)) {
         return SKUA_FAIL(err, SKUA_E_BAD_ARGUMENT, "a launch needs its size set");
@@ -139,12 +140,18 @@ skua_kernel_submit(skua_pool *pool, const skua_launch *given, skua_pool_future *
     skua__coded_launch coded;
     skua_status status = skua__launch_check(entry->kernel, &launch, err);
     if (!status) {
-        status = check_buffers(pool, &launch, err);
+        status = skua__launch_check_buffers(pool, &launch, err);
     }
     if (!status) {
         status = skua__launch_lay_out(entry->kernel, &launch, &coded, err);
     }
-    return status ? status : submit(pool, entry, &launch, &coded, ret_future, err);
+    return status ? status : submit(pool, entry, &launch, &coded, on_done, arg, ret_future, err);
+}
+
+skua_status
+skua_kernel_submit(skua_pool *pool, const skua_launch *launch, skua_pool_future **ret_future,
+                   skua_error *err) {
+    return skua__kernel_submit(pool, launch, NULL, NULL, ret_future, err);
 }
 
 static skua_status

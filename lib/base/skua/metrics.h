@@ -17,6 +17,7 @@ typedef enum skua_metric_scope {
     SKUA_METRIC_HANDLE = 2, /* a pub, sub, push, pull, req or rep */
     SKUA_METRIC_EXEC = 3,   /* an executor */
     SKUA_METRIC_POOL = 4,   /* a pool */
+    SKUA_METRIC_BATCH = 5,  /* a batcher */
 } skua_metric_scope;
 
 typedef enum skua_metric_kind {

@@ -156,6 +156,17 @@ skua_status skua__launch_submit(skua_pool *pool, const skua_launch *launch,
                                 void (*on_done)(void *arg, skua_pool_future *future), void *arg,
                                 skua_pool_future **ret_future, skua_error *err);
 
+/* A buffer lives where its devices do: those of this pool, and the cores beside them. */
+skua_status skua__launch_check_buffers(const skua_pool *pool, const skua_launch *launch,
+                                       skua_error *err);
+/*
+ * As skua_kernel_submit(). on_done (NULL: none; then ret_future is not) is called at the end, maybe before this returns, under no
+ * lock, and does not free its future.
+ */
+skua_status skua__kernel_submit(skua_pool *pool, const skua_launch *launch,
+                                void (*on_done)(void *arg, skua_pool_future *future), void *arg,
+                                skua_pool_future **ret_future, skua_error *err);
+
 /* ---- kernel_split.c: launches that are cut into parts ---- */
 
 /* A part of a split launch. Constant but for future and site. */
@@ -179,9 +190,13 @@ typedef struct skua__split {
     skua__part parts[SKUA__KERNEL_PLACES_MAX];
 } skua__split;
 
-/* As skua_kernel_submit(), for a launch that was laid out and is to be split. */
+/*
+ * As skua__kernel_submit(), for a launch that was laid out and is to be split. With on_done one whose parts cannot be submitted was
+ * taken none the less, and ends CANCELLED.
+ */
 skua_status skua__split_submit(skua_pool *pool, skua__kernel_entry *entry,
                                const skua_launch *launch, const skua__coded_launch *coded,
+                               void (*on_done)(void *arg, skua_pool_future *future), void *arg,
                                skua_pool_future **ret_future, skua_error *err);
 /* The launch was let in: it holds its lease itself, and its shares are decided. */
 void skua__split_begin_locked(skua_pool *pool, skua_pool_future *parent, int64_t now_ns);

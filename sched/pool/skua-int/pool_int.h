@@ -428,6 +428,9 @@ skua_status skua__pool_submit_launch(skua_pool *pool, const skua_task *task,
                                      struct skua__launch_task *launch, bool settle,
                                      skua_pool_future **ret_future, skua_error *err);
 
+/* Waits until the window has room for one more task with so large an input, or the pool closes. False: deadline_ns passed. */
+bool skua__pool_await_room(skua_pool *pool, size_t input_bytes, int64_t deadline_ns);
+
 /* As skua_pool_cancel(), for who holds another lock. */
 void skua__pool_cancel_noting(skua_pool_future *future);
 

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: MPL-2.0
-// Requests in batches: many small ones become one task of a pool, which places it on its cores or on a peer (a batch reaches a
-// device only where the task itself submits a kernel). Meant for models that answer 32 requests in little more than the time
-// of one; the latency of each request is counted.
+// Requests in batches: many small ones become one launch of a kernel, which the pool runs on the cores, a device or a peer,
+// whichever it predicts to be done first; or one task of a function, on the cores or a peer. Meant for models that answer 32
+// requests in little more than the time of one. Each request has an end of its own, and its latency is counted.
 #ifndef SKUA_BATCH_H
 #define SKUA_BATCH_H
 
+#include <skua/launch.h>
 #include <skua/pool.h>
 
 #ifdef __cplusplus
@@ -46,9 +47,10 @@ typedef struct skua_batch_options {
     uint32_t in_flight_max;          /* batches that are submitted and not ended. 0: 4 */
     uint32_t queue_max;              /* requests that wait; one more is SKUA_E_AGAIN. 0: 4096 */
     uint32_t queue_bytes_max;        /* of these, likewise; one alone is always let in. 0: 64 MiB */
-    uint32_t version;                /* of the task. 0: the highest that is offered */
-    int32_t priority;                /* of the task: skua_priority */
-    uint8_t idempotent;     /* 1: a batch whose node dies runs again elsewhere. 0: it ends LOST */
+    uint32_t version; /* of the task. 0: the highest that is offered. Not of a kernel */
+    int32_t priority; /* of the task, or the launch: skua_priority */
+    /* 1: a batch whose node dies runs again elsewhere. 0: it ends LOST. Of a kernel: always 1 */
+    uint8_t idempotent;
     uint8_t hold_when_idle; /* 1: without (c) */
     uint8_t reserved_flags[6];
 } skua_batch_options;
@@ -81,6 +83,8 @@ typedef struct skua_batch_result {
     uint32_t reserved;
     const char *node;    /* that ran it last, as in skua_task_result; "" when none did */
     const char *message; /* why it did not end well; "" when it did */
+    int64_t
+        wait_ns; /* of latency_ns, until its batch left the queue; 0: it never left. Since 0.1 */
 } skua_batch_result;
 
 /*
@@ -105,20 +109,92 @@ SKUA_API SKUA_MUST_CHECK skua_status skua_batch_open(skua_batch **ret_batch, sku
                                                      skua_error *err);
 
 /**
+ * Opens a batcher in front of a registered kernel: the requests of a batch are one launch, which takes the pool's way of any launch:
+ * where it is predicted to end first, by parts at several places when request->split is set, and again elsewhere when a
+ * device or a peer fails. A batcher of a kernel has one thread, as one of tasks.
+ *
+ * `request` is the launch of one request. What stands in its args is of two kinds:
+ *   - a *row*: memory with bytes, and with neither data nor buffer. Each request has its own. In a batch of n the argument
+ *     is n times as large, request i's row at i * bytes, and the launch has n * global[0] work-items in its first dimension:
+ *     those from i * global[0] on are request i's. Other dimensions are as they are.
+ *   - all else is *shared*: values and scratch memory; data, which goes along with every batch (to a peer too); and a buffer, which
+ *     stays where it is, on this machine, so that no peer runs the batches. Shared memory is read only.
+ * A request's bytes are its rows of IN and INOUT parameters, one behind the other, in the order of the parameters, with nothing
+ * between them; an answer's are those of OUT and INOUT, likewise. So with one row in and one out they are these rows. A kernel
+ * finds the request that a work-item belongs to by dividing its index, and how many there are from the launch's size.
+ *
+ * Copies request, its args and values, and options (which may be NULL; its priority counts, and the launch's and its timeout_ms do
+ * not). Borrows pool, shared data and buffers until skua_batch_close(), which comes before skua_pool_close(). The caller owns
+ * *ret_batch.
+ *
+ * Returns: 0, or SKUA_E_NOT_FOUND (no such kernel is registered), SKUA_E_BAD_ARGUMENT (names the option, or what is wrong with the
+ * launch of one request or of the largest batch), SKUA_E_TOO_BIG (such a batch does not fit into a launch: lower requests_max),
+ * SKUA_E_UNSUPPORTED (it is to be split and cannot be), SKUA_E_NO_MEMORY, SKUA_E_SYSTEM (no thread), SKUA_E_CLOSED, SKUA_E_FORKED.
+ * Threads: any. Blocks: never for long. Since 0.1.
+ */
+SKUA_API SKUA_MUST_CHECK skua_status skua_batch_open_kernel(skua_batch **ret_batch, skua_pool *pool,
+                                                            const skua_launch *request,
+                                                            const skua_batch_options *options,
+                                                            skua_error *err);
+
+/**
  * Takes one request; done tells its end (NULL: nobody will hear). Copies data, which may be NULL when data_bytes is 0.
  * deadline_ms, from now on (0 and SKUA_UNLIMITED: none; SKUA_NONE: now): a request that waits when it passes ends
  * SKUA_E_TIMEOUT then and never starts; one that is in flight ends with its batch, SKUA_E_TIMEOUT when that comes too late.
  * A batch all of whose requests have deadlines is given up at the latest of them. While the pool's own window is full,
  * deadlines of requests that came since are told late.
  *
- * Returns: 0, or SKUA_E_AGAIN (queue_max or queue_bytes_max wait), SKUA_E_TOO_BIG (over bytes_max), SKUA_E_BAD_ARGUMENT,
- * SKUA_E_NO_MEMORY, SKUA_E_CLOSED, SKUA_E_FORKED; then done is not called.
+ * Returns: 0, or SKUA_E_AGAIN (queue_max or queue_bytes_max wait), SKUA_E_TOO_BIG (over bytes_max), SKUA_E_BAD_ARGUMENT (of a
+ * kernel also: these are not the bytes of its rows), SKUA_E_NO_MEMORY, SKUA_E_CLOSED, SKUA_E_FORKED; then done is not called.
  * Threads: any. Blocks: never. Since 0.1.
  */
 SKUA_API SKUA_MUST_CHECK skua_status skua_batch_submit(skua_batch *batch, const void *data,
                                                        size_t data_bytes, skua_batch_done_fn done,
                                                        void *done_arg, int64_t deadline_ms,
                                                        skua_error *err);
+
+/* One request of somebody who waits for its end, or may want to cancel it. */
+typedef struct skua_batch_future skua_batch_future;
+
+/**
+ * As skua_batch_submit(), but the end is kept in a future. The caller owns *ret_future: skua_batch_future_free().
+ *
+ * Returns: as skua_batch_submit().
+ * Threads: any. Blocks: never. Since 0.1.
+ */
+SKUA_API SKUA_MUST_CHECK skua_status skua_batch_ask(skua_batch *batch, const void *data,
+                                                    size_t data_bytes, int64_t deadline_ms,
+                                                    skua_batch_future **ret_future,
+                                                    skua_error *err);
+
+/**
+ * Waits until the request has ended, however it did. timeout_ms: 0 and SKUA_UNLIMITED wait for ever; SKUA_NONE looks only.
+ * ret_result may be NULL; else set its size before. The answer (NULL when it has no bytes), node and message that it leads to
+ * are the future's.
+ *
+ * Returns: 0 with *ret_result filled, SKUA_E_TIMEOUT, SKUA_E_BAD_ARGUMENT. How the request ended is ret_result->status.
+ * Threads: any but a task's and a done's, several at once. Also after skua_batch_close(). Blocks: up to timeout_ms. Since 0.1.
+ */
+SKUA_API SKUA_MUST_CHECK skua_status skua_batch_wait(skua_batch_future *future, int64_t timeout_ms,
+                                                     skua_batch_result *ret_result,
+                                                     skua_error *err);
+
+/**
+ * Takes a request that waits out of the queue: it ends SKUA_E_CANCELLED in this call, and costs the others nothing. One that has
+ * left ends with its batch. Takes NULL.
+ *
+ * Returns: true when it was in time.
+ * Threads: any; it counts as a call on the batcher until the request has ended. Blocks: never. Since 0.1.
+ */
+SKUA_API bool skua_batch_cancel(skua_batch_future *future);
+
+/**
+ * Frees a future with its answer. A request that has not ended goes on and nobody hears of it. Takes NULL.
+ *
+ * Returns: NULL.
+ * Threads: one; no other call on the future may run. Blocks: never. Since 0.1.
+ */
+SKUA_API skua_batch_future *skua_batch_future_free(skua_batch_future *future);
 
 /**
  * Waits until every request that was taken has ended and its done has returned. timeout_ms: 0 and SKUA_UNLIMITED wait for
@@ -132,7 +208,8 @@ SKUA_API SKUA_MUST_CHECK skua_status skua_batch_await_all(skua_batch *batch, int
 
 /*
  * What a batcher counts. requests = ended_ok + ended_timeout + ended_cancelled + ended_failed + waiting + those in flight.
- * Latencies are of requests that ended well, from submission to answer, within 1.6 % (the max exactly); 0 before the first.
+ * Latencies are of requests that ended well, from submission to answer, since the opening, within 1.6 % (the max exactly); 0 before
+ * the first.
  * The library fills at most `size` bytes.
  */
 typedef struct skua_batch_counters {
@@ -152,6 +229,18 @@ typedef struct skua_batch_counters {
     int64_t latency_p50_ns;
     int64_t latency_p99_ns;
     int64_t latency_max_ns;
+    int64_t latency_p999_ns; /* Since 0.1, as all below */
+    int64_t wait_p50_ns;     /* of the latency of a request: until its batch left, */
+    int64_t wait_p99_ns;
+    int64_t
+        run_p50_ns; /* and of a batch: from its leaving to its end, the pool's own queue included */
+    int64_t run_p99_ns;
+    uint64_t size_p50; /* requests of a batch that has ended, */
+    uint64_t size_max;
+    uint64_t left_full; /* batches that left because they were full, */
+    uint64_t left_idle; /* because nothing was in flight, */
+    uint64_t
+        left_waited; /* or because the oldest request had waited wait_us: the three make batches */
 } skua_batch_counters;
 
 /**
@@ -163,6 +252,25 @@ typedef struct skua_batch_counters {
 SKUA_API SKUA_MUST_CHECK skua_status skua_batch_stats(skua_batch *batch,
                                                       skua_batch_counters *ret_counters,
                                                       skua_error *err);
+
+struct skua_metrics;
+
+/**
+ * The batcher's table of metrics, for skua_metrics_snapshot(), by registered names ("batch.latency_p99_ns"). Percentiles are of
+ * this call, and brought up to date by ends that come later, every 100 ms.
+ *
+ * Returns: a table that lives until skua_batch_close(), or NULL when batch is NULL.
+ * Threads: any. Blocks: never. Since 0.1.
+ */
+SKUA_API const struct skua_metrics *skua_batch_metrics(skua_batch *batch);
+
+/**
+ * Why the batch that ended last went where it went, as skua_pool_explain() has it. "" before the first.
+ *
+ * Returns: ret, filled and cut to ret_size.
+ * Threads: any. Blocks: never. Since 0.1.
+ */
+SKUA_API char *skua_batch_explain(skua_batch *batch, char *ret, size_t ret_size);
 
 /**
  * Ends a batcher: requests that wait end SKUA_E_CANCELLED, those in flight end with their batches, which are waited for.

@@ -11,7 +11,7 @@ enum { THREADS = 4, ADDS = 20000 };
 static void
 test_metrics_registry_is_whole(void **state) {
     (void)state;
-    static const char *const prefixes[] = {"", "node.", "handle.", "exec.", "pool."};
+    static const char *const prefixes[] = {"", "node.", "handle.", "exec.", "pool.", "batch."};
     size_t count = 0;
     for (; skua_metric_at(count); count++) {
         const skua_metric_info *info = skua_metric_at(count);
