@@ -167,10 +167,11 @@ typedef struct skua__worker {
     uint32_t block_depth;
     /* While it waits without a limit: for which group, or job of a future. These two are guarded by sleep_lock. */
     const void *waits_for;
-    bool wait_seen;        /* by the search that goes on */
-    uint32_t keep_off;     /* pauses after a stolen call that was not worth it */
-    uint32_t turns;        /* jobs looked for */
-    uint32_t urgent_turns; /* jobs of high priority taken in a row, from elsewhere */
+    bool wait_seen;               /* by the search that goes on */
+    const skua__parker *waits_in; /* while it waits without a limit, for whatever; so too */
+    uint32_t keep_off;            /* pauses after a stolen call that was not worth it */
+    uint32_t turns;               /* jobs looked for */
+    uint32_t urgent_turns;        /* jobs of high priority taken in a row, from elsewhere */
     bool gather;
     bool eager; /* it has looked around long enough to take what is near others */
     struct skua__domain *domain;
@@ -291,7 +292,9 @@ struct skua_exec {
 
     /* Guards the domains' sleepers, retired, the start of spares, who waits for what, and: */
     skua__mutex sleep_lock;
-    bool told_stuck;      /* that all workers wait */
+    bool told_stuck;      /* that all workers wait while jobs cannot begin */
+    bool told_still;      /* that nothing has run while some wait */
+    uint64_t waits_begun; /* by workers, ever */
     skua__a32 told_early; /* that a task returned too early */
     skua__list retired;
 

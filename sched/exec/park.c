@@ -54,6 +54,11 @@ skua__park_ready(const skua__parker *parker) {
     return skua__a32_load(&parker->word, memory_order_relaxed) == PARK_TOKEN; /* relaxed: a hint */
 }
 
+bool
+skua__park_sleeps(const skua__parker *parker) {
+    return skua__a32_load(&parker->word, memory_order_relaxed) == PARK_SLEEPS; /* relaxed: a hint */
+}
+
 void
 skua__unpark(skua__parker *parker) {
     /* release P1: what we did before is seen by who parked; pairs with acquire P1 in take_token() */

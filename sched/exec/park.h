@@ -20,6 +20,9 @@ bool skua__park(skua__parker *parker, int64_t deadline_ns);
 /* Whether a token lies there: a hint for who wants to look around before sleeping. */
 bool skua__park_ready(const skua__parker *parker);
 
+/* Whether somebody sleeps there, and nobody has put a token down: a hint too. */
+bool skua__park_sleeps(const skua__parker *parker);
+
 /* Puts the token down. The parker may be gone at any time after that, even before this returns. Threads: any. */
 void skua__unpark(skua__parker *parker);
 

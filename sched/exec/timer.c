@@ -169,6 +169,7 @@ fire_locked(skua__timers *timers, skua__timer *timer, int64_t now_ns) {
         return;
     }
     timer->is_busy = true;
+    timers->fires = true;
     skua__group_renew(&timer->group, timer->exec);
     skua__mutex_unlock(&timers->lock);
     skua_status status = skua_group_submit(&timer->group, &timer->job);
@@ -186,6 +187,7 @@ fire_locked(skua__timers *timers, skua__timer *timer, int64_t now_ns) {
     }
     skua__group_done(&timer->group); /* the timer may be gone afterwards */
     skua__mutex_lock(&timers->lock);
+    timers->fires = false;
 }
 
 static void *
@@ -212,6 +214,14 @@ skua__timers_init(skua__timers *timers) {
     memset(timers, 0, sizeof *timers);
     skua__mutex_init(&timers->lock);
     skua__cond_init(&timers->wake);
+}
+
+bool
+skua__timers_any(skua__timers *timers) {
+    skua__mutex_lock(&timers->lock);
+    bool any = timers->root || timers->fires;
+    skua__mutex_unlock(&timers->lock);
+    return any;
 }
 
 void

@@ -17,6 +17,7 @@ typedef struct skua__timers {
     pthread_t thread;
     bool is_started;
     bool is_stopping;
+    bool fires; /* one that was due is being submitted */
 } skua__timers;
 
 struct skua_exec;
@@ -24,6 +25,8 @@ struct skua_exec;
 void skua__timers_init(skua__timers *timers);
 /* Stops the thread; timers that wait are dropped, those in the queue go on. May be called twice. */
 void skua__timers_stop(skua__timers *timers);
+/* Whether one is set, or about to be submitted. */
+bool skua__timers_any(skua__timers *timers);
 void skua__timers_fini(skua__timers *timers);
 
 #endif

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MPL-2.0
 // Waits of threads. A worker's place goes to a spare meanwhile (skua_worker_block_begin() is the same for waits of the program), so that waiting does not stop an executor; a wait that would
-// close a circle of waits is refused; and when all workers wait and none is left to stand in, that is said once.
+// close a circle of waits is refused; and when nothing goes on any more while somebody waits, that is said once.
 //
 // A circle. A worker that waits without a limit notes for what. What it runs, a chain of frames, cannot end before that; nor
 // can a call that was stolen from some frame let that one end. So target cannot end before our own wait does when some worker
@@ -15,6 +15,8 @@ enum {
     WAIT_DEEP_MS = 10, /* in a deep stack somebody else has so long to begin what we wait for */
     WAIT_FRAMES_MAX = 4096, /* looked at per worker; beyond that no circle is seen */
     WAIT_WORKERS_NAMED = 4, /* when all wait */
+    WAIT_LOOKS_APART = 64,  /* one of so many parts of the time, for each worker before this one */
+    WAIT_LOOK_MAX_MS = 1 << 28, /* three days: after that nobody looks any more */
 };
 
 /* ---- A place given away ---- */
@@ -110,7 +112,7 @@ closes_circle_locked(skua_exec *exec, const skua__worker *self, const void *targ
     return leads_back_locked(exec, self, target);
 }
 
-/* ---- Waiting ---- */
+/* ---- What nobody can end ---- */
 
 /* No worker is left that could begin a job. */
 static bool
@@ -137,6 +139,86 @@ say_stuck(skua_exec *exec) {
     }
 }
 
+/* What workers began: tasks, and waits. */
+static uint64_t
+steps_locked(const skua_exec *exec) {
+    uint64_t steps = exec->waits_begun;
+    uint32_t places = skua__a32_load(&exec->places, memory_order_relaxed); /* relaxed: locked */
+    for (uint32_t i = 0; i < places; i++) {
+        const skua__a64 *tasks = &exec->workers[i].stats[EXEC_STAT_TASKS];
+        steps += skua__a64_load(tasks, memory_order_relaxed); /* relaxed: a figure */
+    }
+    return steps;
+}
+
+/* Whether all workers but us sleep, for whatever reason, and nobody has woken them. */
+static bool
+all_sleep_locked(const skua_exec *exec, const skua__worker *self, uint32_t *ret_waiting) {
+    uint32_t places = skua__a32_load(&exec->places, memory_order_relaxed); /* relaxed: locked */
+    *ret_waiting = 0;
+    for (uint32_t i = 0; i < places; i++) {
+        const skua__worker *worker = &exec->workers[i];
+        if (worker != self &&
+            !skua__park_sleeps(worker->waits_in ? worker->waits_in : &worker->parker)) {
+            return false;
+        }
+        *ret_waiting += worker->waits_in != NULL;
+    }
+    return true;
+}
+
+/*
+ * No timer is set, no job waits, and all sleep: so only somebody else can make this executor go on. It is said when that is so
+ * and nothing was begun since the look before. Timers come first: a job that one submits waits then, or somebody is awake for it.
+ */
+static void
+say_still(const skua__worker *self, uint64_t *before, int64_t waited_ms) {
+    skua_exec *exec = self->exec;
+    uint64_t jobs = 0;
+    uint32_t waiting = 0;
+    bool says = !skua__timers_any(&exec->timers);
+    (void)skua__jobs_under_way(exec, &jobs);
+    skua__mutex_lock(&exec->sleep_lock);
+    uint64_t steps = steps_locked(exec);
+    says = says && jobs == 0 && self->waits_in && !skua__park_ready(self->waits_in) &&
+           *before == steps && !exec->told_still && all_sleep_locked(exec, self, &waiting);
+    *before = steps;
+    exec->told_still |= says;
+    skua__mutex_unlock(&exec->sleep_lock);
+    if (says) {
+        skua__say(exec,
+                  "for %lld ms nothing has run, and %u tasks wait without a limit: unless another "
+                  "thread or executor ends one of these waits, they wait for each other",
+                  (long long)waited_ms, (unsigned)waiting);
+        skua__say_who_runs(exec, "in a wait", WAIT_WORKERS_NAMED);
+    }
+}
+
+/*
+ * Waits, and looks up now and then, after twice as long each time: what it says is that jobs cannot begin, or that nothing goes
+ * on. No two workers look at the same times, since each takes the other for awake then.
+ */
+static bool
+wait_watchfully(skua__worker *self, skua_exec *exec, skua__parker *parker, int64_t deadline_ns) {
+    uint64_t before = UINT64_MAX;
+    int64_t look_ms = self->exec->close_warn_ms;
+    look_ms += look_ms * self->index / WAIT_LOOKS_APART;
+    for (;; look_ms *= 2) {
+        int64_t look_ns = skua__deadline_ns(look_ms);
+        bool is_last = look_ns >= deadline_ns || look_ms > WAIT_LOOK_MAX_MS;
+        if (skua__await(exec, parker, is_last ? deadline_ns : look_ns)) {
+            return true;
+        }
+        if (is_last) {
+            return false;
+        }
+        say_stuck(self->exec);
+        say_still(self, &before, look_ms);
+    }
+}
+
+/* ---- Waiting ---- */
+
 skua_status
 skua__wait(skua_exec *exec, skua__parker *parker, int64_t deadline_ns, const void *target,
            bool is_deep) {
@@ -153,25 +235,22 @@ skua__wait(skua_exec *exec, skua__parker *parker, int64_t deadline_ns, const voi
     }
     /* Workers that are active may be so in the wait for a call that waits for us: only a new one is sure to look at the queue. */
     bool waits = skua__block_begin_locked(here) || !is_deep;
-    bool warns =
-        waits && !is_deep && is_stuck_locked(own) && !own->told_stuck && own->close_warn_ms > 0;
+    bool watches = waits && !is_deep && own->close_warn_ms > 0 && !exec->replay_seed;
     here->waits_for = waits && notes ? target : NULL;
+    here->waits_in = waits && deadline_ns == SKUA_NEVER_NS ? parker : NULL;
+    own->waits_begun++;
     skua__mutex_unlock(&own->sleep_lock);
-    int64_t first_ns = warns     ? skua__deadline_ns(own->close_warn_ms)
-                       : is_deep ? skua__deadline_ns(WAIT_DEEP_MS)
-                                 : SKUA_NEVER_NS;
-    bool is_first = first_ns < deadline_ns; /* the first of two waits */
-    bool in_time = waits && skua__await(exec, parker, is_first ? first_ns : deadline_ns);
-    if (waits && !in_time && is_first && !is_deep) {
-        say_stuck(own);
-        in_time = skua__await(exec, parker, deadline_ns);
-    }
+    int64_t deep_ns = is_deep ? skua__deadline_ns(WAIT_DEEP_MS) : SKUA_NEVER_NS;
+    bool is_first = deep_ns < deadline_ns; /* it is to help later on */
+    bool in_time = watches ? wait_watchfully(here, exec, parker, deadline_ns)
+                           : waits && skua__await(exec, parker, is_first ? deep_ns : deadline_ns);
     skua__mutex_lock(&own->sleep_lock);
     here->waits_for = NULL;
+    here->waits_in = NULL;
     skua__block_end_locked(here);
     skua__mutex_unlock(&own->sleep_lock);
     if (in_time) {
         return SKUA_OK;
     }
-    return !waits || (is_deep && is_first) ? SKUA_E_AGAIN : SKUA_E_TIMEOUT;
+    return !waits || is_first ? SKUA_E_AGAIN : SKUA_E_TIMEOUT;
 }

@@ -51,6 +51,12 @@ STEPS = {
     'group-looks-relaxed': ('inject.c', r'if \(!skua__inject_any_in\(domain\)\) \{\s+continue;\s+\}', '', 'assist'),
     'no-circle-look': ('wait.c', r'notes && closes_circle_locked\(own, here, target\)', 'notes && 0', 'circle'),
     'no-circle-notes': ('wait.c', r'waits && notes \? target : NULL', 'NULL', 'circle'),
+    'never-told': ('wait.c', r'exec->told_still \|= says;', 'says = false;', 'still'),
+    'told-though-timer': ('wait.c', r'!skua__timers_any\(&exec->timers\)', 'true', 'still'),
+    'told-though-fired': ('timer.c', r'timers->root \|\| timers->fires', 'timers->root', 'still'),
+    'told-though-awake': ('wait.c', r'!skua__park_sleeps\([^;{]*\)\) \{', '0) {', 'still'),
+    'told-though-limited': ('wait.c', r'self->waits_in && !skua__park_ready\(self->waits_in\)', 'true', 'still'),
+    'told-though-woken': ('wait.c', r'!skua__park_ready\(self->waits_in\)', 'true', 'still'),
     'deep-never-helps': ('wait.c', r'bool waits = [^;]*;', 'skua__block_begin_locked(here); bool waits = true; is_deep = false;', 'deep'),
     'deep-trusts-active': ('wait.c', r'bool waits = [^;]*;', 'skua__block_begin_locked(here); bool waits = !is_deep || '
                            'skua__a32_load(&own->active, memory_order_relaxed) >= skua__target(own); is_deep = is_deep && !waits;', 'deep'),

@@ -37,6 +37,7 @@ const explore_scenario explore_scenarios[] = {
     {"nest", scenario_nest},
     {"wanted", scenario_wanted},
     {"sparse", scenario_sparse},
+    {"still", scenario_still},
     {0},
     /* clang-format on */
 };
@@ -51,13 +52,13 @@ const skua_log_sink scenario_silence = {.version = SKUA_LOG_SINK_VERSION, .fn = 
 skua_exec *
 scenario_open(int32_t workers, int32_t spares) {
     skua_exec *exec = NULL;
-    skua_status status =
-        skua_exec_open(&exec,
-                       SKUA_EXEC_OPTIONS(.allocator = explore_allocator(), .log = &scenario_silence,
-                                         .lease = SKUA_LEASE_NEVER, .workers = workers,
-                                         .spares = spares ? spares : SKUA_NONE, .stack_slots = 64,
-                                         .spin_us = SKUA_NONE),
-                       NULL);
+    skua_status status = skua_exec_open(
+        &exec,
+        SKUA_EXEC_OPTIONS(.allocator = explore_allocator(), .log = &scenario_silence,
+                          .lease = SKUA_LEASE_NEVER, .workers = workers, .close_warn_ms = SKUA_NONE,
+                          .spares = spares ? spares : SKUA_NONE, .stack_slots = 64,
+                          .spin_us = SKUA_NONE),
+        NULL);
     explore_check(status == SKUA_OK, "the executor opens");
     return exec;
 }

@@ -72,6 +72,7 @@ void scenario_record(void);
 /* scenarios_wait.c */
 void scenario_circle(void);
 void scenario_deep(void);
+void scenario_still(void);
 
 /* scenarios_lease.c */
 void scenario_lease(void);

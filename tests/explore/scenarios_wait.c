@@ -1,7 +1,12 @@
 // SPDX-License-Identifier: MPL-2.0
-// Waits that would never end are refused, whoever comes last; and waits in a thread whose own stack is deep end all the same.
+// Waits that would never end are refused, whoever comes last, or told; and waits in a thread whose own stack is deep end all the
+// same.
 #include "engine.h"
 #include "scenarios.h"
+
+#include <skua-int/clock.h>
+#include <skua/latch.h>
+#include <skua/timer.h>
 
 enum {
     MEMBERS_MAX = 3,
@@ -168,4 +173,148 @@ scenario_deep(void) {
     explore_check(skua_exec_run(exec, run_deep, root, NULL) == SKUA_OK, "run");
     explore_check(root->sum == (1u << (DEEP_LEVELS + 1)) - 1, "every part once");
     skua_exec_close(exec);
+}
+
+/* ---- A circle that nobody sees ---- */
+
+enum { HOUR_MS = 3600000 };
+
+/* What there is besides two tasks of which each waits for a latch that the other one opens when its own wait is over. */
+enum { ALONE, TIMER, OUTSIDER, RUNNING, LIMITED, STILL_KINDS };
+
+typedef struct still {
+    skua_log_sink sink;
+    skua_exec *exec;
+    uint32_t kind;
+    uint32_t told;
+    bool forks; /* the first one waits in a call that others may steal */
+    skua_latch latches[2], ended;
+    skua_job waiting[2], running;
+    skua_timer timer;
+    tally *never;
+} still;
+
+static void
+hear_still(void *ctx, const skua_log_record *record) {
+    still *self = ctx;
+    if (strstr(record->message, "nothing has run")) {
+        self->told++;
+        if (self->kind == ALONE) {
+            skua_latch_count_down(&self->latches[0], 1);
+        }
+    }
+}
+
+static void
+wait_for_a_latch(skua_worker w, void *frame) {
+    (void)w;
+    still *self = frame;
+    explore_check(skua_latch_wait(&self->latches[0], 0, NULL) == SKUA_OK, "it opens");
+}
+
+static void
+run_first(skua_worker w, skua_job *job) {
+    still *self = SKUA_CONTAINER_OF(job, still, waiting[0]);
+    if (self->forks) {
+        skua__request(skua__stack_of(w.top), EXEC_REQUEST_HUNGRY);
+        skua_spawn(&w, wait_for_a_latch, self);
+        skua_sync(&w, wait_for_a_latch, self);
+    } else {
+        wait_for_a_latch(w, self);
+    }
+    skua_latch_count_down(&self->latches[1], 1);
+    skua_latch_count_down(&self->ended, 1);
+}
+
+static void
+run_second(skua_worker w, skua_job *job) {
+    (void)w;
+    still *self = SKUA_CONTAINER_OF(job, still, waiting[1]);
+    int64_t timeout_ms = self->kind == LIMITED ? HOUR_MS : 0;
+    skua_status status = skua_latch_wait(&self->latches[1], timeout_ms, NULL);
+    explore_check(status == (timeout_ms ? SKUA_E_TIMEOUT : SKUA_OK), "the second wait");
+    if (status != SKUA_OK) {
+        skua_latch_count_down(&self->latches[0], 1);
+    }
+    skua_latch_count_down(&self->ended, 1);
+}
+
+/* As long as a system call takes, of which the executor knows nothing. */
+static void
+run_for_an_hour(skua_worker w, skua_job *job) {
+    (void)w;
+    still *self = SKUA_CONTAINER_OF(job, still, running);
+    int64_t until_ns = skua__deadline_ns(HOUR_MS);
+    skua__mutex_lock(&self->never->lock);
+    while (skua__clock_ns() < until_ns) {
+        skua__cond_wait_until(&self->never->reached, &self->never->lock, until_ns);
+    }
+    skua__mutex_unlock(&self->never->lock);
+    skua_latch_count_down(&self->latches[0], 1);
+    skua_latch_count_down(&self->ended, 1);
+}
+
+static void
+call_after_an_hour(skua_worker w, skua_timer *timer) {
+    (void)w;
+    still *self = SKUA_CONTAINER_OF(timer, still, timer);
+    skua_latch_count_down(&self->latches[0], 1);
+}
+
+static void
+submit_still(still *self) {
+    skua_job_init(&self->waiting[0], run_first);
+    skua_job_init(&self->waiting[1], run_second);
+    skua_job_init(&self->running, run_for_an_hour);
+    skua_job *const jobs[] = {&self->waiting[0], &self->waiting[1], &self->running};
+    skua_latch_init(&self->latches[0], self->exec, 1);
+    skua_latch_init(&self->latches[1], self->exec, 1);
+    skua_latch_init(&self->ended, self->exec, self->kind == RUNNING ? 3 : 2);
+    skua_timer_init(&self->timer, call_after_an_hour);
+    skua_status status = SKUA_OK;
+    if (self->kind == TIMER) {
+        status = skua_exec_after(self->exec, &self->timer, HOUR_MS, NULL);
+    }
+    explore_check(status == SKUA_OK, "after");
+    status = skua_exec_submit_batch(self->exec, jobs, self->kind == RUNNING ? 3 : 2);
+    explore_check(status == SKUA_OK, "submit");
+}
+
+static const char *const told_wrongly[STILL_KINDS] = {
+    [ALONE] = "a circle is told once",
+    [TIMER] = "told, though a timer is set",
+    [RUNNING] = "told, though a task runs",
+    [LIMITED] = "told, though a wait has a limit",
+};
+
+/* Where nothing but the two waits is left it is said, once; else never, however long it takes. */
+void
+scenario_still(void) {
+    still *self = explore_new(sizeof *self);
+    self->sink = (skua_log_sink){
+        .version = SKUA_LOG_SINK_VERSION, .level = SKUA_LOG_WARNING, .ctx = self, .fn = hear_still};
+    self->kind = explore_below(STILL_KINDS);
+    self->forks = explore_below(2);
+    self->never = tally_new();
+    skua_status status = skua_exec_open(
+        &self->exec,
+        SKUA_EXEC_OPTIONS(.allocator = explore_allocator(), .log = &self->sink,
+                          .lease = SKUA_LEASE_NEVER, .workers = 1 + (int32_t)explore_below(2),
+                          .close_warn_ms = 1, .spares = 3, .stack_slots = 64, .spin_us = SKUA_NONE),
+        NULL);
+    explore_check(status == SKUA_OK, "the executor opens");
+    submit_still(self);
+    if (self->kind == OUTSIDER) {
+        skua_latch_count_down(&self->latches[0], 1);
+    }
+    explore_check(skua_latch_wait(&self->ended, 0, NULL) == SKUA_OK, "all ends");
+    /* An outsider may be slow. */
+    explore_check(self->kind == OUTSIDER || self->told == (self->kind == ALONE),
+                  told_wrongly[self->kind]);
+    skua_timer_fini(&self->timer);
+    skua_exec_close(self->exec);
+    skua_latch_fini(&self->latches[0]);
+    skua_latch_fini(&self->latches[1]);
+    skua_latch_fini(&self->ended);
+    tally_free(self->never);
 }

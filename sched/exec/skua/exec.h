@@ -80,11 +80,11 @@ typedef struct skua_exec_options {
     int32_t workers_max; /* the most that skua_exec_resize() may ask for; 0: the machine's CPUs */
     /*
      * Who hears of what no call can return, each thing once: which jobs keep skua_exec_close() waiting, that all workers
-     * wait while jobs cannot begin, that a task left forked calls behind. NULL: stderr. Borrowed until closed. Since 0.1
+     * wait while jobs cannot begin, that nothing runs any more while tasks wait without a limit, that a task left forked calls behind. NULL: stderr. Borrowed until closed. Since 0.1
      */
     const skua_log_sink *log;
     int32_t
-        close_warn_ms; /* of the two waits, after so long; 0: 10000; SKUA_NONE: never. Since 0.1 */
+        close_warn_ms; /* of the three waits, after so long (the third: a few times that); 0: 10000; SKUA_NONE: never. Since 0.1 */
     /*
      * Not 0: deterministic mode, to find and to replay an order. There are no threads: whoever waits, or closes, runs
      * everything that waits on his own thread, in an order that this seed draws, forked calls too. Used from one thread,

@@ -345,6 +345,108 @@ test_wait_of_all_workers_is_told(void **state) {
     assert_non_null(strstr(self.text, "the option spares"));
 }
 
+/* ---- Circles that no search sees ---- */
+
+typedef struct unseen {
+    skua_log_sink sink;
+    skua_exec *a, *b;
+    skua_latch first, second;
+    skua_job jobs[2];
+    atomic_int heard;
+    char text[2048];
+} unseen;
+
+/* Opens the circle when it is spoken of: so the program ends only because it is. */
+static void
+hear_and_open(void *ctx, const skua_log_record *record) {
+    unseen *self = ctx;
+    strncat(self->text, record->message, sizeof self->text - strlen(self->text) - 1);
+    if (strstr(record->message, "nothing has run")) {
+        self->heard++;
+        skua_latch_count_down(&self->first, 1);
+    }
+}
+
+static void
+wait_for_first(skua_worker w, void *frame) {
+    (void)w;
+    assert_int_equal(skua_latch_wait(&((unseen *)frame)->first, 0, NULL), SKUA_OK);
+}
+
+static void
+open_second(skua_worker w, skua_job *job) {
+    unseen *self = (unseen *)(void *)((char *)job - offsetof(unseen, jobs));
+    skua_spawn(&w, wait_for_first, self);
+    skua_sync(&w, wait_for_first, self);
+    skua_latch_count_down(&self->second, 1);
+}
+
+static void
+open_first(skua_worker w, skua_job *job) {
+    (void)w;
+    unseen *self = (unseen *)(void *)((char *)job - offsetof(unseen, jobs[1]));
+    assert_int_equal(skua_latch_wait(&self->second, 0, NULL), SKUA_OK);
+    /* Here it would open the first. */
+}
+
+static void
+unseen_begin(unseen *self, int32_t spares) {
+    *self = (unseen){.sink = {.version = SKUA_LOG_SINK_VERSION,
+                              .level = SKUA_LOG_WARNING,
+                              .ctx = self,
+                              .fn = hear_and_open}};
+    self->a = open_exec(
+        SKUA_EXEC_OPTIONS(.workers = 1, .spares = spares, .close_warn_ms = 1, .log = &self->sink));
+    skua_latch_init(&self->first, self->a, 1);
+    skua_latch_init(&self->second, self->a, 1);
+}
+
+static void
+unseen_end(unseen *self) {
+    skua_latch_fini(&self->first);
+    skua_latch_fini(&self->second);
+    assert_int_equal(self->heard, 1);
+    assert_non_null(strstr(self->text, "they wait for each other"));
+    assert_non_null(strstr(self->text, "in a wait: worker 0 runs"));
+}
+
+static void
+test_wait_circle_through_latches_is_told(void **state) {
+    (void)state;
+    unseen self;
+    unseen_begin(&self, 4);
+    skua_job_init(&self.jobs[0], open_second);
+    skua_job_init(&self.jobs[1], open_first);
+    skua_job *const jobs[] = {&self.jobs[0], &self.jobs[1]};
+    assert_int_equal(skua_exec_submit_batch(self.a, jobs, 2), SKUA_OK);
+    assert_int_equal(skua_latch_wait(&self.second, 0, NULL), SKUA_OK);
+    skua_exec_close(self.a);
+    assert_non_null(strstr(self.text, "2 tasks wait"));
+    unseen_end(&self);
+}
+
+static void
+run_across(skua_worker w, void *frame) {
+    (void)w;
+    unseen *self = frame;
+    assert_int_equal(skua_exec_run(self->b, wait_for_first, self, NULL), SKUA_OK);
+    /* Here it would open the first. */
+}
+
+/* A task of one executor waits for one of another, which waits for what the first would do afterwards. */
+static void
+test_wait_circle_through_two_executors_is_told(void **state) {
+    (void)state;
+    unseen self;
+    unseen_begin(&self, SKUA_NONE);
+    self.b = open_exec(SKUA_EXEC_OPTIONS(.workers = 1, .close_warn_ms = SKUA_NONE));
+    assert_int_equal(skua_exec_run(self.a, run_across, &self, NULL), SKUA_OK);
+    skua_exec_close(self.a);
+    skua_exec_close(self.b);
+    assert_non_null(strstr(self.text, "1 tasks wait"));
+    unseen_end(&self);
+}
+
 int
 main(void) {
     const struct CMUnitTest tests[] = {
@@ -355,6 +457,8 @@ main(void) {
         cmocka_unit_test(test_wait_for_another_executor_gives_the_place_away),
         cmocka_unit_test(test_wait_in_a_deep_stack_leaves_the_task_to_others),
         cmocka_unit_test(test_wait_of_all_workers_is_told),
+        cmocka_unit_test(test_wait_circle_through_latches_is_told),
+        cmocka_unit_test(test_wait_circle_through_two_executors_is_told),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
