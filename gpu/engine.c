@@ -206,6 +206,10 @@ wait_for_work(skua__engine *engine, skua__list *landed) {
     bool idle = skua__list_empty(&engine->running);
     bool late = false;
     skua__mutex_lock(&engine->lock);
+    if (engine->tidy_done != engine->tidy_taken) {
+        engine->tidy_done = engine->tidy_taken;
+        skua__cond_broadcast(&engine->opened);
+    }
     bool any = skua__engine_collect_locked(engine, landed);
     while (!any && !late && !is_over_locked(engine) && !gives_up_locked(engine)) {
         engine->asleep = true;
@@ -217,6 +221,7 @@ wait_for_work(skua__engine *engine, skua__list *landed) {
     bool over = !any && is_over_locked(engine);
     bool nudged = engine->nudged;
     engine->nudged = false;
+    engine->tidy_taken = engine->tidy_asked;
     bool hangs = late && !any && !idle;
     engine->sweep = false;
     engine->counters.hangs += hangs;
@@ -434,6 +439,18 @@ skua__engine_nudge(skua__engine *engine) {
     skua__mutex_lock(&engine->lock);
     engine->nudged = true;
     skua__cond_signal(&engine->wake);
+    skua__mutex_unlock(&engine->lock);
+}
+
+void
+skua__engine_tidy(skua__engine *engine) {
+    skua__mutex_lock(&engine->lock);
+    uint64_t number = ++engine->tidy_asked;
+    engine->nudged = true;
+    skua__cond_signal(&engine->wake);
+    while (engine->tidy_done < number) {
+        skua__cond_wait(&engine->opened, &engine->lock);
+    }
     skua__mutex_unlock(&engine->lock);
 }
 

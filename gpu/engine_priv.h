@@ -132,9 +132,9 @@ struct skua__engine {
     pthread_t thread;
     bool started;
 
-    skua__mutex lock; /* guards from here to under_way; nothing is called with it held */
-    skua__cond wake;  /* the thread has something to do */
-    skua__cond opened;
+    skua__mutex lock;  /* guards from here to under_way; nothing is called with it held */
+    skua__cond wake;   /* the thread has something to do */
+    skua__cond opened; /* or it has tidied up */
     skua__list inbox[ENGINE_PRIORITIES];
     skua__list
         transfer_inbox; /* launches without a kernel: they go first, since others wait for them */
@@ -144,7 +144,8 @@ struct skua__engine {
     uint32_t
         waiting; /* launches that have not started; some wait for their buffers' turns elsewhere */
     bool asleep; /* the thread waits, and has looked through all of this */
-    bool nudged; /* buffers are ending */
+    bool nudged; /* buffers are ending, or somebody waits until it has tidied up: */
+    uint64_t tidy_asked, tidy_taken, tidy_done; /* how often that was asked for, begun and done */
     bool closing, open_over;
     bool sweep; /* a launch that waits may have been cancelled */
     skua_status open_status;

@@ -341,6 +341,11 @@ skua_status skua__engine_submit(skua__engine *engine, skua__launch *launch, skua
  * returned. Threads: any. Blocks: never.
  */
 void skua__engine_cancel(skua__engine *engine, skua__launch *launch);
+/*
+ * Waits until the engine has let go of every launch whose done() was called: small ones are kept until it wakes for something. For who
+ * takes the launches' allocator away. Threads: any but the engine's, under no lock. Blocks: for a moment.
+ */
+void skua__engine_tidy(skua__engine *engine);
 /* Whether its device uses host memory at this address in place. */
 bool skua__engine_shares(const skua__engine *engine, const void *host);
 /* Until when, at least, a device that failed takes nothing; 0: it takes what comes. Threads: any. Blocks: never. */

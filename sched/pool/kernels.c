@@ -120,6 +120,12 @@ kernels_open(skua_pool *pool, skua__kernels **ret_kernels, skua_error *err) {
 void
 skua__kernels_close(skua_pool *pool) {
     if (pool->kernels) {
+        for (uint32_t i = 0; i < pool->kernels->place_count; i++) {
+            if (pool->kernels->places[i].engine) {
+                /* Its launches are the pool's hook's, which the user may take away. */
+                skua__engine_tidy(pool->kernels->places[i].engine);
+            }
+        }
         kernels_free(pool->kernels);
         pool->kernels = NULL;
     }
