@@ -140,7 +140,8 @@ refuse(skua_pool *pool, skua_pool_future *future, const skua_task *task, int64_t
     if (task->node && task->node_only) {
         used += snprintf(text + used, sizeof text - (size_t)used, " on \"%s\"", task->node);
     }
-    if (future->launch && future->launch->claim && future->launch->coded.on == SKUA_ON_ANY) {
+    if (future->launch && future->launch->claim && !future->launch->split &&
+        future->launch->coded.on == SKUA_ON_ANY) {
         used += snprintf(text + used, sizeof text - (size_t)used,
                          " here, where its buffers are: neither the cores nor a device can");
     } else if (future->launch && future->launch->coded.on != SKUA_ON_ANY) {
@@ -163,7 +164,9 @@ find_lane(skua_pool *pool, const skua_task *task, const skua__launch_task *launc
         return NULL;
     }
     int32_t on = launch ? launch->coded.on : SKUA_ON_ANY;
-    on = launch && launch->claim && on == SKUA_ON_ANY ? SKUA__ON_HERE : on;
+    bool stays =
+        launch && launch->claim && !launch->split; /* what buffers hold is sent with parts */
+    on = stays && on == SKUA_ON_ANY ? SKUA__ON_HERE : on;
     skua__lane *lane =
         skua__lane_get_locked(pool, kind, task->node ? task->node : "",
                               task->node && task->node_only, on, launch ? launch->place : 0);
@@ -213,14 +216,15 @@ insert(skua_pool *pool, skua_pool_future *future, const skua_task *task) {
     if (limited) {
         skua__timer_add_locked(pool, future);
     }
+    if (future->claimed && !skua__turn_enter_locked(pool, future)) {
+        return SKUA_OK;
+    }
     if (future->launch && future->launch->split) {
         skua__split_begin_locked(pool, future, now_ns); /* its parts are dispatched, and not it */
         return SKUA_OK;
     }
-    if (!future->claimed || skua__turn_enter_locked(pool, future)) {
-        skua__queue_push_locked(pool, future, false);
-        skua__dispatch_locked(pool, now_ns);
-    }
+    skua__queue_push_locked(pool, future, false);
+    skua__dispatch_locked(pool, now_ns);
     return SKUA_OK;
 }
 
@@ -230,7 +234,7 @@ window_has_room(const skua_pool *pool, size_t input_bytes, const skua__launch_ta
         return true; /* the server bounds what it takes; a split launch was let in as one */
     }
     if (launch && launch->split) {
-        input_bytes += launch->coded.input_bytes; /* its parts have them */
+        input_bytes += launch->split->plain.input_bytes; /* its parts have them */
     }
     uint32_t tasks = pool->window_tasks - pool->forwarded_tasks - pool->part_tasks;
     return tasks < pool->options.window_tasks &&

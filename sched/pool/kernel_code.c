@@ -115,9 +115,9 @@ skua__launch_lay_out_part(const skua__kernel *kernel, const skua__coded_launch *
     (void)fits;
 }
 
-skua_status
-skua__launch_lay_out(const skua__kernel *kernel, const skua_launch *launch, skua__coded_launch *ret,
-                     skua_error *err) {
+static skua_status
+lay_out(const skua__kernel *kernel, const skua_launch *launch, bool plain, skua__coded_launch *ret,
+        skua_error *err) {
     memset(ret, 0, sizeof *ret);
     ret->dims = launch->dims ? launch->dims : 1;
     ret->on = launch->on;
@@ -128,14 +128,27 @@ skua__launch_lay_out(const skua__kernel *kernel, const skua_launch *launch, skua
     ret->end = ret->global[0];
     for (uint32_t i = 0; i < kernel->param_count; i++) {
         ret->args[i].bytes = launch->args[i].bytes;
-        ret->args[i].buffer = launch->args[i].buffer;
+        ret->args[i].buffer = plain ? NULL : launch->args[i].buffer;
     }
     return place_all(kernel, ret)
                ? SKUA_OK
                : SKUA_FAIL(err, SKUA_E_TOO_BIG,
                            "a launch of \"%s\" may carry %d bytes in, and %d "
-                           "out; cut it into several",
-                           kernel->name, SKUA_TASK_MAX_BYTES, SKUA_TASK_MAX_BYTES);
+                           "out%s; cut it into several",
+                           kernel->name, SKUA_TASK_MAX_BYTES, SKUA_TASK_MAX_BYTES,
+                           plain ? ", with what its buffers hold when it is split" : "");
+}
+
+skua_status
+skua__launch_lay_out(const skua__kernel *kernel, const skua_launch *launch, skua__coded_launch *ret,
+                     skua_error *err) {
+    return lay_out(kernel, launch, false, ret, err);
+}
+
+skua_status
+skua__launch_lay_out_plain(const skua__kernel *kernel, const skua_launch *launch,
+                           skua__coded_launch *ret, skua_error *err) {
+    return lay_out(kernel, launch, true, ret, err);
 }
 
 void

@@ -232,8 +232,8 @@ take_term(skua__place *place, const skua__site *site, const skua_select_term *te
 /* What would have to get there for a launch: its bytes, and what its buffers hold where it is not there yet. */
 static uint64_t
 missing_bytes(const skua__launch_task *launch, const skua__kernel_place *place) {
-    const skua__coded_launch *coded = &launch->coded;
-    if (!launch->claim) {
+    const skua__coded_launch *coded = launch->split ? &launch->split->plain : &launch->coded;
+    if (!launch->claim || launch->split) { /* what a split launch reads is here when it is cut */
         return place->engine ? coded->input_bytes + coded->output_bytes : 0;
     }
     const skua__kernel *kernel = launch->entry->kernel;

@@ -16,16 +16,19 @@
  *                --a part ended otherwise-->    the same, with the part's words; the others are cancelled
  *                --cancel, deadline, close-->   CANCELLED, TIMEOUT; all parts are cancelled
  *
+ * One with buffers begins when it has its turn at them: kernel_split_buffers.c.
+ *
  * A part's end is heard by its on_done, which runs with no lock held, and copies its results before it lets the split go. Who lets
  * go last (part or submitter) ends the parent, unless it has ended, and then frees what the parts had. So results are
  * never written to once the caller has them, and an ended parent's parts find the split still there.
  */
 
 static skua__split *
-split_new(const skua_allocator *hook, size_t output_bytes) {
+split_new(const skua_allocator *hook, const skua__coded_launch *plain, size_t output_bytes) {
     skua__split *split = skua__mem_new(hook, sizeof *split);
     if (split) {
         split->hook = hook;
+        split->plain = *plain;
         split->output = hook->allocate(hook->ctx, output_bytes ? output_bytes : 1);
         if (!split->output) {
             return skua__mem_free(hook, split);
@@ -37,6 +40,7 @@ split_new(const skua_allocator *hook, size_t output_bytes) {
 skua__split *
 skua__split_free(skua__split *split) {
     if (split) {
+        assert(!split->held);
         skua__mem_free(split->hook, split->output);
         skua__mem_free(split->hook, split);
     }
@@ -73,6 +77,9 @@ static void
 let_go(skua_pool *pool, skua__split *split) {
     assert(split->left > 0);
     bool last = --split->left == 0;
+    if (last && split->parent->claimed) {
+        skua__split_let_buffers_go(pool, split); /* before anybody hears of the end */
+    }
     if (last) {
         end_parent_locked(pool, split, SKUA__LEASE_OK, 0, NULL);
     }
@@ -94,15 +101,17 @@ gather(const skua__part *part, const skua_task_result *result) {
     const skua__launch_task *launch = part->split->parent->launch;
     const skua__kernel *kernel = launch->entry->kernel;
     skua__coded_launch coded;
-    skua__launch_lay_out_part(kernel, &launch->coded, part->first, part->end, &coded);
+    skua__launch_lay_out_part(kernel, &part->split->plain, part->first, part->end, &coded);
     if (result->output_bytes < coded.output_bytes) {
         return false;
     }
     for (uint32_t i = 0; i < kernel->param_count; i++) {
         if (kernel->params[i] == SKUA_PARAM_OUT || kernel->params[i] == SKUA_PARAM_INOUT) {
-            const skua__coded_arg *arg = &coded.args[i];
-            memcpy(part->split->output + launch->coded.args[i].out_at + arg->part_at,
-                   (const uint8_t *)result->output + arg->out_at, arg->part_bytes);
+            const skua__coded_arg *arg = &coded.args[i], *whole = &launch->coded.args[i];
+            uint8_t *to = whole->buffer ? skua__buffer_host(whole->buffer)
+                                        : part->split->output + whole->out_at;
+            memcpy(to + arg->part_at, (const uint8_t *)result->output + arg->out_at,
+                   arg->part_bytes);
         }
     }
     return true;
@@ -136,10 +145,17 @@ part_done(void *arg, skua_pool_future *future) {
     if (future->verdict.count) {
         part->site = pool->sites[future->verdict.places[future->verdict.chosen].site];
     }
+    split->gathered += good;
     if (!good) {
         fail_locked(pool, part, &result);
     }
     let_go(pool, split);
+}
+
+void
+skua__split_fail_locked(skua_pool *pool, skua__split *split, const char *words) {
+    end_parent_locked(pool, split, SKUA__LEASE_EXIT, 1, skua__mem_strdup(pool->hook, words));
+    skua__split_cancel_locked(pool, split);
 }
 
 void
@@ -169,7 +185,13 @@ skua__split_begin_locked(skua_pool *pool, skua_pool_future *parent, int64_t now_
     atomic_fetch_add_explicit(&parent->refs, 1, memory_order_relaxed);
     split->parent = parent;
     split->left = 1;
-    skua__split_share_locked(pool, parent, now_ns);
+    if (!parent->claimed) {
+        skua__split_share_locked(pool, parent, now_ns);
+    } else if (skua__split_hold_locked(pool, split)) {
+        skua__split_fail_locked(pool, split, "the executor took no job for the launch's parts");
+        split->parent = NULL;
+        skua__task_unref(parent);
+    }
 }
 
 /* Submits one part, unless the parent has ended meanwhile. */
@@ -178,8 +200,7 @@ submit_part(skua_pool *pool, skua__part *part, const skua_launch *launch, skua_e
     skua__split *split = part->split;
     const skua__launch_task *parent = split->parent->launch;
     skua__coded_launch coded;
-    skua__launch_lay_out_part(parent->entry->kernel, &parent->coded, part->first, part->end,
-                              &coded);
+    skua__launch_lay_out_part(parent->entry->kernel, &split->plain, part->first, part->end, &coded);
     skua__launch_task *task = skua__launch_task_new(parent->entry, &coded);
     if (!task) {
         return SKUA_FAIL_MEMORY(err, "a part of a launch");
@@ -207,18 +228,25 @@ submit_part(skua_pool *pool, skua__part *part, const skua_launch *launch, skua_e
     return status;
 }
 
-/* Submits all parts. When that fails, the parent and those that were submitted are cancelled. */
-static skua_status
-submit_parts(skua_pool *pool, skua__split *split, const skua_launch *launch, skua_error *err) {
+skua_status
+skua__split_submit_parts(skua_pool *pool, skua__split *split, const skua_launch *launch,
+                         skua_error *err) {
+    skua_error own = {0};
     skua_status status = SKUA_OK;
     for (uint32_t i = 0; i < split->count && !status; i++) {
-        status = submit_part(pool, &split->parts[i], launch, err);
-    }
-    if (status) {
-        skua_pool_cancel(split->parent);
+        status = submit_part(pool, &split->parts[i], launch, &own);
     }
     skua__mutex_lock(&pool->lock);
+    if (status && split->parent->claimed) {
+        skua__split_fail_locked(pool, split, own.message); /* whom else could be told? */
+    } else if (status) {
+        skua__task_event_locked(pool, split->parent,
+                                &(skua__lease_event){.kind = SKUA__LEASE_CANCEL}, skua__clock_ns());
+    }
     let_go(pool, split);
+    if (status && err) {
+        *err = own;
+    }
     return status;
 }
 
@@ -228,18 +256,21 @@ submit_all(skua_pool *pool, skua__launch_task *task, const skua_launch *launch,
            void (*on_done)(void *arg, skua_pool_future *future), void *arg,
            skua_pool_future **ret_future, skua_error *err) {
     skua_pool_future *parent = NULL;
-    skua_status status = skua__pool_submit_launch(
-        pool,
-        SKUA_TASK(.name = task->entry->kernel->name, .version = task->entry->version,
-                  .priority = launch->priority, .timeout_ms = launch->timeout_ms,
-                  .on_done = on_done, .on_done_arg = arg),
-        task, true, &parent, err);
+    bool later = task->claim != NULL; /* its turn may come when this call has returned */
+    skua_status status =
+        later ? skua__launch_submit(pool, launch, &task->coded, task, on_done, arg, &parent, err)
+              : skua__pool_submit_launch(
+                    pool,
+                    SKUA_TASK(.name = task->entry->kernel->name, .version = task->entry->version,
+                              .priority = launch->priority, .timeout_ms = launch->timeout_ms,
+                              .on_done = on_done, .on_done_arg = arg),
+                    task, true, &parent, err);
     if (status) {
         skua__launch_task_free(pool->hook, task);
         return status;
     }
-    if (task->split->parent) {
-        status = submit_parts(pool, task->split, launch, err);
+    if (!later && task->split->parent) {
+        status = skua__split_submit_parts(pool, task->split, launch, err);
     }
     if (status || !ret_future) {
         skua_pool_future_free(parent);
@@ -249,22 +280,48 @@ submit_all(skua_pool *pool, skua__launch_task *task, const skua_launch *launch,
     return on_done ? SKUA_OK : status; /* the parent is cancelled, of which on_done is told */
 }
 
-skua_status
-skua__split_submit(skua_pool *pool, skua__kernel_entry *entry, const skua_launch *launch,
-                   const skua__coded_launch *coded,
-                   void (*on_done)(void *arg, skua_pool_future *future), void *arg,
-                   skua_pool_future **ret_future, skua_error *err) {
+/* The parent's part of a launch, which may be cut. *ret_task NULL: it may not, or there is no memory. */
+static skua_status
+make_parent(skua_pool *pool, skua__kernel_entry *entry, const skua_launch *launch,
+            const skua__coded_launch *coded, bool buffers, skua__launch_task **ret_task,
+            skua_error *err) {
+    skua__coded_launch plain;
     skua_status status = skua__launch_check_cut(entry->kernel, coded, err);
+    if (!status && buffers && !pool->exec) {
+        status = SKUA_FAIL(err, SKUA_E_UNSUPPORTED,
+                           "an argument of the launch of \"%s\" is a buffer, and to be split it "
+                           "needs the workers of an executor, which this pool has not: give it "
+                           "one, or do not split",
+                           launch->kernel);
+    }
+    if (!status) {
+        status = skua__launch_lay_out_plain(entry->kernel, launch, &plain, err);
+    }
     if (status) {
         return status;
     }
     skua__launch_task *task = skua__launch_task_new(entry, coded);
     if (task) {
-        task->split = split_new(pool->hook, coded->output_bytes);
+        task->split = split_new(pool->hook, &plain, coded->output_bytes);
+        task->claim = buffers ? skua__turn_new(pool, entry->kernel, coded) : NULL;
     }
-    if (!task || !task->split) {
+    if (!task || !task->split || (buffers && !task->claim)) {
         skua__launch_task_free(pool->hook, task);
         return SKUA_FAIL_MEMORY(err, "a split launch");
+    }
+    *ret_task = task;
+    return SKUA_OK;
+}
+
+skua_status
+skua__split_submit(skua_pool *pool, skua__kernel_entry *entry, const skua_launch *launch,
+                   const skua__coded_launch *coded, bool buffers,
+                   void (*on_done)(void *arg, skua_pool_future *future), void *arg,
+                   skua_pool_future **ret_future, skua_error *err) {
+    skua__launch_task *task = NULL;
+    skua_status status = make_parent(pool, entry, launch, coded, buffers, &task, err);
+    if (status) {
+        return status;
     }
     status = skua__pool_enter(pool, err);
     if (status) {
@@ -288,7 +345,10 @@ skua__split_submit(skua_pool *pool, skua__kernel_entry *entry, const skua_launch
 void
 skua__split_explain_locked(skua_pool *pool, const skua__split *split, char *ret, size_t size) {
     (void)pool;
-    size_t used = (size_t)snprintf(ret, size, "split in %u:", split->count);
+    size_t used =
+        split->count
+            ? (size_t)snprintf(ret, size, "split in %u:", split->count)
+            : (size_t)snprintf(ret, size, "to be split when it has its turn at its buffers");
     for (uint32_t i = 0; i < split->count && used < size; i++) {
         const skua__part *part = &split->parts[i];
         used +=

@@ -95,15 +95,9 @@ submit(skua_pool *pool, skua__kernel_entry *entry, const skua_launch *launch,
        const skua__coded_launch *coded, void (*on_done)(void *arg, skua_pool_future *future),
        void *arg, skua_pool_future **ret_future, skua_error *err) {
     bool claims = has_buffers(launch);
-    if (launch->split && claims) {
-        return SKUA_FAIL(
-            err, SKUA_E_UNSUPPORTED,
-            "an argument of the launch of \"%s\" is a buffer, and a launch with buffers "
-            "is not split: give data, which is copied",
-            launch->kernel);
-    }
     if (launch->split) {
-        return skua__split_submit(pool, entry, launch, coded, on_done, arg, ret_future, err);
+        return skua__split_submit(pool, entry, launch, coded, claims, on_done, arg, ret_future,
+                                  err);
     }
     skua__launch_task *task = skua__launch_task_new(entry, coded);
     if (task && claims) {

@@ -40,7 +40,11 @@ take_turn_locked(skua_pool *pool, skua__claim *claim) {
     skua_pool_future *task = claim->arg;
     task->launch->waits_turn = false;
     pool->turn_waiting--;
-    skua__queue_push_locked(pool, task, true);
+    if (task->launch->split) {
+        skua__split_begin_locked(pool, task, skua__clock_ns());
+    } else {
+        skua__queue_push_locked(pool, task, true);
+    }
 }
 
 static void

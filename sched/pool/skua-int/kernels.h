@@ -85,6 +85,9 @@ typedef struct skua__coded_launch {
 /* Lays a launch out. It was checked by skua__launch_check(). Returns 0 or SKUA_E_TOO_BIG. */
 skua_status skua__launch_lay_out(const skua__kernel *kernel, const skua_launch *launch,
                                  skua__coded_launch *ret, skua_error *err);
+/* The same as if what buffers hold were memory like any other. */
+skua_status skua__launch_lay_out_plain(const skua__kernel *kernel, const skua_launch *launch,
+                                       skua__coded_launch *ret, skua_error *err);
 /* Whether a launch that was laid out may be cut into parts. Returns 0, SKUA_E_BAD_ARGUMENT, SKUA_E_UNSUPPORTED. */
 skua_status skua__launch_check_cut(const skua__kernel *kernel, const skua__coded_launch *launch,
                                    skua_error *err);
@@ -182,29 +185,46 @@ typedef struct skua__part {
 /* What a split launch has besides. Guarded by the pool's lock, but the output until all parts have ended. */
 typedef struct skua__split {
     const skua_allocator *hook;
+    skua__coded_launch plain; /* the whole, as if what buffers hold were memory like any other */
     skua_pool_future *parent; /* a reference while anybody is left; NULL: it was refused at once */
     uint8_t *output;          /* where results are gathered; NULL: the parent has it */
     uint32_t left;            /* parts that have not ended, and one while they are submitted */
     uint32_t count;
-    int64_t run_ns; /* of the part that took longest */
+    uint32_t gathered;  /* parts whose results are where they belong */
+    skua__launch *held; /* with buffers: its turns at them on the host; NULL: it has none now */
+    skua_job job;       /* that waits for these, and submits the parts */
+    int64_t run_ns;     /* of the part that took longest */
     skua__part parts[SKUA__KERNEL_PLACES_MAX];
 } skua__split;
 
 /*
- * As skua__kernel_submit(), for a launch that was laid out and is to be split. With on_done one whose parts cannot be submitted was
- * taken none the less, and ends CANCELLED.
+ * As skua__kernel_submit(), for a launch that was laid out and is to be split. buffers: it has some. With on_done one whose parts
+ * cannot be submitted was taken none the less, and ends CANCELLED.
  */
 skua_status skua__split_submit(skua_pool *pool, skua__kernel_entry *entry,
                                const skua_launch *launch, const skua__coded_launch *coded,
-                               void (*on_done)(void *arg, skua_pool_future *future), void *arg,
-                               skua_pool_future **ret_future, skua_error *err);
-/* The launch was let in: it holds its lease itself, and its shares are decided. */
+                               bool buffers, void (*on_done)(void *arg, skua_pool_future *future),
+                               void *arg, skua_pool_future **ret_future, skua_error *err);
+/* The launch was let in, and has its turn at its buffers: it holds its lease itself, and its shares are decided, now or by a job. */
 void skua__split_begin_locked(skua_pool *pool, skua_pool_future *parent, int64_t now_ns);
 /* Its outcome stands: its parts are cancelled. */
 void skua__split_cancel_locked(skua_pool *pool, skua__split *split);
 /* Who has which part, in words. */
 void skua__split_explain_locked(skua_pool *pool, const skua__split *split, char *ret, size_t size);
 skua__split *skua__split_free(skua__split *split);
+
+/* Ends a parent by the fault of no part, unless it has ended; its parts are cancelled. */
+void skua__split_fail_locked(skua_pool *pool, skua__split *split, const char *words);
+/* Submits all parts, which were decided, and lets go of the submitter's share. Returns the first failure. */
+skua_status skua__split_submit_parts(skua_pool *pool, skua__split *split, const skua_launch *launch,
+                                     skua_error *err);
+
+/* ---- kernel_split_buffers.c: of launches with buffers ---- */
+
+/* The launch has its turn: a job goes on. Returns what skua_exec_submit() does; then nothing was begun. */
+skua_status skua__split_hold_locked(skua_pool *pool, skua__split *split);
+/* All parts are over: gives the turns back. Locked, and not meanwhile. */
+void skua__split_let_buffers_go(skua_pool *pool, skua__split *split);
 
 /* ---- kernel_share.c: fills split->parts, with at least one ---- */
 void skua__split_share_locked(skua_pool *pool, skua_pool_future *parent, int64_t now_ns);

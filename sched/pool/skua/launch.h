@@ -40,13 +40,18 @@ SKUA_API SKUA_MUST_CHECK skua_status skua_kernel_register(skua_pool *pool, const
  * Arguments may be buffers (skua/buffer.h) of the pool's own devices, of any size, which are not copied here but used where
  * they are: by a device, or by the C function in the host's memory. Launches that share a buffer, calls on it and prefetches
  * take their turns in the order in which they were asked for, on whatever place each runs. While a launch waits for its turn it
- * waits in the pool, holds no place up, and may be cancelled. Buffers keep a launch on this machine: no peer runs it. A
- * launch that ends other than OK leaves what it was to write as it was, half written, or lost (SKUA_E_DEVICE_FAILED when it is
+ * waits in the pool, holds no place up, and may be cancelled. Buffers keep a launch that is not split on this
+ * machine: no peer runs it. A launch that ends other than OK leaves what it was to write as it was, half written, or lost (SKUA_E_DEVICE_FAILED when it is
  * read): write it anew. A launch that is cancelled while it runs keeps its turn until it has really ended.
+ *
+ * A split launch may have buffers as well. When it has its turns, what it reads is brought to the host's memory, from where each
+ * part is sent its slice, to peers too, and what the parts write comes together there: afterwards the host alone has it. So it moves
+ * more bytes than a launch on the device that has them, and what it reads and writes in buffers counts in SKUA_TASK_MAX_BYTES. The pool needs an
+ * executor for that. If a part fails, buffers are as those of any launch that ends other than OK.
  *
  * Returns: 0, or SKUA_E_NOT_FOUND (no such kernel is registered), SKUA_E_BAD_ARGUMENT (with words; also: a buffer of other
  * devices than the pool's; the bytes of a sliced argument of a launch to be split are not as many for each index),
- * SKUA_E_UNSUPPORTED (a launch to be split has a buffer, or writes to memory that is not sliced), and what skua_pool_submit()
+ * SKUA_E_UNSUPPORTED (a launch to be split has a buffer and the pool no executor, or it writes to memory that is not sliced), and what skua_pool_submit()
  * returns.
  * Threads: any. Blocks: never. Since 0.1.
  */

@@ -9,6 +9,7 @@
 #include <skua-int/clock.h>
 #include <skua-int/fake_device.h>
 #include <skua-int/launch.h>
+#include <skua/buffer.h>
 #include <skua/launch.h>
 #include <stdlib.h>
 #include <string.h>
@@ -492,6 +493,68 @@ test_launches_are_split_over_cores_and_peers(void **state) {
     crew_stop(&team);
 }
 
+static skua_buffer *
+make_buffer(skua_devices *devices, const uint32_t *items) {
+    skua_buffer *buffer = NULL;
+    skua_error err = {0};
+    must(skua_buffer_new(devices, &buffer, SKUA_BUFFER_OPTIONS(.bytes = N * sizeof *items), &err),
+         &err);
+    must(skua_buffer_write(buffer, 0, items, N * sizeof *items, &err), &err);
+    return buffer;
+}
+
+/* What buffers hold is sent with the parts of a split launch, and comes back into them; a whole launch with buffers stays, and says so. */
+static void
+test_launches_with_buffers_go_to_peers_when_they_are_split(void **state) {
+    (void)state;
+    static shot s;
+    crew_team team;
+    crew_bench b = {0};
+    skua_devices *devices = NULL;
+    skua_error err = {0};
+    char text[400];
+    crew_start(&team, 1);
+    must(skua_devices_open(&devices, SKUA_DEVICES_OPTIONS(.cache_dir = ""), &err), &err);
+    must(skua_exec_open(&b.exec, SKUA_EXEC_OPTIONS(.workers = 1), &err), &err);
+    bench_open_with(&b, "submitter", SKUA_POOL_OPTIONS(.devices = devices), &err);
+    offer_kernels(b.pool, axpy_slowly);
+    bench_await(&b, 1);
+    for (uint32_t i = 0; i < N; i++) {
+        s.x[i] = i;
+        s.y[i] = 7 * i;
+    }
+    skua_buffer *x = make_buffer(devices, s.x), *y = make_buffer(devices, s.y);
+    s.a = 3;
+    const skua_kernel_arg args[] = {{.buffer = x, .bytes = N * sizeof s.x[0]},
+                                    {.buffer = y, .bytes = N * sizeof s.y[0]},
+                                    {.value = &s.a, .bytes = sizeof s.a}};
+    for (uint8_t split = 0; split < 2; split++) {
+        const skua_launch launch = {.size = sizeof launch,
+                                    .kernel = "axpy",
+                                    .global = {N},
+                                    .args = args,
+                                    .arg_count = 3,
+                                    .split = split};
+        skua_pool_future *future = NULL;
+        must(skua_kernel_submit(b.pool, &launch, &future, &err), &err);
+        must(skua_kernel_collect(b.pool, &launch, future, CREW_WAIT_MS, &err), &err);
+        skua_pool_explain(future, text, sizeof text);
+        assert_non_null(strstr(text, split ? "w0: " : "not on peers, since its buffers are here"));
+        must(skua_buffer_read(y, 0, s.y, N * sizeof s.y[0], &err), &err);
+        for (uint32_t i = 0; i < N; i++) {
+            assert_int_equal(s.y[i], (split ? 13 : 10) * i);
+        }
+        skua_pool_future_free(future);
+    }
+    skua_buffer_free(x);
+    skua_buffer_free(y);
+    skua_pool_close(b.pool);
+    skua_devices_close(devices);
+    skua_exec_close(b.exec);
+    skua_node_close(b.node);
+    crew_stop(&team);
+}
+
 /* Two peers have a part each. One dies with its own, which the other does as well. */
 static void
 test_launches_parts_of_a_peer_that_dies_are_done_by_another(void **state) {
@@ -537,6 +600,7 @@ main(int argc, char **argv) {
         cmocka_unit_test(test_launches_at_a_peer_are_bounded_in_memory),
         cmocka_unit_test(test_launches_parts_too_large_for_a_peers_devices_run_on_its_cores),
         cmocka_unit_test(test_launches_are_split_over_cores_and_peers),
+        cmocka_unit_test(test_launches_with_buffers_go_to_peers_when_they_are_split),
         cmocka_unit_test(test_launches_parts_of_a_peer_that_dies_are_done_by_another),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -10,7 +10,7 @@
 #include <skua-int/thread.h>
 #include <string.h>
 
-enum { WAIT_MS = 120 * 1000, DEVICES = 2, CORES = DEVICES, N = 256, BYTES = N * 4 };
+enum { WAIT_MS = 120 * 1000, DEVICES = 2, CORES = DEVICES, SPLIT = -2, N = 256, BYTES = N * 4 };
 
 /* y = 3 y + x + a: what comes first matters. */
 static inline int
@@ -85,7 +85,7 @@ register_all(skua_pool *pool) {
                                                                                    : "make",
                                                   .params = all[i].params, .param_count = 3,
                                                   .guarded = all[i].source != NULL,
-                                                  .fn = all[i].fn),
+                                                  .fn = all[i].fn, .sliced = 3),
                                  &err)) {
             fail_msg("%s", err.message);
         }
@@ -113,7 +113,7 @@ open_plain(fake_machine *self) {
     open_with(self, (skua__fake_options[DEVICES]){{0}, {0}}, (bool[DEVICES]){false, false});
 }
 
-/* place: a device, CORES, or -1 for any. x NULL: zeros, as plain memory. */
+/* place: a device, CORES, -1 for any, or SPLIT for all together. x NULL: zeros, as plain memory. */
 static inline skua_pool_future *
 submit_to(skua_pool *pool, const char *kernel, skua_buffer *y, skua_buffer *x, uint32_t a,
           int place) {
@@ -129,6 +129,7 @@ submit_to(skua_pool *pool, const char *kernel, skua_buffer *y, skua_buffer *x, u
                                 .global = {N},
                                 .args = args,
                                 .arg_count = 3,
+                                .split = place == SPLIT,
                                 .on = place < 0        ? SKUA_ON_ANY
                                       : place == CORES ? SKUA_ON_CORES
                                                        : SKUA_ON_DEVICE + place};
