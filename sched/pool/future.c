@@ -86,13 +86,14 @@ reserve_slot(skua_pool *pool) {
 
 /* Makes the task's memory, with its own copy of the input where the pool is to have one. */
 static skua_pool_future *
-new_future(skua_pool *pool, const skua_task *task, bool is_launch, bool keep_ref) {
+new_future(skua_pool *pool, const skua_task *task, skua__launch_task *launch, bool keep_ref) {
     skua_pool_future *future = skua__mem_new(pool->hook, sizeof *future);
     if (!future) {
         return NULL;
     }
     future->hook = pool->hook;
     future->pool = pool;
+    future->launch = launch;
     future->priority = (uint8_t)task->priority;
     future->keep_input = task->keep_input != 0;
     future->free_fn = task->keep_input ? NULL : task->free_fn;
@@ -106,7 +107,7 @@ new_future(skua_pool *pool, const skua_task *task, bool is_launch, bool keep_ref
     atomic_init(&future->ended, 0);
     future->by_link = pool->remote != NULL; /* set before anybody could submit */
     skua__list_init(&future->link);
-    if (task->input_bytes && !task->keep_input && !task->free_fn && !is_launch) {
+    if (task->input_bytes && !task->keep_input && !task->free_fn && !launch) {
         future->input = skua__mem_copy(pool->hook, task->input, task->input_bytes);
         if (!future->input) {
             return skua__mem_free(pool->hook, future);
@@ -243,6 +244,69 @@ window_has_room(const skua_pool *pool, size_t input_bytes, const skua__launch_ta
             tasks == 0);
 }
 
+/*
+ * The copy of a large input is made outside the lock, and a full window is seen before, so that a refusal is cheap. Of a small
+ * one, and of a launch, which brings its own, the window is looked at once: the lock is what many submitters wait for.
+ */
+static skua_status
+look_before_copying(skua_pool *pool, const skua_task *task, bool is_launch, skua_error *err) {
+    if (is_launch || task->keep_input || task->free_fn ||
+        task->input_bytes <= SKUA__TASK_SMALL_BYTES) {
+        return skua__pool_check_fork(pool, err);
+    }
+    skua_status status = skua__pool_enter(pool, err);
+    if (!status) {
+        bool room = window_has_room(pool, task->input_bytes, NULL);
+        pool->count.submit_again += !room;
+        skua__mutex_unlock(&pool->lock);
+        status = room ? SKUA_OK : SKUA_E_AGAIN;
+    }
+    return status;
+}
+
+/* Puts a task that was made into the pool. */
+static skua_status
+let_in(skua_pool *pool, skua_pool_future *future, const skua_task *task, bool settle) {
+    skua_status status = SKUA_OK;
+    skua__mutex_lock(&pool->lock);
+    if (pool->closing) {
+        status = SKUA_E_CLOSED;
+    } else if (!window_has_room(pool, task->input_bytes, future->launch)) {
+        pool->count.submit_again++;
+        status = SKUA_E_AGAIN;
+    } else {
+        status = insert(pool, future, task);
+    }
+    if (settle) {
+        skua__pool_leave(pool);
+    } else {
+        skua__pool_leave_noting(pool);
+    }
+    return status;
+}
+
+/* It is not in the pool: what it was made of is the caller's again. */
+static void
+give_back(skua_pool_future *future, const skua_task *task) {
+    future->keep_input |= task->free_fn || future->launch;
+    future->free_fn = NULL;
+    future->launch = NULL;
+    atomic_init(&future->refs, 1);
+    skua__task_unref(future);
+}
+
+static skua_status
+refusal(const skua_pool *pool, const skua_task *task, skua_status status, skua_error *err) {
+    if (status != SKUA_E_AGAIN) {
+        return SKUA_FAIL(err, status, "task \"%s\" cannot be submitted: %s", task->name,
+                         skua_status_text(status));
+    }
+    return SKUA_FAIL(err, SKUA_E_AGAIN,
+                     "%u tasks are submitted and not ended, and the window has no more room: wait, "
+                     "use skua_pool_submit_wait(), or raise window_tasks or window_bytes",
+                     pool->options.window_tasks);
+}
+
 skua_status
 skua__pool_submit_launch(skua_pool *pool, const skua_task *given, skua__launch_task *launch,
                          bool settle, skua_pool_future **ret_future, skua_error *err) {
@@ -256,51 +320,23 @@ skua__pool_submit_launch(skua_pool *pool, const skua_task *given, skua__launch_t
     if (status) {
         return status;
     }
-    /* The copy of a large input is made outside the lock; a full window is seen before, so that a refusal is cheap. */
-    status = skua__pool_enter(pool, err);
+    status = look_before_copying(pool, &task, launch != NULL, err);
     if (status) {
-        return status;
+        return status == SKUA_E_AGAIN ? refusal(pool, &task, status, err) : status;
     }
-    bool room = window_has_room(pool, task.input_bytes, launch);
-    pool->count.submit_again += !room;
-    skua__mutex_unlock(&pool->lock);
-    skua_pool_future *future =
-        room ? new_future(pool, &task, launch != NULL, ret_future != NULL) : NULL;
-    if (room && !future) {
+    skua_pool_future *future = new_future(pool, &task, launch, ret_future != NULL);
+    if (!future) {
         return SKUA_FAIL_MEMORY(err, "a task");
     }
-    if (room) {
-        skua__mutex_lock(&pool->lock);
-        room = window_has_room(pool, task.input_bytes, launch);
-        future->launch = launch;
-        status = !room ? SKUA_OK : pool->closing ? SKUA_E_CLOSED : insert(pool, future, &task);
-        if (settle) {
-            skua__pool_leave(pool);
-        } else {
-            skua__pool_leave_noting(pool);
-        }
-    }
-    if (room && !status) {
-        if (ret_future) {
-            *ret_future = future;
-        }
-        return SKUA_OK;
-    }
-    if (future) {
-        future->launch = NULL;
-        future->free_fn = NULL; /* the input is the caller's again */
-        future->keep_input |= task.free_fn || launch;
-        atomic_init(&future->refs, 1);
-        skua__task_unref(future);
-    }
+    status = let_in(pool, future, &task, settle);
     if (status) {
-        return SKUA_FAIL(err, status, "task \"%s\" cannot be submitted: %s", task.name,
-                         skua_status_text(status));
+        give_back(future, &task);
+        return refusal(pool, &task, status, err);
     }
-    return SKUA_FAIL(err, SKUA_E_AGAIN,
-                     "%u tasks are submitted and not ended, and the window has no more room: wait, "
-                     "use skua_pool_submit_wait(), or raise window_tasks or window_bytes",
-                     pool->options.window_tasks);
+    if (ret_future) {
+        *ret_future = future;
+    }
+    return SKUA_OK;
 }
 
 skua_status
@@ -311,7 +347,9 @@ skua_pool_submit(skua_pool *pool, const skua_task *task, skua_pool_future **ret_
 
 static bool
 window_ready(skua_pool *pool, void *arg) {
-    return pool->closing || window_has_room(pool, *(size_t *)arg, NULL);
+    bool ready = pool->closing || window_has_room(pool, *(size_t *)arg, NULL);
+    pool->room_wanted = pool->room_wanted || !ready;
+    return ready;
 }
 
 bool

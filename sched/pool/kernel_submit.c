@@ -206,7 +206,10 @@ skua_kernel_share_at(skua_pool *pool, const char *name, size_t i, skua_kernel_sh
         return found.status;
     }
     size_t size = ret_share->size < sizeof *ret_share ? ret_share->size : sizeof *ret_share;
-    skua__mutex_lock(&pool->lock);
+    skua_status status = skua__pool_enter(pool, err);
+    if (status) {
+        return status;
+    }
     uint32_t count = entry->kernels->place_count;
     if (i < count) {
         memcpy((char *)ret_share + sizeof(size_t), (const char *)&entry->shares[i] + sizeof(size_t),

@@ -166,27 +166,23 @@ get_kernels(skua_pool *pool, bool make, skua__kernels **ret_kernels, skua_error 
     return added ? SKUA_OK : SKUA_FAIL_MEMORY(err, "the sites of devices");
 }
 
+/* Without the pool's lock, which every launch would want once more: entries are only ever added, each before all others. */
 static skua__kernel_entry *
-find_locked(skua__kernels *kernels, const char *name) {
-    SKUA_LIST_EACH(node, &kernels->entries) {
-        skua__kernel_entry *entry = SKUA_CONTAINER_OF(node, skua__kernel_entry, link);
-        if (strcmp(entry->kernel->name, name) == 0) {
-            return entry;
-        }
+find(const skua_pool *pool, const char *name) {
+    /* acquire K1: the entry is complete; pairs with release K1 in add_entry_locked() */
+    skua__kernel_entry *entry = skua__aptr_load(&pool->newest_kernel, memory_order_acquire);
+    while (entry && strcmp(entry->kernel->name, name) != 0) {
+        entry = entry->older;
     }
-    return NULL;
+    return entry;
 }
 
 skua__kernel_entry *
 skua__kernel_find(skua_pool *pool, const char *name, skua_error *err) {
-    skua__kernel_entry *entry = NULL;
-    if (skua__pool_enter(pool, err)) {
+    if (skua__pool_check_fork(pool, err)) {
         return NULL;
     }
-    if (pool->kernels && name) {
-        entry = find_locked(pool->kernels, name);
-    }
-    skua__pool_leave(pool);
+    skua__kernel_entry *entry = name ? find(pool, name) : NULL;
     if (!entry) {
         (void)SKUA_FAIL(err, SKUA_E_NOT_FOUND, "kernel \"%.64s\" is not registered with this pool",
                         name ? name : "");
@@ -256,7 +252,7 @@ static skua_status
 add_entry_locked(skua__kernels *kernels, skua__kernel_entry *entry, bool *ret_offered,
                  skua_error *err) {
     const char *name = entry->kernel->name;
-    if (find_locked(kernels, name)) {
+    if (find(kernels->pool, name)) {
         return SKUA_FAIL(err, SKUA_E_EXISTS, "kernel \"%s\" is registered already", name);
     }
     for (uint32_t i = 0; i < kernels->place_count; i++) {
@@ -268,6 +264,11 @@ add_entry_locked(skua__kernels *kernels, skua__kernel_entry *entry, bool *ret_of
     }
     if (!status) {
         skua__list_push_back(&kernels->entries, &entry->link);
+        entry->older =
+            skua__aptr_load(&kernels->pool->newest_kernel,
+                            memory_order_relaxed); /* relaxed: it changes under the lock */
+        /* release K1: publishes the entry; pairs with acquire K1 in find() */
+        skua__aptr_store(&kernels->pool->newest_kernel, entry, memory_order_release);
         int64_t now_ns = skua__clock_ns();
         skua__lanes_review_locked(kernels->pool, now_ns);
         skua__dispatch_locked(kernels->pool, now_ns);

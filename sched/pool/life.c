@@ -90,7 +90,7 @@ finish(skua_pool *pool, skua_pool_future *task) {
     if (task->link_waiters) {
         pool->wake_remote = true;
     }
-    skua__pool_changed_locked(pool);
+    skua__pool_left_locked(pool);
     if (!call) {
         skua__task_unref(task);
     }
@@ -113,7 +113,7 @@ skua__task_run_over_locked(skua_pool *pool, skua_pool_future *task) {
         task->on_done = NULL;
         skua__list_push_back(&pool->callbacks, &task->link);
     }
-    skua__pool_changed_locked(pool);
+    skua__pool_left_locked(pool);
 }
 
 static const char *

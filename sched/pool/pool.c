@@ -35,9 +35,17 @@ skua__pool_node_name(const skua_pool *pool) {
 /* ---- Entering, leaving and waiting ---- */
 
 skua_status
+skua__pool_check_fork(const skua_pool *pool, skua_error *err) {
+    return pool->fork_generation == skua__fork_generation()
+               ? SKUA_OK
+               : SKUA_FAIL(err, SKUA_E_FORKED, "the pool was opened before a fork()");
+}
+
+skua_status
 skua__pool_enter(skua_pool *pool, skua_error *err) {
-    if (pool->fork_generation != skua__fork_generation()) {
-        return SKUA_FAIL(err, SKUA_E_FORKED, "the pool was opened before a fork()");
+    skua_status status = skua__pool_check_fork(pool, err);
+    if (status) {
+        return status;
     }
     skua__mutex_lock(&pool->lock);
     if (pool->closing) {
@@ -155,6 +163,14 @@ skua__pool_changed_locked(skua_pool *pool) {
     }
     if (pool->remote_waiters) {
         pool->wake_remote = true;
+    }
+}
+
+void
+skua__pool_left_locked(skua_pool *pool) {
+    if (pool->room_wanted || pool->local_runs == 0 || pool->window_tasks == pool->forwarded_tasks) {
+        pool->room_wanted = false;
+        skua__pool_changed_locked(pool);
     }
 }
 

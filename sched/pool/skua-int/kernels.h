@@ -25,6 +25,7 @@ enum {
 
 typedef struct skua__kernel_entry {
     skua__list link;
+    struct skua__kernel_entry *older; /* of those that are found without the lock; constant */
     struct skua__kernels *kernels;
     skua__kernel *kernel;
     uint32_t version; /* as a task: of the source, so that peers with another one are no peers */

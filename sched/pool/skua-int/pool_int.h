@@ -3,6 +3,7 @@
 #ifndef SKUA_INT_POOL_INT_H
 #define SKUA_INT_POOL_INT_H
 
+#include <skua-int/atomic.h>
 #include <skua-int/clock.h>
 #include <skua-int/cost.h>
 #include <skua-int/fail.h>
@@ -39,6 +40,7 @@ enum {
     SKUA__POOL_PRIORITIES = 3,
     SKUA__POOL_AGEING = 16, /* a lower priority is passed over so often before it is served once */
     SKUA__TASK_INLINE_BYTES = 128, /* an output up to this size lies in the task itself */
+    SKUA__TASK_SMALL_BYTES = 4096, /* an input up to this size is copied at once */
     SKUA__POOL_VERDICT_SITES = 4,  /* candidates that a decision's record keeps */
     SKUA__POOL_RETRY_NS =
         5 * 1000 * 1000, /* until dispatch tries again when an executor refused a job */
@@ -219,10 +221,12 @@ struct skua_pool {
     skua__remote *remote;          /* NULL: no peers */
     skua__server *server;          /* NULL: peers see nothing */
     struct skua__kernels *kernels; /* NULL: none is registered; set once, under the lock */
+    skua__aptr newest_kernel;      /* skua__kernel_entry; kernels.c */
 
     skua__mutex lock;
     skua__cond changed; /* something that somebody waits for may hold now: broadcast under lock */
     uint32_t waiters;   /* on changed */
+    bool room_wanted; /* somebody who waits asked for room in the window, and was not woken since */
     bool closing;
 
     skua__list functions;
@@ -287,6 +291,8 @@ typedef struct skua__cancel {
 /* ---- pool.c ---- */
 /* The first line of each public call: SKUA_OK with the pool locked, or SKUA_E_CLOSED, SKUA_E_FORKED. */
 skua_status skua__pool_enter(skua_pool *pool, skua_error *err);
+/* The same for who needs no lock: SKUA_OK or SKUA_E_FORKED. */
+skua_status skua__pool_check_fork(const skua_pool *pool, skua_error *err);
 /* The last line: unlocks, and does what was noted. */
 void skua__pool_leave(skua_pool *pool);
 /* The same on a thread of the pool's or the executor's own, where user code (on_done, free_fn) may be called too. */
@@ -302,6 +308,8 @@ bool skua__pool_await(skua_pool *pool, bool (*ready)(skua_pool *pool, void *arg)
 bool skua__pool_has_notes_locked(const skua_pool *pool);
 /* What somebody awaits may be true now. */
 void skua__pool_changed_locked(skua_pool *pool);
+/* The same when a task, or a run of one, has left: of interest to who waits for room, or for the last one. */
+void skua__pool_left_locked(skua_pool *pool);
 const char *skua__pool_node_name(const skua_pool *pool);
 /* A result of an attempt that no longer counts. */
 void skua__pool_fenced_locked(skua_pool *pool);

@@ -64,7 +64,7 @@ SKUA_API SKUA_MUST_CHECK skua_status skua_kernel_submit(skua_pool *pool, const s
  * buffers hold stays where it is: skua_buffer_read() and skua_buffer_map() bring it here. Nothing is written unless the launch ended OK. timeout_ms: 0 and SKUA_UNLIMITED wait for ever; SKUA_NONE.
  *
  * Returns: 0; SKUA_E_TIMEOUT (it goes on); SKUA_E_CANCELLED; SKUA_E_TASK_FAILED with the words of the device, the compiler or
- * the pool; SKUA_E_BAD_ARGUMENT (it is no launch of that shape), SKUA_E_NOT_FOUND, SKUA_E_CLOSED, SKUA_E_FORKED.
+ * the pool; SKUA_E_BAD_ARGUMENT (it is no launch of that shape), SKUA_E_NOT_FOUND, SKUA_E_FORKED.
  * Threads: any but a task's and on_done. Blocks: up to timeout_ms. Since 0.1.
  */
 SKUA_API SKUA_MUST_CHECK skua_status skua_kernel_collect(skua_pool *pool, const skua_launch *launch,

@@ -6,6 +6,8 @@
 
 #include <skua-int/kernels.h>
 #include <skua-int/rand.h>
+#include <stdatomic.h>
+#include <stdio.h>
 #include <string.h>
 
 static const skua_param_kind params[] = {SKUA_PARAM_INOUT, SKUA_PARAM_IN, SKUA_PARAM_VALUE};
@@ -233,6 +235,52 @@ test_kernels_take_no_malformed_launch(void **state) {
     skua__kernel_free(kernel);
 }
 
+/* ---- Finding a kernel takes no lock ---- */
+
+enum { KERNELS = 150 };
+
+typedef struct registering {
+    fake_machine *machine;
+    atomic_int registered; /* kernels k0, k1, ... that are there */
+} registering;
+
+static void *
+register_many(void *arg) {
+    registering *self = arg;
+    for (int i = 0; i < KERNELS; i++) {
+        char name[16];
+        snprintf(name, sizeof name, "k%d", i);
+        assert_int_equal(skua_kernel_register(self->machine->pool, name, &saxpy_spec, NULL), 0);
+        /* release R1: the kernel is there; pairs with acquire R1 in the test */
+        atomic_store_explicit(&self->registered, i + 1, memory_order_release);
+    }
+    return NULL;
+}
+
+/* Whoever knows that a kernel was registered finds it, and all before it, while more are added. */
+static void
+test_kernels_are_found_while_others_are_registered(void **state) {
+    registering self = {.machine = *state};
+    pthread_t thread;
+    skua_error err;
+    assert_int_equal(pthread_create(&thread, NULL, register_many, &self), 0);
+    int known = 0;
+    for (uint32_t round = 0; known < KERNELS; round++) {
+        /* acquire R1: what was registered before is there; pairs with release R1 in register_many() */
+        known = atomic_load_explicit(&self.registered, memory_order_acquire);
+        char name[16];
+        snprintf(name, sizeof name, "k%u", known ? round % (uint32_t)known : 0);
+        const skua__kernel_entry *entry = skua__kernel_find(self.machine->pool, name, &err);
+        assert_true(entry || !known);
+        if (entry) {
+            assert_string_equal(entry->kernel->name, name);
+        }
+    }
+    pthread_join(thread, NULL);
+    assert_null(skua__kernel_find(self.machine->pool, "k150", &err));
+    assert_int_equal(err.status, SKUA_E_NOT_FOUND);
+}
+
 int
 main(void) {
     const struct CMUnitTest tests[] = {
@@ -242,6 +290,8 @@ main(void) {
         cmocka_unit_test_setup_teardown(test_kernels_of_a_failing_device_run_on_the_cores, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(test_kernels_errors_say_what_is_wrong, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_kernels_are_found_while_others_are_registered, set_up,
+                                        tear_down),
         cmocka_unit_test(test_kernels_take_no_malformed_launch),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -6,7 +6,9 @@
 #include "stall.h"
 #include "test.h"
 
+#include <sched.h>
 #include <skua-int/clock.h>
+#include <skua-int/pool_int.h>
 #include <skua-int/thread.h>
 #include <skua/exec.h>
 #include <skua/metrics.h>
@@ -468,6 +470,54 @@ test_pool_figures(void **state) {
     bench_close(&bench);
 }
 
+/* ---- Whoever waits for room is woken by it ---- */
+
+static void *
+submit_one_more(void *arg) {
+    struct bench *bench = arg;
+    skua_pool_future *future = NULL;
+    skua_status status =
+        skua_pool_submit_wait(bench->pool, SKUA_TASK(.name = "door"), 20000, &future, NULL);
+    assert_true(status || skua_pool_wait(future, 20000, NULL) == 0);
+    skua_pool_future_free(future);
+    return (void *)(intptr_t)status;
+}
+
+/* Others go on running and waiting meanwhile, so that the room is all that comes. */
+static void
+test_pool_room_wakes_who_waits_for_it(void **state) {
+    (void)state;
+    struct bench bench;
+    bench_open(&bench, 10, 1);
+    for (int i = 0; i < 10; i++) {
+        skua_pool_future_free(submit(&bench, SKUA_TASK(.name = "door")));
+    }
+    pthread_t threads[2];
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(pthread_create(&threads[i], NULL, submit_one_more, &bench), 0);
+    }
+    for (uint32_t waiters = 0; waiters < 2;) {
+        skua__mutex_lock(&bench.pool->lock);
+        waiters = bench.pool->waiters;
+        skua__mutex_unlock(&bench.pool->lock);
+        sched_yield();
+    }
+    door_let(&bench.door, 2);
+    for (uint64_t submitted = 0; submitted < 12;) {
+        skua__mutex_lock(&bench.pool->lock);
+        submitted = bench.pool->count.submitted;
+        skua__mutex_unlock(&bench.pool->lock);
+        sched_yield();
+    }
+    door_let(&bench.door, 100);
+    for (int i = 0; i < 2; i++) {
+        void *status = NULL;
+        pthread_join(threads[i], &status);
+        assert_null(status);
+    }
+    bench_close(&bench);
+}
+
 /* Submitters, cancels and waits from several threads at once; each task ends once. */
 enum { THREADS = 4, EACH = 2000 };
 
@@ -588,6 +638,7 @@ main(void) {
         cmocka_unit_test(test_pool_task_that_fails_says_why),
         cmocka_unit_test(test_pool_unknown_name_is_refused),
         cmocka_unit_test(test_pool_window_is_a_bound),
+        cmocka_unit_test(test_pool_room_wakes_who_waits_for_it),
         cmocka_unit_test(test_pool_deadline_ends_a_task),
         cmocka_unit_test(test_pool_cancel_ends_a_task),
         cmocka_unit_test(test_pool_order_is_fifo_and_ages),
