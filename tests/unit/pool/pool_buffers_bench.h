@@ -84,8 +84,8 @@ register_all(skua_pool *pool) {
                                                            : all[i].params == step          ? "step"
                                                                                    : "make",
                                                   .params = all[i].params, .param_count = 3,
-                                                  .guarded = all[i].source != NULL,
-                                                  .fn = all[i].fn, .sliced = 3),
+                                                  .guarded = all[i].source != NULL, .fn = all[i].fn,
+                                                  .sliced = 3),
                                  &err)) {
             fail_msg("%s", err.message);
         }
