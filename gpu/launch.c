@@ -80,6 +80,13 @@ skua__launch_check(const skua__kernel *kernel, const skua_launch *spec, skua_err
         return SKUA_FAIL(err, SKUA_E_BAD_ARGUMENT, "a launch has 1 to 3 dimensions, not %u",
                          spec->dims);
     }
+    bool on_device = spec->on >= SKUA_ON_DEVICE && spec->on < SKUA_ON_DEVICE + SKUA_DEVICES_MAX;
+    if (spec->on != SKUA_ON_ANY && spec->on != SKUA_ON_CORES && !on_device) {
+        return SKUA_FAIL(err, SKUA_E_BAD_ARGUMENT,
+                         "a launch is on SKUA_ON_ANY, SKUA_ON_CORES, or SKUA_ON_DEVICE and the "
+                         "number of a device; %d is none of them",
+                         (int)spec->on);
+    }
     uint64_t items = 1;
     for (uint32_t i = 0; i < (spec->dims ? spec->dims : 1); i++) {
         if (spec->global[i] == 0 || spec->global[i] > SKUA_KERNEL_MAX_GLOBAL / items) {

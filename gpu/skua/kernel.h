@@ -75,7 +75,11 @@ typedef int (*skua_kernel_check_fn)(const struct skua_launch *launch, void *arg)
 /*
  * What a kernel is. Everything is copied by the registration, except what fn_arg points to, which is borrowed. The source is
  * built with two macros in front of it: a kernel whose parameter list ends with SKUA_SIZE, and whose body begins with
- * SKUA_GUARD();, may be run with more work-items than asked for (spec.guarded), which lets any size use full groups.
+ * SKUA_GUARD();, may be run with more work-items than asked for (spec.guarded), which lets any size use full groups:
+ *   kernel void add(global float *sum, global const float *more, SKUA_SIZE) {
+ *       SKUA_GUARD();
+ *       sum[get_global_id(0)] += more[get_global_id(0)];
+ *   }
  */
 typedef struct skua_kernel_spec {
     size_t size;

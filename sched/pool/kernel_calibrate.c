@@ -132,6 +132,7 @@ skua_kernel_calibrate(skua_pool *pool, const skua_launch *given, int64_t budget_
         return found.status;
     }
     skua__coded_launch coded;
+    launch.on = SKUA_ON_ANY;
     skua_status status = skua__launch_check(entry->kernel, &launch, err);
     for (uint32_t i = 0; i < launch.arg_count && !status; i++) {
         if (launch.args[i].buffer) {

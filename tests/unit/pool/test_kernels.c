@@ -187,6 +187,15 @@ test_kernels_errors_say_what_is_wrong(void **state) {
     launch.dims = 4;
     assert_int_equal(skua_kernel_submit(self->pool, &launch, &future, &err), SKUA_E_BAD_ARGUMENT);
     launch.dims = 0;
+    static const int32_t nowhere[] = {-1, SKUA_ON_CORES + 1, SKUA_ON_DEVICE - 1,
+                                      SKUA_ON_DEVICE + SKUA_DEVICES_MAX};
+    for (size_t i = 0; i < sizeof nowhere / sizeof *nowhere; i++) {
+        launch.on = nowhere[i];
+        assert_int_equal(skua_kernel_submit(self->pool, &launch, &future, &err),
+                         SKUA_E_BAD_ARGUMENT);
+        assert_non_null(strstr(err.message, "is none of them"));
+    }
+    launch.on = SKUA_ON_ANY;
     args[1].bytes = (size_t)SKUA_TASK_MAX_BYTES + 4;
     assert_int_equal(skua_kernel_submit(self->pool, &launch, &future, &err), SKUA_E_TOO_BIG);
     assert_null(future);
