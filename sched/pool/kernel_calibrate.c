@@ -7,7 +7,6 @@ enum {
     REPEATS = 3,
     DEFAULT_BUDGET_MS = 20,
     MAX_BUDGET_MS = 3600 * 1000,
-    PATIENCE_MS = 30 * 1000, /* with a run beyond the budget: a driver builds, or a device hangs */
 };
 
 /* One place that is tried out. */
@@ -54,7 +53,7 @@ run_there(const trial *self, const skua_launch *given, int64_t *ret_ns, skua_err
     skua_task_result result = {.size = sizeof result};
     launch.on = self->on;
     launch.split = 0; /* its parts would teach sizes of their own */
-    launch.timeout_ms = self->left_ns / SKUA_NS_PER_MS + PATIENCE_MS;
+    launch.timeout_ms = self->left_ns / SKUA_NS_PER_MS + self->pool->kernels->patience_ms;
     skua_status status = skua_kernel_submit(self->pool, &launch, &future, err);
     if (!status) {
         status = skua_pool_wait(future, SKUA_UNLIMITED, err);

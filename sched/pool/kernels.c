@@ -103,6 +103,7 @@ kernels_open(skua_pool *pool, skua__kernels **ret_kernels, skua_error *err) {
         return SKUA_FAIL_MEMORY(err, "the pool's kernels");
     }
     kernels->pool = pool;
+    kernels->patience_ms = SKUA__KERNEL_PATIENCE_MS;
     skua__list_init(&kernels->entries);
     skua_status status = skua__selector_open(pool, &kernels->selector, err);
     if (!status) {

@@ -20,6 +20,7 @@
 enum {
     SKUA__KERNEL_PLACES_MAX = SKUA_SELECT_BACKENDS_MAX, /* cores, devices and peers together */
     SKUA__KERNEL_READY_BYTES = 64 * 1024, /* launches up to this size are made ready for a device */
+    SKUA__KERNEL_PATIENCE_MS = 30 * 1000, /* a driver builds, or a device hangs */
     SKUA__KERNEL_ALIGN = 16,              /* of what lies in an encoded launch and in its outputs */
 };
 
@@ -58,6 +59,7 @@ typedef struct skua__kernels {
     uint32_t place_count;
     uint32_t last_id; /* of a place */
     uint64_t choices;
+    int64_t patience_ms; /* with a run of a calibration, beyond its budget; tests make it short */
     skua_selector *selector;
 } skua__kernels;
 

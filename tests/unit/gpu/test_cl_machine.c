@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MPL-2.0
 // How PoCL's variables change what a machine shows: each in a process of its own, since a driver reads them once.
 // Usage: test_cl_machine unwritable | two | twins
+#include "cl_dev.h"
 #include "cl_fixture.h"
+#include "engine_priv.h"
 
 #include <sys/stat.h>
 
@@ -72,6 +74,8 @@ check_two_devices(void) {
         assert_int_equal(counters.launches, 10);
         assert_int_equal(counters.failures, 0);
     }
+    /* Each on its own device, whichever of two equal ones that is. */
+    assert_ptr_not_equal(users[0].engine->dev->device, users[1].engine->dev->device);
     skua_devices_close(devices);
     skua__kernel_free(kernel);
 }

@@ -180,6 +180,61 @@ test_select_does_not_try_the_unknown_behind_a_long_queue(void **state) {
     skua_selector_close(b.selector);
 }
 
+/* What exploring wastes stays within its share of all time, however often the dice say so. */
+static void
+test_select_explores_no_more_than_it_may_waste(void **state) {
+    (void)state;
+    bench b;
+    open_bench(&b, SKUA_SELECTOR_OPTIONS(.seed = test_seed(13), .explore_permille = 50));
+    b.work.place_count = 2;
+    for (int i = 0; i < 20; i++) {
+        learn(&b, SCALAR, 1000, 3000000);
+        learn(&b, SIMD, 1000, 1000000);
+    }
+    uint32_t explored = 0;
+    for (int i = 0; i < 10000; i++) {
+        explored += choose(&b) == SCALAR;
+    }
+    /* 10 s, of which 5 permille are 25 times 2 ms. */
+    assert_in_range(explored, 10, 26);
+    skua_selector_close(b.selector);
+}
+
+/* The best one is waited for although it is full, and nothing is counted then; to learn, nobody waits. */
+static void
+test_select_waits_for_a_full_place_only_when_it_is_the_best(void **state) {
+    (void)state;
+    bench b;
+    open_bench(&b, SKUA_SELECTOR_OPTIONS(.seed = test_seed(17), .explore_permille = 50,
+                                         .explore_cost_permille = 1000));
+    b.work.place_count = 2;
+    b.places[SIMD].full = 1;
+    learn(&b, SCALAR, 1000, 1000000);
+    for (int i = 0; i < 200; i++) { /* nothing is known of the full one: it is not tried */
+        assert_int_equal(choose(&b), SCALAR);
+    }
+    for (int i = 0; i < 20; i++) {
+        learn(&b, SIMD, 1000, 1100000);
+    }
+    for (int i = 0; i < 2000; i++) { /* nor is it explored */
+        assert_int_equal(choose(&b), SCALAR);
+    }
+    skua_selector_counters before = {.size = sizeof before}, after = {.size = sizeof after};
+    skua_selector_stats(b.selector, &before);
+    b.places[SCALAR].wait_ns = 100000000;
+    b.places[SCALAR].full = 1; /* so that nothing is explored */
+    for (int i = 0; i < 20; i++) {
+        assert_int_equal(choose(&b), SIMD);
+        assert_int_equal(b.decision.reason, SKUA_SELECT_WAIT);
+    }
+    skua_selector_stats(b.selector, &after);
+    assert_int_equal(after.decisions, before.decisions);
+    b.places[SIMD].full = 0;
+    assert_int_equal(choose(&b), SIMD);
+    assert_int_equal(b.decision.reason, SKUA_SELECT_BEST);
+    skua_selector_close(b.selector);
+}
+
 /* One bad run does not keep a backend from being asked for good, though it looks hundreds of times worse. */
 static void
 test_select_a_bad_name_from_few_runs_is_looked_at_again(void **state) {
@@ -283,6 +338,17 @@ test_select_split_ends_everywhere_at_once(void **state) {
     assert_int_equal(skua_select_split(b.selector, &b.work, 1, shares, &total_ns, NULL), 0);
     assert_true(shares[DEVICE] > shares[SIMD] && shares[SIMD] > 3 * shares[SCALAR]);
     assert_true(shares[SCALAR] > 0);
+    /* A share moves its share of the bytes, and begins after the wait: 1000 + 20000 + x / 4 = 20000 + 0.81 (units - x). */
+    b.work.units = 1 << 20;
+    b.places[SCALAR].wait_ns = INT64_C(1000000000000);
+    b.places[SIMD].wait_ns = 20000;
+    b.places[DEVICE].missing_bytes = 8 << 20;
+    assert_int_equal(skua_select_split(b.selector, &b.work, 1, shares, &total_ns, NULL), 0);
+    assert_in_range(shares[SIMD], 785000, 815000);
+    assert_in_range(shares[DEVICE], 233000, 264000);
+    assert_int_equal(shares[SCALAR], 0);
+    assert_in_range(total_ns, 215000, 226000);
+    b.work.units = 1 << 22;
     /* Nothing known of any of them: one takes it all. */
     uint32_t fresh;
     assert_int_equal(skua_selector_kernel(b.selector, "fresh", &fresh, NULL), 0);
@@ -340,11 +406,22 @@ test_select_refuses_what_makes_no_sense(void **state) {
     b.places[1].backend = 7;
     assert_int_equal(skua_select(b.selector, &b.work, &b.decision, NULL), SKUA_E_BAD_ARGUMENT);
     b.places[1].backend = 1;
+    b.places[1].wait_ns = -1;
+    assert_int_equal(skua_select(b.selector, &b.work, &b.decision, NULL), SKUA_E_BAD_ARGUMENT);
+    b.places[1].wait_ns = 0;
     b.decision.size = 8;
     assert_int_equal(skua_select(b.selector, &b.work, &b.decision, NULL), SKUA_E_BAD_ARGUMENT);
     assert_int_equal(
         skua_selector_learn(b.selector, SKUA_SELECT_OUTCOME(.backend = 3, .run_ns = 1), NULL),
         SKUA_E_BAD_ARGUMENT);
+    struct {
+        skua_selector_counters counters; /* of somebody who knows the first of them only */
+        uint64_t behind;
+    } old = {.counters = {.size = sizeof(size_t) + sizeof(uint64_t), .kept = 77}, .behind = 88};
+    skua_selector_stats(b.selector, &old.counters);
+    assert_int_equal(old.counters.size, sizeof(size_t) + sizeof(uint64_t));
+    assert_int_equal(old.counters.kept, 77);
+    assert_int_equal(old.behind, 88);
     skua_selector_close(b.selector);
     assert_null(skua_selector_close(NULL));
 }
@@ -402,6 +479,8 @@ main(void) {
         cmocka_unit_test(test_select_hysteresis_keeps_the_last_of_near_equals),
         cmocka_unit_test(test_select_tries_the_unknown_three_times),
         cmocka_unit_test(test_select_does_not_try_the_unknown_behind_a_long_queue),
+        cmocka_unit_test(test_select_explores_no_more_than_it_may_waste),
+        cmocka_unit_test(test_select_waits_for_a_full_place_only_when_it_is_the_best),
         cmocka_unit_test(test_select_a_bad_name_from_few_runs_is_looked_at_again),
         cmocka_unit_test(test_select_explores_within_its_bounds_and_finds_the_faster),
         cmocka_unit_test(test_select_split_ends_everywhere_at_once),

@@ -61,6 +61,47 @@ test_select_one_small_run_of_a_device_is_no_rate(void **state) {
     skua_selector_close(b.selector);
 }
 
+/* The file does not say which curves are a device's: who tells of the backend does. */
+static void
+test_select_one_small_run_in_the_file_is_no_rate(void **state) {
+    (void)state;
+    char dir[] = "/tmp/skua-select-XXXXXX", path[64];
+    assert_non_null(mkdtemp(dir));
+    snprintf(path, sizeof path, "%s/learned", dir);
+    bench b;
+    open_bench(&b, SKUA_SELECTOR_OPTIONS(.path = path));
+    learn(&b, DEVICE, 64, 50000);
+    skua_selector_close(b.selector);
+    open_bench(&b, SKUA_SELECTOR_OPTIONS(.path = path));
+    b.work.units = 65536;
+    assert_in_range(predicted(&b, DEVICE), 49900, 50100);
+    skua_selector_close(b.selector);
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(rmdir(dir), 0);
+}
+
+/* Between two neighbours with a cliff no time is below the lower end, and none above the upper. */
+static void
+test_select_a_cliff_is_a_straight_line(void **state) {
+    (void)state;
+    bench b;
+    open_bench(&b, NULL);
+    for (int i = 0; i < 40; i++) { /* half an octave apart */
+        learn(&b, SCALAR, 1024, 1000);
+        learn(&b, SCALAR, 1448, 100000000);
+    }
+    b.work.place_count = 1;
+    int64_t before_ns = 0;
+    for (uint64_t units = 1024; units <= 1448; units++) {
+        b.work.units = units;
+        int64_t ns = predicted(&b, SCALAR);
+        assert_true(ns >= before_ns);
+        before_ns = ns;
+    }
+    assert_in_range(before_ns, 99000000, 101000000);
+    skua_selector_close(b.selector);
+}
+
 static void
 test_select_one_outlier_counts_little_and_four_are_a_change(void **state) {
     (void)state;
@@ -344,6 +385,8 @@ main(void) {
         cmocka_unit_test(test_select_interpolates_power_laws),
         cmocka_unit_test(test_select_a_disturbed_first_run_is_put_right_by_the_next),
         cmocka_unit_test(test_select_one_small_run_of_a_device_is_no_rate),
+        cmocka_unit_test(test_select_one_small_run_in_the_file_is_no_rate),
+        cmocka_unit_test(test_select_a_cliff_is_a_straight_line),
         cmocka_unit_test(test_select_one_outlier_counts_little_and_four_are_a_change),
         cmocka_unit_test(test_select_an_outlier_at_a_fresh_size_is_damped),
         cmocka_unit_test(test_select_learns_launches_and_moves),

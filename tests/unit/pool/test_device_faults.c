@@ -7,30 +7,34 @@
 #include <stdatomic.h>
 #include <string.h>
 
-/* An allocator that looks for the first block of one size. */
+/* An allocator that looks for blocks of one size. */
+enum { WATCHED_MAX = 8 };
+
 typedef struct watch {
     skua_allocator hook;
-    void (*instead)(void *arg); /* is called in place of allocating it; NULL: it is allocated */
+    void (*instead)(
+        void *arg); /* is called in place of allocating the first; NULL: it is allocated */
     void *arg;
-    atomic_size_t bytes; /* 0: nothing is looked for */
-    void *_Atomic block; /* what was found */
-    atomic_bool released;
+    atomic_size_t bytes;         /* 0: nothing is looked for */
+    atomic_uint wanted;          /* so many are looked for yet */
+    atomic_uint found, released; /* blocks */
+    void *_Atomic blocks[WATCHED_MAX];
 } watch;
 
 static void *
 watch_allocate(void *ctx, size_t bytes) {
     watch *self = ctx;
     const skua_allocator *hook = skua_allocator_default();
-    size_t wanted = bytes;
-    if (!bytes || !atomic_compare_exchange_strong(&self->bytes, &wanted, 0)) {
+    if (!bytes || bytes != atomic_load(&self->bytes) || atomic_load(&self->wanted) == 0) {
         return hook->allocate(hook->ctx, bytes);
     }
+    atomic_fetch_sub(&self->wanted, 1);
     if (self->instead) {
         self->instead(self->arg);
         return NULL;
     }
     void *block = hook->allocate(hook->ctx, bytes);
-    atomic_store(&self->block, block);
+    atomic_store(&self->blocks[atomic_fetch_add(&self->found, 1)], block);
     return block;
 }
 
@@ -45,8 +49,11 @@ static void
 watch_release(void *ctx, void *block) {
     watch *self = ctx;
     const skua_allocator *hook = skua_allocator_default();
-    if (block && block == atomic_load(&self->block)) {
-        atomic_store(&self->released, true);
+    for (int i = 0; i < WATCHED_MAX && block; i++) {
+        if (block == atomic_load(&self->blocks[i])) {
+            atomic_fetch_add(&self->released, 1);
+            atomic_store(&self->blocks[i], NULL); /* its address may come again */
+        }
     }
     hook->release(hook->ctx, block);
 }
@@ -58,6 +65,29 @@ watch_init(watch *self) {
                              .allocate = watch_allocate,
                              .resize = watch_resize,
                              .release = watch_release}};
+}
+
+/* The next blocks of that size, so many at most. */
+static void
+watch_for(watch *self, size_t bytes, unsigned count) {
+    assert_true(count <= WATCHED_MAX);
+    for (int i = 0; i < WATCHED_MAX; i++) {
+        atomic_store(&self->blocks[i], NULL);
+    }
+    atomic_store(&self->found, 0);
+    atomic_store(&self->released, 0);
+    atomic_store(&self->wanted, count);
+    atomic_store(&self->bytes, bytes);
+}
+
+static skua__coded_launch
+coded_of(fake_machine *self, const shot *s) {
+    skua__coded_launch coded;
+    skua_error err = {0};
+    const skua__kernel *kernel = skua__kernel_find(self->pool, s->launch.kernel, &err)->kernel;
+    assert_int_equal(skua__launch_lay_out(kernel, &s->launch, &coded, &err), 0);
+    assert_true(coded.output_bytes != coded.input_bytes);
+    return coded;
 }
 
 static void
@@ -192,7 +222,7 @@ test_device_sites_that_hang_leave_their_launches_to_others(void **state) {
     fake_machine_close(&b);
 }
 
-/* The driver that hangs may yet read the input of a launch that has ended by it, and that no copy was made of. */
+/* The driver that hangs may yet use the memory of a launch that has ended by it, and that no copy was made of. */
 static void
 test_device_sites_that_hang_keep_the_input_of_what_ended(void **state) {
     (void)state;
@@ -201,7 +231,8 @@ test_device_sites_that_hang_keep_the_input_of_what_ended(void **state) {
     skua_error err = {0};
     watch seen;
     watch_init(&seen);
-    for (int ready = 0; ready < 2; ready++) { /* made ready before it is submitted, or not */
+    for (int round = 0; round < 4; round++) {
+        bool ready = round & 1, output = round & 2; /* made ready before it is submitted, or not */
         /* So long that no busy machine makes the launch before it late. */
         open_pool(&b, &(fake_machine_options){.hang_ms = 2000},
                   SKUA_POOL_OPTIONS(.allocator = &seen.hook));
@@ -211,21 +242,51 @@ test_device_sites_that_hang_keep_the_input_of_what_ended(void **state) {
             assert_int_equal(collect(&b, &s, &err), 0);
             skua_pool_future_free(s.future);
         }
-        skua__coded_launch coded;
         prepare(&s, "add", 7, SKUA_ON_DEVICE);
-        assert_int_equal(skua__launch_lay_out(skua__kernel_find(b.pool, "add", &err)->kernel,
-                                              &s.launch, &coded, &err),
-                         0);
-        atomic_store(&seen.block, NULL);
-        atomic_store(&seen.bytes, coded.input_bytes); /* the first of that size is the input */
+        skua__coded_launch coded = coded_of(&b, &s);
+        watch_for(&seen, output ? coded.output_bytes : coded.input_bytes, 1); /* the first is it */
         skua__fake_set_faults(b.fakes[0], &(skua__fake_faults){.hang_at = 1});
         submit(&b, &s, "add", 7, SKUA_ON_DEVICE);
         assert_int_equal(collect(&b, &s, &err), SKUA_E_TASK_FAILED);
         skua_pool_future_free(s.future);
         fake_machine_close(&b);
-        assert_non_null(atomic_load(&seen.block));
-        assert_false(atomic_load(&seen.released));
+        assert_int_equal(atomic_load(&seen.found), 1);
+        assert_int_equal(atomic_load(&seen.released), 0);
+        watch_for(&seen, 0, 0);
     }
+}
+
+/* Each device hangs in turn: each has a copy of its own, which it keeps, and after the third nobody tries again. */
+static void
+test_device_sites_that_all_hang_keep_a_copy_each(void **state) {
+    (void)state;
+    fake_machine b;
+    static shot s;
+    skua_error err = {0};
+    watch seen;
+    watch_init(&seen);
+    open_pool(&b, &(fake_machine_options){.count = 3, .hang_ms = 50, .rest_ms = 3600 * 1000},
+              SKUA_POOL_OPTIONS(.allocator = &seen.hook));
+    register_as(&b, "add", "kernel void add() {}", NULL);
+    for (int i = 0; i < b.count; i++) {
+        skua__fake_set_faults(b.fakes[i], &(skua__fake_faults){.hang_at = 1});
+    }
+    prepare(&s, "add", 7, SKUA_ON_ANY);
+    watch_for(&seen, coded_of(&b, &s).input_bytes, WATCHED_MAX);
+    submit(&b, &s, "add", 7, SKUA_ON_ANY);
+    assert_int_equal(collect(&b, &s, &err), SKUA_E_TASK_FAILED);
+    skua_task_result result = {.size = sizeof result};
+    assert_int_equal(skua_pool_result(s.future, &result, NULL), 0);
+    assert_int_equal(result.outcome, SKUA_OUTCOME_LOST);
+    assert_int_equal(result.attempts, 3);
+    assert_non_null(strstr(result.message, "not tried again"));
+    skua_pool_counters counters = {.size = sizeof counters};
+    assert_int_equal(skua_pool_stats(b.pool, &counters, NULL), 0);
+    assert_int_equal(counters.poisoned, 1);
+    skua_pool_future_free(s.future);
+    fake_machine_close(&b);
+    assert_int_equal(atomic_load(&seen.found), 3);
+    assert_int_equal(atomic_load(&seen.released), 0);
 }
 
 static void
@@ -310,17 +371,15 @@ submit_first(pair *self, watch *memory) {
     s->args[0] = (skua_kernel_arg){.bytes = sizeof s->x, .buffer = self->buffer};
     skua_error err = {0};
     skua__kernel_entry *entry = skua__kernel_find(pool, "add", &err);
-    skua__coded_launch coded;
     assert_int_equal(skua__launch_check(entry->kernel, &s->launch, &err), 0);
-    assert_int_equal(skua__launch_lay_out(entry->kernel, &s->launch, &coded, &err), 0);
-    assert_true(coded.output_bytes != coded.input_bytes);
+    skua__coded_launch coded = coded_of(self->bench, s);
     skua__launch_task *task = skua__launch_task_new(entry, &coded);
     assert_non_null(task);
     task->claim = skua__turn_new(pool, entry->kernel, &coded);
     assert_non_null(task->claim);
     memory->instead = submit_other;
     memory->arg = self;
-    atomic_store(&memory->bytes, coded.output_bytes);
+    watch_for(memory, coded.output_bytes, 1);
     if (skua__launch_submit(pool, &s->launch, &coded, task, tell, self, &s->future, &err)) {
         fail_msg("%s", err.message);
     }
@@ -370,6 +429,7 @@ main(void) {
         cmocka_unit_test(test_device_sites_pinned_launches_fail_and_wait_with_their_device),
         cmocka_unit_test(test_device_sites_that_hang_leave_their_launches_to_others),
         cmocka_unit_test(test_device_sites_that_hang_keep_the_input_of_what_ended),
+        cmocka_unit_test(test_device_sites_that_all_hang_keep_a_copy_each),
         cmocka_unit_test(test_device_sites_launches_refused_at_once_go_again),
         cmocka_unit_test(test_device_sites_what_a_flush_brings_about_is_done),
     };

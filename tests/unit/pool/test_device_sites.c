@@ -131,6 +131,26 @@ test_device_sites_at_rest_are_not_calibrated(void **state) {
     }
 }
 
+/* A run that does not end is given up, and one that only takes longer than the budget is learned from. */
+static void
+test_device_sites_calibration_gives_a_run_up_in_the_end(void **state) {
+    (void)state;
+    fake_machine b;
+    static shot s;
+    open_pool(&b, &(fake_machine_options){.hang_ms = SKUA_UNLIMITED}, NULL);
+    register_as(&b, "add", "kernel void add() {}", add_one_slowly); /* 6 ms on the cores */
+    prepare(&s, "add", 1, SKUA_ON_ANY);
+    skua__fake_set_faults(b.fakes[0], &(skua__fake_faults){.hang_at = 1});
+    b.pool->kernels->patience_ms = 1000;
+    int64_t start_ns = skua__clock_ns();
+    assert_int_equal(skua_kernel_calibrate(b.pool, &s.launch, 1, NULL), SKUA_OK);
+    assert_true(skua__clock_ns() - start_ns >= 1000 * SKUA_NS_PER_MS);
+    assert_int_equal(share_at(&b, "add", 0).launches, 1);
+    assert_int_equal(share_at(&b, "add", 1).launches, 0);
+    skua__fake_unhang(b.fakes[0]);
+    fake_machine_close(&b);
+}
+
 /* Where a launch goes, whether it is cut, and when it must be over is said of the program's launches, not of tries. */
 static void
 test_device_sites_are_calibrated_whatever_the_launch_says(void **state) {
@@ -192,6 +212,7 @@ main(void) {
         cmocka_unit_test(test_device_sites_are_told_by_explain_and_backends),
         cmocka_unit_test(test_device_sites_get_what_they_are_faster_at),
         cmocka_unit_test(test_device_sites_at_rest_are_not_calibrated),
+        cmocka_unit_test(test_device_sites_calibration_gives_a_run_up_in_the_end),
         cmocka_unit_test(test_device_sites_are_calibrated_whatever_the_launch_says),
         cmocka_unit_test(test_device_sites_keep_what_they_learned),
     };
