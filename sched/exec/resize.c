@@ -122,13 +122,16 @@ retarget_locked(skua_exec *exec, skua_error *err) {
         skua__wake_all_locked(exec);
     }
     skua_status status = SKUA_OK;
+    /* Those that block have their place here, too, and a spare is to stand in for each. */
+    uint32_t places_max =
+        skua__a32_load(&sizes->highest, memory_order_relaxed) + sizes->spares; /* relaxed: same */
     while (status == SKUA_OK &&
            skua__a32_load(&exec->active, memory_order_relaxed) < target) { /* relaxed: same */
-        status = recall_locked(exec, target, err);
+        status = recall_locked(exec, places_max, err);
     }
     skua__lease_wish_locked(exec);
     skua__lease_note_locked(exec);
-    /* At the limit are workers that block: the spares stand in for them. */
+    /* At the limit are workers that block, and no spare is left. */
     return status == SKUA_E_LIMIT ? SKUA_OK : status;
 }
 
@@ -199,12 +202,18 @@ set_paused(skua_exec *exec, bool paused) {
     if (status == SKUA_OK && exec->replay_seed) {
         return SKUA_E_UNSUPPORTED;
     }
-    if (status == SKUA_OK) {
-        skua__mutex_lock(&exec->sleep_lock);
+    if (status != SKUA_OK) {
+        return status;
+    }
+    skua__mutex_lock(&exec->sleep_lock);
+    /* relaxed: who closes takes this lock afterwards, to end a pause that was before. */
+    if (paused && skua__a32_load(&exec->closing, memory_order_relaxed)) {
+        status = SKUA_E_CLOSED; /* a worker's call: in a pause nothing would ever end */
+    } else {
         exec->sizes.paused = paused;
         status = retarget_locked(exec, NULL);
-        skua__mutex_unlock(&exec->sleep_lock);
     }
+    skua__mutex_unlock(&exec->sleep_lock);
     return status;
 }
 

@@ -169,13 +169,20 @@ SKUA_API SKUA_MUST_CHECK skua_status skua_exec_resize(skua_exec *exec, uint32_t 
 /**
  * Lets no worker begin anything new: what runs goes on to its end, with the calls that it forked and the jobs that it waits
  * for; submitted jobs wait. A job that was submitted before may still begin on a worker that had already turned to it; one
- * that is submitted after the call has returned does not begin. skua_exec_close() ends a pause.
+ * that is submitted after the call has returned does not begin. skua_exec_close() ends a pause, and from then on a worker's
+ * call is SKUA_E_CLOSED, too.
  *
  * Returns: 0, SKUA_E_CLOSED, SKUA_E_FORKED, SKUA_E_UNSUPPORTED.
  * Threads: any, workers too. Blocks: never. Since 0.1.
  */
 SKUA_API skua_status skua_exec_pause(skua_exec *exec);
-/** Ends a pause. Returns: as skua_exec_pause(). Threads: any, workers too. Blocks: never. Since 0.1. */
+/**
+ * Ends a pause.
+ *
+ * Returns: as skua_exec_pause(); SKUA_E_NO_MEMORY or SKUA_E_SYSTEM when not all workers that resize asked for meanwhile could be
+ * started: then as many run as could.
+ * Threads: any, workers too. Blocks: never. Since 0.1.
+ */
 SKUA_API skua_status skua_exec_resume(skua_exec *exec);
 
 /**

@@ -5,6 +5,7 @@
 
 #include "engine.h"
 #include <skua-int/clock.h>
+#include <skua/latch.h>
 #include <skua/parallel.h>
 
 #include <dirent.h>
@@ -470,6 +471,131 @@ test_resize_follows_the_affinity_mask(void **state) {
     skua_exec_close(exec);
 }
 
+/* ---- Workers that block ---- */
+
+typedef struct blocker {
+    skua_job job;
+    skua_exec *exec;
+    bool in_a_pause;
+    skua_latch latch;
+} blocker;
+
+static void
+run_blocker(skua_worker w, skua_job *job) {
+    (void)w;
+    blocker *self = (blocker *)(void *)job;
+    while (self->in_a_pause && skua_exec_workers(self->exec) > 0) {
+        sched_yield();
+    }
+    assert_int_equal(skua_latch_wait(&self->latch, 0, NULL), SKUA_OK);
+}
+
+static void
+blocker_begin(blocker *self, skua_exec *exec, bool in_a_pause) {
+    *self = (blocker){.exec = exec, .in_a_pause = in_a_pause};
+    skua_latch_init(&self->latch, exec, 1);
+    skua_job_init(&self->job, run_blocker);
+    assert_int_equal(skua_exec_submit(exec, &self->job), SKUA_OK);
+}
+
+static uint32_t
+count_blocked(skua_exec *exec) {
+    uint32_t blocked = 0;
+    skua__mutex_lock(&exec->sleep_lock);
+    /* relaxed: a figure */
+    for (uint32_t i = 0; i < skua__a32_load(&exec->places, memory_order_relaxed); i++) {
+        blocked += exec->workers[i].block_depth > 0;
+    }
+    skua__mutex_unlock(&exec->sleep_lock);
+    return blocked;
+}
+
+static void
+await_blocked(skua_exec *exec) {
+    while (count_blocked(exec) == 0) {
+        sched_yield();
+    }
+}
+
+static void
+run_opener(skua_worker w, skua_job *job) {
+    (void)w;
+    skua_latch_count_down(&((blocker *)(void *)job)[-1].latch, 1);
+}
+
+static void
+test_resume_replaces_who_blocked_in_the_pause(void **state) {
+    (void)state;
+    skua_exec *exec = open_workers(1, 1);
+    blocker both[2]; /* the second's job opens the first's latch */
+    blocker_begin(&both[0], exec, true);
+    skua_exec_stats stats = {.size = sizeof stats};
+    do {
+        sched_yield();
+        assert_int_equal(skua_exec_stats_get(exec, &stats), SKUA_OK);
+    } while (stats.queued_tasks > 0); /* it has begun */
+    assert_int_equal(skua_exec_pause(exec), SKUA_OK);
+    await_blocked(exec);
+    assert_int_equal(skua_exec_resume(exec), SKUA_OK);
+    skua_job_init(&both[1].job, run_opener);
+    assert_int_equal(skua_exec_submit(exec, &both[1].job), SKUA_OK);
+    skua_exec_close(exec); /* ends only because a spare runs the opener */
+    skua_latch_fini(&both[0].latch);
+}
+
+static void
+test_resize_counts_no_worker_that_blocks(void **state) {
+    (void)state;
+    skua_exec *exec = open_exec(SKUA_EXEC_OPTIONS(.workers = 1, .spares = 1, .workers_max = 2));
+    blocker blocks;
+    blocker_begin(&blocks, exec, false);
+    await_blocked(exec);
+    assert_int_equal(skua_exec_resize(exec, 2, NULL), SKUA_OK);
+    door at;
+    guest guests[2];
+    send_in(exec, &at, guests, 2);
+    door_wait(&at, 2); /* both at once, besides the one that blocks */
+    door_open(&at);
+    skua_latch_count_down(&blocks.latch, 1);
+    skua_exec_close(exec);
+    skua_latch_fini(&blocks.latch);
+}
+
+/* ---- A pause that comes too late ---- */
+
+typedef struct pauser {
+    skua_job job;
+    skua_exec *exec;
+    skua_status paused;
+    guest next;
+} pauser;
+
+static void
+run_pauser(skua_worker w, skua_job *job) {
+    (void)w;
+    pauser *self = (pauser *)(void *)job;
+    while (!skua__a32_load(&self->exec->closing, memory_order_relaxed)) { /* relaxed: a hint */
+        sched_yield();
+    }
+    self->paused = skua_exec_pause(self->exec);
+    assert_int_equal(skua_exec_submit(self->exec, &self->next.job), SKUA_OK);
+}
+
+static void
+test_pause_is_refused_while_the_executor_closes(void **state) {
+    (void)state;
+    skua_exec *exec = open_workers(1, SKUA_NONE);
+    door at = {
+        .lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER, .open = true};
+    pauser self = {.exec = exec, .next = {.door = &at}};
+    skua_job_init(&self.job, run_pauser);
+    skua_job_init(&self.next.job, run_guest);
+    assert_int_equal(skua_exec_submit(exec, &self.job), SKUA_OK);
+    skua_exec_close(exec);
+    assert_int_equal(self.paused, SKUA_E_CLOSED);
+    assert_int_equal(at.inside, 1);
+}
+
 int
 main(void) {
     const struct CMUnitTest tests[] = {
@@ -481,6 +607,9 @@ main(void) {
         cmocka_unit_test(test_resize_follows_the_quota),
         cmocka_unit_test(test_resize_follows_the_quota_while_busy),
         cmocka_unit_test(test_resize_follows_the_affinity_mask),
+        cmocka_unit_test(test_resume_replaces_who_blocked_in_the_pause),
+        cmocka_unit_test(test_resize_counts_no_worker_that_blocks),
+        cmocka_unit_test(test_pause_is_refused_while_the_executor_closes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
