@@ -151,11 +151,13 @@ skua__domains_open(skua_exec *exec, skua_error *err) {
     if (status != SKUA_OK) {
         return status;
     }
-    exec->domains = skua__mem_new_array(exec->hook, exec->map.count, sizeof *exec->domains);
-    if (!exec->domains) {
+    exec->domains_block =
+        skua__mem_new(exec->hook, exec->map.count * sizeof *exec->domains + EXEC_CACHE_LINE);
+    if (!exec->domains_block) {
         skua__domain_map_fini(&exec->map);
         return SKUA_FAIL_MEMORY(err, "the executor's queues");
     }
+    exec->domains = skua__aligned(exec->domains_block);
     skua__domains_begin(exec);
     return SKUA_OK;
 }
@@ -178,7 +180,8 @@ skua__domains_close(skua_exec *exec) {
     for (uint32_t i = 0; exec->domains && i < exec->map.count; i++) {
         skua__mutex_fini(&exec->domains[i].lock);
     }
-    exec->domains = skua__mem_free(exec->hook, exec->domains);
+    exec->domains = NULL;
+    exec->domains_block = skua__mem_free(exec->hook, exec->domains_block);
     skua__domain_map_fini(&exec->map);
 }
 

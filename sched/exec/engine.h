@@ -266,6 +266,8 @@ typedef struct skua__sizes {
 
 struct skua_exec {
     const skua_allocator *hook;
+    void *block,
+        *domains_block; /* what was allocated for it and for domains: see skua__aligned() */
     uint32_t fork_generation;
     uint32_t worker_places; /* with spares */
     uint32_t slots;
@@ -318,6 +320,12 @@ struct skua_exec {
     skua__tracks tracks; /* of devices */
     skua__a32 tracing;   /* EXEC_TRACE_OFF, ON or SPAWNS */
 };
+
+/* Where in a block, which has EXEC_CACHE_LINE bytes more than needed, cache lines begin: allocators give 16 bytes. */
+static inline void *
+skua__aligned(void *block) {
+    return (char *)block + (EXEC_CACHE_LINE - (uintptr_t)block % EXEC_CACHE_LINE);
+}
 
 /* Workers in the lists of sleepers. */
 static inline uint32_t

@@ -154,7 +154,7 @@ free_exec(skua_exec *exec) {
     skua__mem_free(hook, exec->workers);
     skua__plan_fini(&exec->plan);
     skua_topology_free(exec->topology);
-    skua__mem_free(hook, exec);
+    skua__mem_free(hook, exec->block);
 }
 
 skua_status
@@ -174,11 +174,13 @@ skua_exec_open(skua_exec **ret_exec, const skua_exec_options *given, skua_error 
     uint32_t workers =
         options.workers ? (uint32_t)options.workers : skua_topology_workers(topology);
     workers = workers > SKUA_EXEC_WORKERS_MAX ? SKUA_EXEC_WORKERS_MAX : workers;
-    skua_exec *exec = skua__mem_new(options.allocator, sizeof *exec);
-    if (!exec) {
+    void *block = skua__mem_new(options.allocator, sizeof(skua_exec) + EXEC_CACHE_LINE);
+    if (!block) {
         skua_topology_free(topology);
         return SKUA_FAIL_MEMORY(err, "an executor");
     }
+    skua_exec *exec = skua__aligned(block);
+    exec->block = block;
     fill_exec(exec, &options, workers);
     status = skua__place_workers(exec, &options, topology, err);
     status = status == SKUA_OK ? skua__domains_open(exec, err) : status;
