@@ -14,6 +14,7 @@
 
 #include <assert.h>
 #include <skua-int/atomic.h>
+#include <skua-int/clock.h>
 #include <skua-int/list.h>
 #include <skua-int/rand.h>
 #include <skua-int/thread.h>
@@ -240,7 +241,7 @@ typedef struct skua__domain {
     skua__inbox inbox[EXEC_PRIORITIES];
     alignas(EXEC_CACHE_LINE) skua__mutex lock; /* guards queues, drained; what changes the next */
     skua__queue queues[EXEC_PRIORITIES];
-    uint64_t drained; /* jobs ever moved from an inbox to its list */
+    uint64_t drained; /* jobs ever moved from an inbox to its list, and not withdrawn */
     skua__a64 listed; /* jobs in queues */
 
     alignas(EXEC_CACHE_LINE) skua__a32 searching; /* 1 while a worker of it looks around */
@@ -511,6 +512,8 @@ void skua__inject_always(skua_exec *exec, skua_job *job);
 skua_job *skua__inject_pop(skua_exec *exec, skua__domain *domain, skua__offers *handful);
 /* Takes the oldest queued job of a group, or NULL. */
 skua_job *skua__inject_pop_of(skua_exec *exec, const skua_group *group);
+/* The same for who is no worker, and will not run it: it counts as never submitted. */
+skua_job *skua__inject_withdraw(skua_exec *exec, const skua_group *group);
 bool skua__inject_any(const skua_exec *exec);
 bool skua__inject_any_in(const skua__domain *domain);
 /* Empties the inboxes. Returns how many jobs ever came out of them; *ret_listed is how many wait. */
@@ -578,6 +581,11 @@ void skua__await_threads(skua_exec *exec);
 skua_status skua__exec_check(const skua_exec *exec);
 /* Waits for the parker's token: looks for a while, then sleeps. Returns false when deadline_ns passed. */
 bool skua__await(skua_exec *exec, skua__parker *parker, int64_t deadline_ns);
+/* Whether a wait until then may go on. In deterministic mode it may always, since no two runs take the same time. */
+static inline bool
+skua__time_left(const skua_exec *exec, int64_t deadline_ns) {
+    return deadline_ns == SKUA_NEVER_NS || exec->replay_seed || skua__clock_ns() < deadline_ns;
+}
 
 /* wait.c */
 /* Gives this worker's place away, and takes it back. Returns whether another worker was started or woken for it. */
@@ -596,7 +604,17 @@ skua_status skua__wait(skua_exec *exec, skua__parker *parker, int64_t deadline_n
 enum {
     EXEC_JOB_ALWAYS = 1, /* flag: run is called even when the group was cancelled */
     EXEC_JOB_LENT = 2,   /* flag, for debugging alone: it was submitted, and not begun */
+    EXEC_JOB_NEAR = 4,   /* flag: near is the group's */
 };
+/* Makes a job nobody's again, before it is its owner's: who submits it anew may do so without this group. */
+static inline void
+skua__group_release(skua_job *job) {
+    job->group = NULL;
+    if (job->flags & EXEC_JOB_NEAR) {
+        job->near = (skua_near){0};
+        job->flags = (uint8_t)(job->flags & ~EXEC_JOB_NEAR);
+    }
+}
 /* A job is lent from its submit until its run: to submit it again meanwhile would tie the queue into a knot. */
 static inline void
 skua__job_lend(skua_job *job) {
@@ -621,6 +639,11 @@ skua_status skua__group_why(const skua_group *group);
 void skua__group_done(skua_group *group);
 /* Prepares a zeroed group, or one whose jobs have ended, for a new run: no error, and one thing under way. */
 void skua__group_renew(skua_group *group, skua_exec *exec);
+/*
+ * Waits without a limit for a group that is cancelled, and whose jobs nobody is told of: those that have not begun are taken out
+ * of the queue, so no worker has to come for them. SKUA_E_DEADLOCK as skua_group_wait().
+ */
+skua_status skua__group_withdraw(skua_group *group);
 /* The word that is 0 until the group is cancelled. */
 const skua__a32 *skua__group_status(const skua_group *group);
 

@@ -293,6 +293,7 @@ skua__await(skua_exec *exec, skua__parker *parker, int64_t deadline_ns) {
     }
     if (exec->spin_ns > 0 && !skua__park_ready(parker)) {
         int64_t until_ns = skua__clock_ns() + exec->spin_ns;
+        until_ns = until_ns < deadline_ns ? until_ns : deadline_ns;
         for (uint32_t looks = 1; !skua__park_ready(parker); looks++) {
             skua__atomic_pause();
             if (looks % EXEC_LOOKS == 0 && skua__clock_ns() >= until_ns) {

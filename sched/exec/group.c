@@ -130,14 +130,15 @@ skua_group_submit(skua_group *group, skua_job *job) {
     skua__a64_add(&body->pending, 2,
                   memory_order_relaxed); /* relaxed: the queue's lock publishes */
     job->group = group;
-    if (job->near.node == 0 && job->near.core == 0) {
-        /* relaxed: set before the submit of what it is meant for. */
-        uint32_t near = skua__a32_load(&body->near, memory_order_relaxed);
+    /* relaxed: set before the submit of what it is meant for. */
+    uint32_t near = skua__a32_load(&body->near, memory_order_relaxed);
+    if (near && job->near.node == 0 && job->near.core == 0) {
         job->near = (skua_near){.node = (uint16_t)near, .core = (uint16_t)(near >> 16)};
+        job->flags |= EXEC_JOB_NEAR;
     }
     status = skua__inject(exec, job);
     if (status != SKUA_OK) {
-        job->group = NULL;
+        skua__group_release(job);
         skua__group_done(group);
     } else if (skua__a32_load(&body->waiter_count, memory_order_seq_cst) > 0) {
         /* seq_cst G2: the job is queued before we look; pairs with seq_cst G2 in add_waiter() */
@@ -299,14 +300,14 @@ skua_group_wait(skua_group *group, int64_t timeout_ms, skua_error *err) {
     int64_t deadline_ns = skua__deadline_ns(timeout_ms ? timeout_ms : SKUA_UNLIMITED);
     bool helps = worker && !skua__is_deep(worker);
     for (;;) {
-        while (helps && help(group, worker)) {
+        while (helps && skua__time_left(exec, deadline_ns) && help(group, worker)) {
         }
         skua__waiter waiter = {0};
         if (!add_waiter(body, &waiter)) {
             return result_of(body, err);
         }
         skua_status status = SKUA_OK;
-        if (!helps || !help(group, worker)) {
+        if (!helps || !skua__time_left(exec, deadline_ns) || !help(group, worker)) {
             status = skua__wait(exec, &waiter.parker, deadline_ns, group, worker && !helps);
         }
         remove_waiter(body, &waiter);
@@ -316,4 +317,33 @@ skua_group_wait(skua_group *group, int64_t timeout_ms, skua_error *err) {
             return fail_wait(status, timeout_ms, err);
         }
     }
+}
+
+/* Takes a job out of the queue that will never run. */
+static bool
+withdraw(skua_group *group) {
+    skua_job *job = skua__inject_withdraw(body_of(group)->exec, group);
+    if (job) {
+        skua__job_begin(job);
+        skua__group_release(job);
+        skua__group_done(group);
+    }
+    return job != NULL;
+}
+
+skua_status
+skua__group_withdraw(skua_group *group) {
+    group_body *body = body_of(group);
+    if (is_waiting_for_itself(skua__worker_here(body->exec), group)) {
+        return SKUA_E_DEADLOCK;
+    }
+    skua_status status = SKUA_OK;
+    skua__waiter waiter = {0};
+    while (status != SKUA_E_DEADLOCK && add_waiter(body, &waiter)) {
+        status = withdraw(group)
+                     ? SKUA_OK
+                     : skua__wait(body->exec, &waiter.parker, SKUA_NEVER_NS, group, false);
+        remove_waiter(body, &waiter);
+    }
+    return status;
 }

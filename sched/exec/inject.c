@@ -322,8 +322,8 @@ pop_of_locked(skua_exec *exec, skua__domain *domain, const skua_group *group) {
     return NULL;
 }
 
-skua_job *
-skua__inject_pop_of(skua_exec *exec, const skua_group *group) {
+static skua_job *
+pop_of(skua_exec *exec, const skua_group *group, bool withdraws) {
     skua_job *found = NULL;
     for (uint32_t i = 0; i < exec->map.count && !found; i++) {
         skua__domain *domain = &exec->domains[i];
@@ -336,7 +336,18 @@ skua__inject_pop_of(skua_exec *exec, const skua_group *group) {
         }
         skua__mutex_lock(&domain->lock);
         found = pop_of_locked(exec, domain, group);
+        domain->drained -= found && withdraws ? 1 : 0; /* no worker will count its end */
         skua__mutex_unlock(&domain->lock);
     }
     return found;
+}
+
+skua_job *
+skua__inject_pop_of(skua_exec *exec, const skua_group *group) {
+    return pop_of(exec, group, false);
+}
+
+skua_job *
+skua__inject_withdraw(skua_exec *exec, const skua_group *group) {
+    return pop_of(exec, group, true);
 }

@@ -59,8 +59,9 @@ run_job(skua__worker *worker, skua_job *job) {
                         .base = (uint32_t)(w.top - worker->stack->slots)};
     skua_status why = SKUA_OK;
     skua__job_begin(job);
-    if (__builtin_expect(group || job->deadline_ns, 0) && !(job->flags & EXEC_JOB_ALWAYS)) {
-        why = why_not(job);
+    if (__builtin_expect(group || job->deadline_ns, 0)) {
+        why = job->flags & EXEC_JOB_ALWAYS ? SKUA_OK : why_not(job);
+        skua__group_release(job);
     }
     void *outer = skua__aptr_load(&worker->running, memory_order_relaxed); /* relaxed: a figure */
     worker->frame = &here;

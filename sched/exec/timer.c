@@ -33,6 +33,8 @@ typedef struct skua__timer {
     bool is_set;                                    /* in the heap */
     bool is_busy;                                   /* queued or running */
     bool is_due;                                    /* set anew by its own call, and due already */
+    uint32_t
+        cancels; /* under way: a call that runs meanwhile sets nothing anew, it would be removed */
     skua__a64 missed;
 } skua__timer;
 
@@ -306,14 +308,19 @@ set(skua_exec *exec, skua_timer *public, int64_t delay_ms, int64_t period_ns, sk
         status = start_locked(exec, err);
     }
     if (status == SKUA_OK) {
-        exec->timers.bound += timer->exec ? 0 : 1;
-        timer->exec = exec;
-        timer->fork_generation = exec->fork_generation;
+        if (!timer
+                 ->exec) { /* later it is read without the lock, by a cancel while the timer's own call sets it anew */
+            exec->timers.bound++;
+            timer->exec = exec;
+            timer->fork_generation = exec->fork_generation;
+        }
         remove_locked(&exec->timers, timer);
         timer->is_due = false;
         timer->period_ns = period_ns;
         timer->deadline_ns = skua__deadline_ns(delay_ms);
-        insert_locked(&exec->timers, timer);
+        if (timer->cancels == 0) {
+            insert_locked(&exec->timers, timer);
+        }
     }
     skua__mutex_unlock(&exec->timers.lock);
     return status;
@@ -349,15 +356,15 @@ skua_timer_cancel(skua_timer *public) {
         skua_group_cancel(&timer->group, SKUA_E_CANCELLED, NULL);
     }
     bool waits = timer->group.exec != NULL;
+    timer->cancels++;
     skua__mutex_unlock(&exec->timers.lock);
-    if (!waits || skua_group_wait(&timer->group, SKUA_UNLIMITED, NULL) == SKUA_E_DEADLOCK) {
-        return prevented; /* it was never due, or this is its own call */
-    }
+    bool own = waits && skua__group_withdraw(&timer->group) == SKUA_E_DEADLOCK;
     skua__mutex_lock(&exec->timers.lock);
-    prevented |= timer->is_busy; /* the call was dropped */
-    timer->is_busy = false;
-    remove_locked(&exec->timers, timer); /* a call that ran meanwhile may have set it anew */
-    timer->is_due = false;
+    timer->cancels--;
+    if (!own) {
+        prevented |= timer->is_busy; /* the call was dropped, or taken out of the queue */
+        timer->is_busy = false;
+    }
     skua__mutex_unlock(&exec->timers.lock);
     return prevented;
 }

@@ -223,6 +223,9 @@ skua_status
 skua__wait(skua_exec *exec, skua__parker *parker, int64_t deadline_ns, const void *target,
            bool is_deep) {
     skua__worker *here = skua__worker_any();
+    if (!skua__time_left(exec, deadline_ns)) {
+        return SKUA_E_TIMEOUT; /* nobody is to be woken, or started, in place of who only looks */
+    }
     if (!here) {
         return skua__await(exec, parker, deadline_ns) ? SKUA_OK : SKUA_E_TIMEOUT;
     }

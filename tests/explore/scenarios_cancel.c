@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MPL-2.0
 // What happens beside the work: a cancel from outside, jobs that come while a worker waits for their group, two ways to one
 // node of a graph, a trace that is written meanwhile.
+#include "engine.h"
 #include "scenarios.h"
 
 #include <pthread.h>
@@ -64,6 +65,43 @@ scenario_cancel(void) {
         explore_check(jobs[i]->ends == taken[i], "each job that was taken ends once");
     }
     pthread_join(thread, NULL);
+    skua_group_fini(group);
+    skua_exec_close(exec);
+}
+
+/* ---- Jobs that are taken back ---- */
+
+static void *
+submit_more(void *arg) {
+    skua_group *group = arg;
+    for (int i = 0; i < 2; i++) {
+        droppable *more = explore_new(sizeof *more);
+        skua_job_init(&more->job, run_droppable);
+        skua_status status = skua_group_submit(group, &more->job);
+        explore_check(status == SKUA_OK || status == SKUA_E_CANCELLED, "submit");
+    }
+    return NULL;
+}
+
+/* Jobs of a cancelled group, in a pause or not, some of them on their way yet: it ends, and so does the executor. */
+void
+scenario_withdraw(void) {
+    skua_exec *exec = scenario_open(1, 0);
+    skua_group *group = explore_new(sizeof *group);
+    skua_group_init(group, exec);
+    bool paused = explore_below(2);
+    explore_check(!paused || skua_exec_pause(exec) == SKUA_OK, "pause");
+    skua__group_renew(group, exec); /* as a timer's thread holds it while it submits */
+    pthread_t thread;
+    pthread_create(&thread, NULL, submit_more, group);
+    droppable *job = explore_new(sizeof *job);
+    skua_job_init(&job->job, run_droppable);
+    explore_check(skua_group_submit(group, &job->job) == SKUA_OK, "submit");
+    skua_group_cancel(group, SKUA_E_LOST, NULL);
+    skua__group_done(group);
+    explore_check(skua__group_withdraw(group) == SKUA_OK, "withdraw");
+    pthread_join(thread, NULL);
+    explore_check(skua__group_withdraw(group) == SKUA_OK, "those that came too late");
     skua_group_fini(group);
     skua_exec_close(exec);
 }

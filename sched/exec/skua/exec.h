@@ -565,8 +565,8 @@ SKUA_API void skua_group_set_deadline(skua_group *group, int64_t timeout_ms);
 SKUA_API void skua_group_set_near(skua_group *group, skua_near near);
 
 /**
- * Submits a job as one of the group's. When the group is cancelled before it starts, its dropped is called in place of
- * run; the job is the caller's again then, or when skua_group_wait() has returned.
+ * Submits a job as one of the group's, this time: run may submit it anew, in whatever group or none. When the group is cancelled
+ * before it starts, its dropped is called in place of run; the job is the caller's again then, or when skua_group_wait() has returned.
  *
  * Returns: as skua_exec_submit(), or SKUA_E_CANCELLED when the group is cancelled already.
  * Threads: any, workers too. Blocks: never. Since 0.1.
@@ -587,9 +587,10 @@ SKUA_API bool skua_group_cancel(skua_group *group, skua_status status, const cha
 SKUA_API bool skua_group_cancelled(const skua_group *group);
 
 /**
- * Waits until every task of the group has ended. A worker runs queued tasks of this group meanwhile, and no others.
+ * Waits until every task of the group has ended. A worker runs queued tasks of this group meanwhile, and no others; it begins none
+ * once timeout_ms has passed.
  *
- * timeout_ms: 0 or SKUA_UNLIMITED: no limit; SKUA_NONE: do not wait.
+ * timeout_ms: 0 or SKUA_UNLIMITED: no limit; SKUA_NONE: do not wait, and run nothing.
  * Returns: 0; the first cancel's status; SKUA_E_TIMEOUT; SKUA_E_DEADLOCK when a task of the group waits for it, or when one
  * waits without a limit, through any number of groups and futures, for the task that calls this without a limit.
  * Threads: any. Blocks: until done, or timeout_ms. Since 0.1.

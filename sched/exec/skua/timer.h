@@ -57,8 +57,8 @@ SKUA_API SKUA_MUST_CHECK skua_status skua_exec_every(skua_exec *exec, skua_timer
 
 /**
  * Cancels a timer: when it has returned, no call of fn is under way and none will come, until it is set anew. A call that
- * runs sees skua_worker_cancelled(). In the timer's own call, and in a task that this call waits for, it returns at once, and
- * the call is the last.
+ * waits for a worker is taken back. One that runs sees skua_worker_cancelled(), and is the last, even if it sets the timer anew
+ * meanwhile. In the timer's own call, and in a task that this call waits for, it returns at once, and the call is the last.
  *
  * Returns: true when this kept a call from coming.
  * Threads: any, workers too, one at a time for one timer. Blocks: until a call that runs has ended. Since 0.1.

@@ -54,15 +54,21 @@ run_gate(skua_worker w, skua_job *job) {
 
 /* Returns when a worker stands in it. */
 static inline void
-gate_hold(gate *self, skua_exec *exec) {
-    *self = (gate){.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
-    skua_job_init(&self->job, run_gate);
-    assert_int_equal(skua_exec_submit(exec, &self->job), SKUA_OK);
+gate_await(gate *self) {
     pthread_mutex_lock(&self->lock);
     while (!self->entered) {
         pthread_cond_wait(&self->changed, &self->lock);
     }
     pthread_mutex_unlock(&self->lock);
+}
+
+/* The same, of a gate that is prepared here. */
+static inline void
+gate_hold(gate *self, skua_exec *exec) {
+    *self = (gate){.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
+    skua_job_init(&self->job, run_gate);
+    assert_int_equal(skua_exec_submit(exec, &self->job), SKUA_OK);
+    gate_await(self);
 }
 
 static inline void

@@ -3,8 +3,11 @@
 #include "opened.h"
 #include "test.h"
 
+#include <skua-int/clock.h>
 #include <skua/exec.h>
+#include <skua/latch.h>
 #include <stdatomic.h>
+#include <stddef.h>
 #include <string.h>
 
 enum { JOBS = 300 };
@@ -208,6 +211,106 @@ test_group_wait_has_a_deadline(void **state) {
     skua_exec_close(exec);
 }
 
+/* ---- A job that is nobody's again ---- */
+
+typedef struct twice {
+    skua_job job;
+    skua_exec *exec;
+    int runs;
+    skua_job last; /* begins when the second run has ended, on the only worker that is free */
+    skua_latch ended;
+} twice;
+
+static void
+run_last(skua_worker w, skua_job *job) {
+    (void)w;
+    skua_latch_count_down(&((twice *)(void *)((char *)job - offsetof(twice, last)))->ended, 1);
+}
+
+static void
+run_twice(skua_worker w, skua_job *job) {
+    (void)w;
+    twice *self = (twice *)(void *)job;
+    if (++self->runs == 1) {
+        assert_int_equal(job->near.node, 0); /* the group's, not the job's */
+        assert_int_equal(skua_exec_submit(self->exec, job), SKUA_OK);
+        assert_int_equal(skua_exec_submit(self->exec, &self->last), SKUA_OK);
+    }
+}
+
+static void
+test_group_does_not_count_a_job_that_is_submitted_anew_without_it(void **state) {
+    (void)state;
+    skua_exec *exec = open_workers(2, SKUA_NONE);
+    skua_group group;
+    skua_group_init(&group, exec);
+    skua_group_set_near(&group, skua_near_node(0));
+    gate held = {.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
+    skua_job_init(&held.job, run_gate);
+    assert_int_equal(skua_group_submit(&group, &held.job), SKUA_OK);
+    gate_await(&held);
+    twice self = {.exec = exec};
+    skua_job_init(&self.job, run_twice);
+    skua_job_init(&self.last, run_last);
+    skua_latch_init(&self.ended, exec, 1);
+    assert_int_equal(skua_group_submit(&group, &self.job), SKUA_OK);
+    assert_int_equal(skua_latch_wait(&self.ended, 0, NULL), SKUA_OK);
+    assert_int_equal(self.runs, 2);
+    assert_int_equal(skua_group_wait(&group, SKUA_NONE, NULL), SKUA_E_TIMEOUT); /* held is in it */
+    gate_open(&held);
+    assert_int_equal(skua_group_wait(&group, 0, NULL), SKUA_OK);
+    skua_group_fini(&group);
+    skua_exec_close(exec);
+    skua_latch_fini(&self.ended);
+}
+
+/* ---- A limit ---- */
+
+enum { LIMIT_MS = 5, SLOW_JOBS = 4 };
+
+typedef struct slow {
+    skua_job job;
+    int *runs;
+} slow;
+
+static void
+run_slow(skua_worker w, skua_job *job) {
+    (void)w;
+    ++*((slow *)(void *)job)->runs;
+    int64_t until_ns = skua__deadline_ns(LIMIT_MS + 1); /* then the wait's limit has passed, too */
+    while (skua__clock_ns() < until_ns) {
+    }
+}
+
+static void
+wait_with_limits(skua_worker w, void *frame) {
+    (void)frame;
+    skua_group group;
+    skua_group_init(&group, skua_worker_exec(w));
+    int runs = 0;
+    slow jobs[SLOW_JOBS];
+    for (int i = 0; i < SLOW_JOBS; i++) {
+        jobs[i].runs = &runs;
+        skua_job_init(&jobs[i].job, run_slow);
+        assert_int_equal(skua_group_submit(&group, &jobs[i].job), SKUA_OK);
+    }
+    assert_int_equal(skua_group_wait(&group, SKUA_NONE, NULL), SKUA_E_TIMEOUT);
+    assert_int_equal(runs, 0);
+    assert_int_equal(skua_group_wait(&group, LIMIT_MS, NULL), SKUA_E_TIMEOUT);
+    assert_in_range(runs, 0, 1); /* 0: held up for all that time before it could begin */
+    assert_int_equal(skua_group_wait(&group, 0, NULL), SKUA_OK);
+    assert_int_equal(runs, SLOW_JOBS);
+    skua_group_fini(&group);
+}
+
+static void
+test_group_wait_begins_no_job_after_its_limit(void **state) {
+    (void)state;
+    skua_exec *exec = open_workers(1, SKUA_NONE);
+    assert_int_equal(skua_exec_run(exec, wait_with_limits, NULL, NULL), SKUA_OK);
+    skua_exec_close(exec);
+}
+
 int
 main(void) {
     const struct CMUnitTest tests[] = {
@@ -217,6 +320,8 @@ main(void) {
         cmocka_unit_test(test_group_nested_waits),
         cmocka_unit_test(test_group_waiting_for_oneself_is_a_deadlock),
         cmocka_unit_test(test_group_wait_has_a_deadline),
+        cmocka_unit_test(test_group_does_not_count_a_job_that_is_submitted_anew_without_it),
+        cmocka_unit_test(test_group_wait_begins_no_job_after_its_limit),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

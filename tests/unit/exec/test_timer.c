@@ -517,6 +517,71 @@ test_timer_on_an_executor_that_closes(void **state) {
     assert_int_equal(self.status, SKUA_E_CLOSED);
 }
 
+/* ---- Cancels ---- */
+
+static void
+test_timer_cancel_needs_no_worker(void **state) {
+    (void)state;
+    skua_exec *exec = open_workers(1, SKUA_NONE);
+    skua_latch latch;
+    skua_latch_init(&latch, exec, 1);
+    alarm_clock alarm = {.rang = &latch};
+    skua_timer_init(&alarm.timer, ring);
+    assert_int_equal(skua_exec_pause(exec), SKUA_OK);
+    for (int round = 0; round < 20; round++) {
+        skua_exec_stats stats = {.size = sizeof stats};
+        assert_int_equal(skua_exec_after(exec, &alarm.timer, 0, NULL), SKUA_OK);
+        while (round % 2 == 0 && stats.queued_tasks == 0) { /* else it may not be queued yet */
+            sched_yield();
+            assert_int_equal(skua_exec_stats_get(exec, &stats), SKUA_OK);
+        }
+        assert_true(skua_timer_cancel(&alarm.timer)); /* ends, though nobody takes jobs */
+        assert_int_equal(skua_exec_stats_get(exec, &stats), SKUA_OK);
+        assert_int_equal(stats.queued_tasks, 0);
+    }
+    skua_timer_fini(&alarm.timer);
+    skua_exec_close(exec);
+    assert_int_equal(atomic_load(&alarm.calls), 0);
+    skua_latch_fini(&latch);
+}
+
+typedef struct restless {
+    skua_timer timer;
+    atomic_bool ends;
+    bool was_last;
+    int late;
+} restless;
+
+static void
+go_on_for_ever(skua_worker w, skua_timer *timer) {
+    restless *self = (restless *)(void *)timer;
+    self->late += self->was_last;
+    while (atomic_load(&self->ends) && !skua_worker_cancelled(w)) {
+        sched_yield();
+    }
+    self->was_last = skua_worker_cancelled(w);
+    assert_int_equal(skua_exec_after(skua_worker_exec(w), timer, 0, NULL), SKUA_OK);
+}
+
+static void
+test_timer_cancel_makes_the_call_that_runs_the_last(void **state) {
+    (void)state;
+    skua_exec *exec = open_workers(1, SKUA_NONE);
+    for (int round = 0; round < 400; round++) {
+        restless self = {.late = 0};
+        skua_timer_init(&self.timer, go_on_for_ever);
+        assert_int_equal(skua_exec_after(exec, &self.timer, 0, NULL), SKUA_OK);
+        for (int i = 0; i < round % 8; i++) {
+            sched_yield();
+        }
+        atomic_store(&self.ends, true);
+        (void)skua_timer_cancel(&self.timer); /* the call waits until it knows */
+        skua_timer_fini(&self.timer);
+        assert_int_equal(self.late, 0);
+    }
+    skua_exec_close(exec);
+}
+
 int
 main(void) {
     const struct CMUnitTest tests[] = {
@@ -530,6 +595,8 @@ main(void) {
         cmocka_unit_test(test_timer_every_never_overlaps),
         cmocka_unit_test(test_timer_cancel_drops_a_call_that_is_queued),
         cmocka_unit_test(test_timer_tries_again_when_the_queue_is_full),
+        cmocka_unit_test(test_timer_cancel_needs_no_worker),
+        cmocka_unit_test(test_timer_cancel_makes_the_call_that_runs_the_last),
         cmocka_unit_test(test_timer_errors),
         cmocka_unit_test(test_timer_on_an_executor_that_closes),
     };
