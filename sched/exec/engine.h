@@ -213,6 +213,7 @@ enum skua__stat {
 typedef struct skua__waiter {
     skua__list link;
     skua__parker parker;
+    bool helps; /* for a future: it is to be woken, too, when that can be run */
 } skua__waiter;
 
 static inline void

@@ -465,6 +465,9 @@ skua_exec_stats_get(skua_exec *exec, skua_exec_stats *ret_stats) {
     if (!exec || !ret_stats) {
         return SKUA_E_BAD_ARGUMENT;
     }
+    if (exec->fork_generation != skua__fork_generation()) {
+        return SKUA_E_FORKED; /* any lock may be held for ever */
+    }
     skua_exec_stats stats = {0};
     /* acquire N1: the spares' fields; pairs with release N1 in skua__worker_start() */
     uint32_t places = skua__a32_load(&exec->places, memory_order_acquire);

@@ -82,7 +82,7 @@ skua_future_ref(skua_future *future) {
     return future;
 }
 
-/* Wakes the waiters of a future that is done now, and returns its followers. */
+/* Wakes the waiters of a future that is done now, and returns its followers, each with a reference on it. */
 static skua_future *
 finish(skua_future *future, skua_status status, void *value) {
     skua__mutex_lock(&future->lock);
@@ -95,6 +95,10 @@ finish(skua_future *future, skua_status status, void *value) {
     skua_future *followers = future->followers;
     future->previous = NULL;
     future->followers = NULL;
+    for (skua_future *each = followers; each; each = each->next_follower) {
+        skua_future_ref(
+            future); /* each looks at it until it ran, whoever gives up his own meanwhile */
+    }
     /* release F1: value and status; pairs with acquire F1 in load_state() */
     skua__a32_store(&future->state, FUTURE_DONE, memory_order_release);
     SKUA_LIST_EACH(node, &future->waiters) {
@@ -106,15 +110,34 @@ finish(skua_future *future, skua_status status, void *value) {
     return followers;
 }
 
-/* Hands the future's job to the executor, with a reference that the caller gives. */
+static skua_status
+submit_job(skua_future *future) {
+    return future->group ? skua_group_submit(future->group, &future->job)
+                         : skua_exec_submit(future->exec, &future->job);
+}
+
+/* Hands the job of a future that nobody else knows yet to the executor, with a reference that the caller gives. */
 static skua_status
 queue_up(skua_future *future) {
     /* release F2: the future's fields; pairs with acquire F2 in claim() */
     skua__a32_store(&future->state, FUTURE_QUEUED, memory_order_release);
-    if (future->group) {
-        return skua_group_submit(future->group, &future->job);
+    return submit_job(future);
+}
+
+/* The same for a follower, for which workers may wait: they are woken to run it, since nobody else may be left to. */
+static skua_status
+queue_follower(skua_future *future) {
+    skua__mutex_lock(&future->lock);
+    /* release F2: as in queue_up(); pairs with acquire F2 in claim() */
+    skua__a32_store(&future->state, FUTURE_QUEUED, memory_order_release);
+    SKUA_LIST_EACH(node, &future->waiters) {
+        skua__waiter *waiter = SKUA_CONTAINER_OF(node, skua__waiter, link);
+        if (waiter->helps) {
+            skua__unpark(&waiter->parker);
+        }
     }
-    return skua_exec_submit(future->exec, &future->job);
+    skua__mutex_unlock(&future->lock);
+    return submit_job(future);
 }
 
 /* Ends a future and starts what follows it; what cannot be started ends too, and so on. */
@@ -125,8 +148,7 @@ complete(skua_future *future, skua_status status, void *value) {
         skua_future *follower = list;
         list = follower->next_follower;
         follower->next_follower = NULL;
-        skua_future_ref(follower->previous);
-        skua_status queued = queue_up(follower);
+        skua_status queued = queue_follower(follower);
         if (queued != SKUA_OK && !claim(follower)) {
             skua_future_unref(follower); /* somebody who waits for it runs it already */
         } else if (queued != SKUA_OK) {
@@ -359,7 +381,7 @@ try_ref(skua_future *future) {
     return false;
 }
 
-/* The future whose end would let this one go on, with a reference: itself, or the first one in its line. */
+/* The future whose end would let this one go on, with a reference: itself, or the first in its line that is not done. */
 static skua_future *
 first_in_line(skua_future *future) {
     skua_future *first = skua_future_ref(future);
@@ -369,7 +391,8 @@ first_in_line(skua_future *future) {
         skua_future *previous =
             first->previous && try_ref(first->previous) ? first->previous : NULL;
         skua__mutex_unlock(&first->lock);
-        if (!previous) {
+        if (!previous || load_state(previous) == FUTURE_DONE) {
+            skua_future_unref(previous); /* whoever ended it is about to queue first */
             break;
         }
         skua_future_unref(first);
@@ -406,11 +429,13 @@ help(skua__worker *worker, skua_future *future) {
     return claimed;
 }
 
+/* Waits until the future is done or, where the caller helps, to be helped with. */
 static skua_status
-wait_for(skua_future *future, int64_t deadline_ns, bool is_deep) {
-    skua__waiter waiter = {0};
+wait_for(skua_future *future, int64_t deadline_ns, bool helps, bool is_deep) {
+    skua__waiter waiter = {.helps = helps};
     skua__mutex_lock(&future->lock);
-    bool waits = load_state(future) != FUTURE_DONE;
+    uint32_t state = load_state(future);
+    bool waits = state != FUTURE_DONE && (!helps || state != FUTURE_QUEUED);
     if (waits) {
         skua__list_push_back(&future->waiters, &waiter.link);
     }
@@ -418,30 +443,34 @@ wait_for(skua_future *future, int64_t deadline_ns, bool is_deep) {
     if (!waits) {
         return SKUA_OK;
     }
-    skua_future *first = first_in_line(future);
     skua_status status =
-        skua__wait(future->exec, &waiter.parker, deadline_ns, &first->job, is_deep);
-    skua_future_unref(first);
-    if (status != SKUA_OK) {
-        skua__mutex_lock(&future->lock);
-        skua__list_remove(&waiter.link); /* unlinked already when it was done in the meantime */
-        status = load_state(future) == FUTURE_DONE ? SKUA_OK : status;
-        skua__mutex_unlock(&future->lock);
-    }
+        skua__wait(future->exec, &waiter.parker, deadline_ns, &future->job, is_deep);
+    skua__mutex_lock(&future->lock);
+    skua__list_remove(&waiter.link); /* unlinked already when it is done */
+    status = load_state(future) == FUTURE_DONE ? SKUA_OK : status;
+    skua__mutex_unlock(&future->lock);
     return status;
 }
 
-/* Waits for a future that is not done; on a worker it helps, unless the thread's own stack is deep and somebody else can. */
+/*
+ * Waits for a future that is not done; on a worker it helps, unless the thread's own stack is deep and somebody else can. There it
+ * waits for the first in the line, and looks again when that is done or queued: what follows a future can be run by nobody
+ * before, and no circle be seen through it.
+ */
 static skua_status
 help_and_wait(skua_future *future, skua__worker *worker, int64_t deadline_ns, bool may_help) {
     bool deep = worker && skua__is_deep(worker);
+    bool helps = worker && may_help && !deep;
     skua_status status;
     do {
-        while (worker && may_help && !deep && !skua_future_done(future) && help(worker, future)) {
+        while (helps && !skua_future_done(future) && skua__time_left(future->exec, deadline_ns) &&
+               help(worker, future)) {
         }
-        status = wait_for(future, deadline_ns, deep && may_help);
-        deep = false;
-    } while (status == SKUA_E_AGAIN);
+        skua_future *first = worker ? first_in_line(future) : skua_future_ref(future);
+        status = wait_for(first, deadline_ns, helps, deep && may_help && !helps);
+        skua_future_unref(first);
+        helps |= status == SKUA_E_AGAIN; /* deep as we are, nobody else would */
+    } while (status == SKUA_E_AGAIN || (status == SKUA_OK && !skua_future_done(future)));
     return status;
 }
 

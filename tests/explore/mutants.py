@@ -57,6 +57,10 @@ STEPS = {
     'told-though-awake': ('wait.c', r'!skua__park_sleeps\([^;{]*\)\) \{', '0) {', 'still'),
     'told-though-limited': ('wait.c', r'self->waits_in && !skua__park_ready\(self->waits_in\)', 'true', 'still'),
     'told-though-woken': ('wait.c', r'!skua__park_ready\(self->waits_in\)', 'true', 'still'),
+    'line-wakes-nobody': ('future.c', r'if \(waiter->helps\)', 'if (0)', 'line'),
+    'line-not-looked-along': ('future.c', r'worker \? first_in_line\(future\) : skua_future_ref\(future\)', 'skua_future_ref(future)', 'line'),
+    'withdrawn-counts': ('inject.c', r'found && withdraws \? 1 : 0', '0', 'withdraw'),
+    'withdraws-nothing': ('group.c', r'withdraw\(group\)\s+\? SKUA_OK', '0 ? SKUA_OK', 'withdraw'),
     'deep-never-helps': ('wait.c', r'bool waits = [^;]*;', 'skua__block_begin_locked(here); bool waits = true; is_deep = false;', 'deep'),
     'deep-trusts-active': ('wait.c', r'bool waits = [^;]*;', 'skua__block_begin_locked(here); bool waits = !is_deep || '
                            'skua__a32_load(&own->active, memory_order_relaxed) >= skua__target(own); is_deep = is_deep && !waits;', 'deep'),

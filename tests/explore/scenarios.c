@@ -38,6 +38,8 @@ const explore_scenario explore_scenarios[] = {
     {"wanted", scenario_wanted},
     {"sparse", scenario_sparse},
     {"still", scenario_still},
+    {"line", scenario_line},
+    {"withdraw", scenario_withdraw},
     {0},
     /* clang-format on */
 };

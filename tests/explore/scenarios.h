@@ -65,6 +65,7 @@ void scenario_latch(void);
 
 /* scenarios_cancel.c */
 void scenario_cancel(void);
+void scenario_withdraw(void);
 void scenario_assist(void);
 void scenario_ways(void);
 void scenario_record(void);
@@ -81,5 +82,6 @@ void scenario_orphan(void);
 /* scenarios_future.c */
 void scenario_future(void);
 void scenario_promise(void);
+void scenario_line(void);
 
 #endif

@@ -135,3 +135,50 @@ scenario_promise(void) {
     explore_check(first == (count ? 1 : 0), "one of them was the first");
     skua_exec_close(exec);
 }
+
+/* ---- A line ---- */
+
+static skua_status
+run_in_line(skua_worker w, skua_future *done, void *arg, void **ret_value) {
+    (void)w, (void)ret_value;
+    explore_check(skua_future_done(done), "what it follows is done");
+    ++*(uint32_t *)arg;
+    return SKUA_OK;
+}
+
+typedef struct last {
+    skua_future *future;
+    skua_status status;
+} last;
+
+static void
+get_last(skua_worker w, void *frame) {
+    (void)w;
+    last *it = frame;
+    it->status = skua_future_get(it->future, 0, NULL, NULL);
+    skua_future_unref(it->future);
+}
+
+/* The only worker waits for the last of a line, whose first is a promise that a thread keeps: it has to run the others itself. */
+void
+scenario_line(void) {
+    skua_exec *exec = scenario_open(1, 0);
+    uint32_t *runs = explore_new(sizeof *runs);
+    work *first = explore_new(sizeof *first);
+    last *it = explore_new(sizeof *it);
+    explore_check(skua_future_promise(&first->future, exec, NULL) == SKUA_OK, "promise");
+    it->future = skua_future_ref(first->future);
+    for (int i = 0; i < 2; i++) {
+        skua_future *next = NULL;
+        explore_check(skua_future_then(&next, it->future, run_in_line, runs, NULL, NULL) == SKUA_OK,
+                      "then");
+        skua_future_unref(it->future);
+        it->future = next;
+    }
+    pthread_t thread;
+    pthread_create(&thread, NULL, keep_promise, first);
+    explore_check(skua_exec_run(exec, get_last, it, NULL) == SKUA_OK, "run");
+    explore_check(it->status == SKUA_OK && *runs == 2, "each in the line ran once");
+    pthread_join(thread, NULL);
+    skua_exec_close(exec);
+}

@@ -607,7 +607,7 @@ typedef skua_status skua_then_fn(skua_worker w, skua_future *done, void *arg, vo
 
 typedef struct skua_future_options {
     size_t size;
-    /* Borrowed until the future is done; NULL: none. A future that ends with an error cancels it, as the group's first error. */
+    /* It counts the future, so wait for it before its end; NULL: none. A future that ends with an error cancels it, as the group's first error. */
     skua_group *group;
     int32_t priority; /* skua_priority */
     int32_t
@@ -662,10 +662,11 @@ SKUA_API SKUA_MUST_CHECK skua_status skua_future_then(skua_future **ret_future, 
                                                       skua_error *err);
 
 /**
- * Waits for a future. On a worker it runs the future's task itself if nobody has started it, else a spare worker takes
- * this one's place meanwhile: waiting never stops the executor.
+ * Waits for a future. On a worker it runs the future's task itself if nobody has started it, or what that follows, as soon as
+ * that can begin; else a spare worker takes this one's place meanwhile: waiting never stops the executor.
  *
- * timeout_ms: 0 or SKUA_UNLIMITED: no limit; SKUA_NONE: do not wait. ret_value may be NULL.
+ * timeout_ms: 0 or SKUA_UNLIMITED: no limit; SKUA_NONE: do not wait, and run nothing. No task is begun here after it, but one
+ * that was goes on to its end. ret_value may be NULL.
  * Returns: 0 and *ret_value; the negative status that the task returned; SKUA_E_CANCELLED; SKUA_E_TIMEOUT (it goes on);
  * SKUA_E_DEADLOCK when the future's own task asks, or waits without a limit, through any number of groups and futures, for
  * the task that asks without a limit.
@@ -750,7 +751,7 @@ typedef struct skua_exec_stats {
 /**
  * The sum over all workers.
  *
- * Returns: 0, or SKUA_E_BAD_ARGUMENT when ret_stats->size is too small.
+ * Returns: 0, SKUA_E_FORKED, or SKUA_E_BAD_ARGUMENT when ret_stats->size is too small.
  * Threads: any. Blocks: never. Since 0.1.
  */
 SKUA_API skua_status skua_exec_stats_get(skua_exec *exec, skua_exec_stats *ret_stats);

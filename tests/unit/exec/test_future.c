@@ -7,6 +7,8 @@
 #include <pthread.h>
 #include <skua/exec.h>
 #include <stdatomic.h>
+#include <stddef.h>
+#include <stdlib.h>
 #include <string.h>
 
 static skua_status
@@ -371,6 +373,72 @@ test_future_allocator_failures_leave_nothing(void **state) {
     assert_int_equal(atomic_load(&hook.alive), 0);
 }
 
+/* ---- What follows what cannot start ---- */
+
+enum { SPOILED_MAX = 64 };
+
+/* Keeps and spoils what is released, so that who looks at it afterwards finds no future there. */
+typedef struct spoiler {
+    skua_allocator hook;
+    void *kept[SPOILED_MAX];
+    atomic_int count;
+} spoiler;
+
+static void *
+spoiler_allocate(void *ctx, size_t size) {
+    (void)ctx;
+    size_t *block = malloc(sizeof(max_align_t) + size);
+    assert_non_null(block);
+    *block = size;
+    return (char *)block + sizeof(max_align_t);
+}
+
+static void
+spoiler_release(void *ctx, void *memory) {
+    spoiler *self = ctx;
+    char *block = (char *)memory - sizeof(max_align_t);
+    memset(memory, 0xa5, *(size_t *)(void *)block);
+    int place = atomic_fetch_add(&self->count, 1);
+    assert_in_range(place, 0, SPOILED_MAX - 1);
+    self->kept[place] = block;
+}
+
+/* What came before was cancelled, and is there still. */
+static skua_status
+see_cancelled(skua_worker w, skua_future *done, void *arg, void **ret_value) {
+    (void)w, (void)arg, (void)ret_value;
+    return skua_future_get(done, SKUA_NONE, NULL, NULL) == SKUA_E_CANCELLED ? SKUA_OK
+                                                                            : SKUA_E_TASK_FAILED;
+}
+
+static void
+test_future_that_cannot_start_is_seen_by_what_follows(void **state) {
+    (void)state;
+    spoiler memory = {.hook = {.allocate = spoiler_allocate, .release = spoiler_release}};
+    memory.hook.ctx = &memory;
+    skua_exec *exec = open_exec(
+        SKUA_EXEC_OPTIONS(.workers = 1, .allocator = &memory.hook, .lease = SKUA_LEASE_NEVER));
+    skua_group group;
+    skua_group_init(&group, exec);
+    skua_future *promise = NULL, *refused = NULL, *last = NULL;
+    assert_int_equal(skua_future_promise(&promise, exec, NULL), SKUA_OK);
+    assert_int_equal(skua_future_then(&refused, promise, see_cancelled, NULL,
+                                      SKUA_FUTURE_OPTIONS(.group = &group), NULL),
+                     SKUA_OK);
+    assert_int_equal(skua_future_then(&last, refused, see_cancelled, NULL, NULL, NULL), SKUA_OK);
+    skua_future_unref(refused); /* the executor's and the follower's alone now */
+    assert_true(skua_group_cancel(&group, SKUA_E_CANCELLED, NULL));
+    assert_int_equal(skua_future_complete(promise, SKUA_OK, NULL), SKUA_OK);
+    assert_int_equal(skua_future_get(last, 0, NULL, NULL), SKUA_OK);
+    skua_future_unref(last);
+    skua_future_unref(promise);
+    skua_group_fini(&group);
+    skua_exec_close(exec);
+    for (int i = 0; i < memory.count; i++) {
+        free(memory.kept[i]);
+    }
+}
+
 int
 main(void) {
     const struct CMUnitTest tests[] = {
@@ -385,6 +453,7 @@ main(void) {
         cmocka_unit_test(test_future_waiting_for_oneself_is_a_deadlock),
         cmocka_unit_test(test_future_of_a_cancelled_group_is_cancelled),
         cmocka_unit_test(test_future_with_an_error_cancels_its_group),
+        cmocka_unit_test(test_future_that_cannot_start_is_seen_by_what_follows),
         cmocka_unit_test(test_future_bad_arguments),
         cmocka_unit_test(test_future_allocator_failures_leave_nothing),
     };

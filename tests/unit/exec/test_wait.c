@@ -3,7 +3,9 @@
 #include "opened.h"
 #include "test.h"
 
+#include "engine.h"
 #include <pthread.h>
+#include <sched.h>
 #include <skua/exec.h>
 #include <skua/latch.h>
 #include <skua/timer.h>
@@ -447,6 +449,92 @@ test_wait_circle_through_two_executors_is_told(void **state) {
     unseen_end(&self);
 }
 
+/* ---- Futures in a line ---- */
+
+/* Returns when a worker waits without a limit: from then on what it waits for is known to all. */
+static void
+await_wait(skua_exec *exec) {
+    for (bool waits = false; !waits; sched_yield()) {
+        skua__mutex_lock(&exec->sleep_lock);
+        for (uint32_t i = 0; i < exec->worker_places; i++) {
+            waits |= exec->workers[i].waits_for != NULL;
+        }
+        skua__mutex_unlock(&exec->sleep_lock);
+    }
+}
+
+typedef struct line {
+    skua_future *first, *second, *waits;
+    skua_status of_second, of_waits;
+} line;
+
+static skua_status
+wait_for_second(skua_worker w, void *arg, void **ret_value) {
+    (void)w, (void)ret_value;
+    line *self = arg;
+    self->of_waits = skua_future_get(self->second, 0, NULL, NULL);
+    return SKUA_OK;
+}
+
+static skua_status
+wait_for_who_waits(skua_worker w, skua_future *done, void *arg, void **ret_value) {
+    (void)w, (void)done, (void)ret_value;
+    line *self = arg;
+    self->of_second = skua_future_get(self->waits, 0, NULL, NULL);
+    return SKUA_OK;
+}
+
+static void
+test_wait_circle_through_what_follows_is_refused(void **state) {
+    (void)state;
+    skua_exec *exec = open_exec(SKUA_EXEC_OPTIONS(.workers = 2));
+    line self = {0};
+    assert_int_equal(skua_future_promise(&self.first, exec, NULL), SKUA_OK);
+    assert_int_equal(
+        skua_future_then(&self.second, self.first, wait_for_who_waits, &self, NULL, NULL), SKUA_OK);
+    assert_int_equal(skua_future_start(&self.waits, exec, wait_for_second, &self, NULL, NULL),
+                     SKUA_OK);
+    await_wait(exec); /* for second, which has not begun: so nothing is a circle yet */
+    assert_int_equal(skua_future_complete(self.first, SKUA_OK, NULL), SKUA_OK);
+    assert_int_equal(skua_future_get(self.second, 0, NULL, NULL), SKUA_OK);
+    assert_int_equal(skua_future_get(self.waits, 0, NULL, NULL), SKUA_OK);
+    assert_true((self.of_second == SKUA_E_DEADLOCK) != (self.of_waits == SKUA_E_DEADLOCK));
+    skua_future_unref(self.first);
+    skua_future_unref(self.second);
+    skua_future_unref(self.waits);
+    skua_exec_close(exec);
+}
+
+static skua_status
+pass(skua_worker w, skua_future *done, void *arg, void **ret_value) {
+    (void)w, (void)done, (void)arg, (void)ret_value;
+    return SKUA_OK;
+}
+
+static void
+test_wait_of_the_last_worker_runs_what_can_begin_meanwhile(void **state) {
+    (void)state;
+    for (int round = 0; round < 20; round++) {
+        skua_exec *exec = open_exec(SKUA_EXEC_OPTIONS(.workers = 1, .spares = SKUA_NONE));
+        line self = {0};
+        skua_future *middle = NULL;
+        assert_int_equal(skua_future_promise(&self.first, exec, NULL), SKUA_OK);
+        assert_int_equal(skua_future_then(&middle, self.first, pass, NULL, NULL, NULL), SKUA_OK);
+        assert_int_equal(skua_future_then(&self.second, middle, pass, NULL, NULL, NULL), SKUA_OK);
+        assert_int_equal(skua_future_start(&self.waits, exec, wait_for_second, &self, NULL, NULL),
+                         SKUA_OK);
+        await_wait(exec);
+        assert_int_equal(skua_future_complete(self.first, SKUA_OK, NULL), SKUA_OK);
+        assert_int_equal(skua_future_get(self.waits, 0, NULL, NULL), SKUA_OK);
+        assert_int_equal(self.of_waits, SKUA_OK);
+        skua_future_unref(self.first);
+        skua_future_unref(middle);
+        skua_future_unref(self.second);
+        skua_future_unref(self.waits);
+        skua_exec_close(exec);
+    }
+}
+
 int
 main(void) {
     const struct CMUnitTest tests[] = {
@@ -459,6 +547,8 @@ main(void) {
         cmocka_unit_test(test_wait_of_all_workers_is_told),
         cmocka_unit_test(test_wait_circle_through_latches_is_told),
         cmocka_unit_test(test_wait_circle_through_two_executors_is_told),
+        cmocka_unit_test(test_wait_circle_through_what_follows_is_refused),
+        cmocka_unit_test(test_wait_of_the_last_worker_runs_what_can_begin_meanwhile),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
