@@ -145,12 +145,13 @@ look_at_cores(struct doctor *self) {
     }
     double quota = skua_topology_quota_cpus(topology);
     uint32_t workers = skua_topology_workers(topology), pus = skua_topology_pus(topology);
+    uint32_t numas = skua_topology_numas(topology);
     if (quota > 0 && workers < pus) {
         tell(self, WARNING, "cores", "The cgroup's CPU quota limits it.",
              "%u PUs, but a quota of %.2f CPUs: %u workers", pus, quota, workers);
     } else {
-        tell(self, GOOD, "cores", NULL, "%u PUs on %u NUMA nodes: %u workers", pus,
-             skua_topology_numas(topology), workers);
+        tell(self, GOOD, "cores", NULL, "%u PUs, %u NUMA node%s: %u workers", pus, numas,
+             numas == 1 ? "" : "s", workers);
     }
     skua_topology_free(topology);
 }
@@ -328,8 +329,8 @@ const cli_command cli_cmd_doctor = {
     .form = "",
     .summary = "Look for what would keep nodes apart, and say what to do",
     .details = "It looks at cores and quotas, OpenCL devices, limits, interfaces and the fleet, "
-               "and lets two nodes "
-               "meet in this process.",
+               "and lets two\n"
+               "nodes meet in this process.",
     .examples = "skua doctor\nskua doctor --fleet ./fleet/nodes/worker-1 --interface eth0 --json",
     .run = run_doctor,
 };

@@ -193,9 +193,9 @@ const cli_command cli_cmd_topo = {
     .name = "topo",
     .form = "",
     .summary = "Show the cores, NUMA nodes, limits and OpenCL devices of this machine",
-    .details = "What counts is what this process may use: its affinity mask and its cgroup's CPU "
-               "quota. Executors of your "
-               "other processes, with which it would share its cores, are listed too.",
+    .details =
+        "What counts is what this process may use: its affinity mask and its cgroup's CPU quota.\n"
+        "Executors of your other processes, with which it would share its cores, are listed too.",
     .examples = "skua topo --plan\nskua topo --synthetic \"numa:2 core:4 pu:2\" --json",
     .flags = topo_flags,
     .run = run_topo,
