@@ -40,16 +40,20 @@ push(skua__domain *domain, uint32_t priority, skua_job *newest, skua_job *oldest
 /* Counts jobs into a bounded queue, unless too many wait. */
 static bool
 count_in(skua_exec *exec, uint64_t count) {
-    uint64_t submitted = skua__a64_load(&exec->submitted, memory_order_relaxed); /* relaxed: CAS */
-    do {
-        /* relaxed: an old count only refuses too early. */
+    for (;;) {
+        /* acquire C3: what others knew to be popped when they submitted; pairs with release C3 below */
+        uint64_t submitted = skua__a64_load(&exec->submitted, memory_order_acquire);
+        /* relaxed: an old count refuses while they wait of whom nobody has heard that they do not; one newer than submitted is
+         * above it, perhaps, and then the swap fails. */
         uint64_t popped = skua__a64_load(&exec->popped, memory_order_relaxed);
-        if (submitted + count - popped > (uint64_t)exec->queue_max) {
+        if ((int64_t)(submitted + count - popped) > exec->queue_max) {
             return false;
         }
-        /* relaxed: a count; the push publishes the jobs. */
-    } while (!skua__a64_cas(&exec->submitted, &submitted, submitted + count, memory_order_relaxed));
-    return true;
+        /* release C3: a count; the push publishes the jobs. Pairs with acquire C3 above */
+        if (skua__a64_cas(&exec->submitted, &submitted, submitted + count, memory_order_release)) {
+            return true;
+        }
+    }
 }
 
 /* Pushes a chain and sees to it that somebody takes it. */

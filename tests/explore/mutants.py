@@ -59,6 +59,7 @@ STEPS = {
     'told-though-woken': ('wait.c', r'!skua__park_ready\(self->waits_in\)', 'true', 'still'),
     'line-wakes-nobody': ('future.c', r'if \(waiter->helps\)', 'if (0)', 'line'),
     'line-not-looked-along': ('future.c', r'worker \? first_in_line\(future\) : skua_future_ref\(future\)', 'skua_future_ref(future)', 'line'),
+    'bound-unsigned': ('inject.c', r'\(int64_t\)\(submitted \+ count - popped\) > exec->queue_max', 'submitted + count - popped > (uint64_t)exec->queue_max', 'bounded'),
     'withdrawn-counts': ('inject.c', r'found && withdraws \? 1 : 0', '0', 'withdraw'),
     'withdraws-nothing': ('group.c', r'withdraw\(group\)\s+\? SKUA_OK', '0 ? SKUA_OK', 'withdraw'),
     'deep-never-helps': ('wait.c', r'bool waits = [^;]*;', 'skua__block_begin_locked(here); bool waits = true; is_deep = false;', 'deep'),
@@ -78,7 +79,7 @@ MUST_FAIL = {
     'D1-acquire': 'fork', 'S1-acquire': 'fork', 'E1-acq_rel': 'fork', 'T1-seq_cst': 'hungry', 'W1-seq_cst': 'park',
     'J1-acquire': 'inject', 'O1-acquire': 'offers', 'O1-release': 'offers', 'O2-seq_cst': 'offers', 'A1-acq_rel': 'graph', 'A2-acq_rel': 'graph', 'P1-acquire': 'park', 'P1-release': 'park', 'N1-release': 'help',
     'F1-release': 'future', 'F1-acquire': 'future', 'F3-acq_rel': 'future', 'G2-seq_cst': 'assist', 'G3-release': 'cancel',
-    'A3-acq_rel': 'ways', 'A3-release': 'ways', 'R2-release': 'record', 'G1-release': 'group', 'G1-acquire': 'group',
+    'A3-acq_rel': 'ways', 'A3-release': 'ways', 'R2-release': 'record', 'G1-release': 'group', 'G1-acquire': 'group', 'C3-acquire': 'bounded', 'C3-release': 'bounded',
 }
 
 STALE_SHARE = 4  # of so many mutants one may be stale

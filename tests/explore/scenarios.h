@@ -47,6 +47,7 @@ void scenario_group(void);
 void scenario_help(void);
 void scenario_spare(void);
 void scenario_close(void);
+void scenario_bounded(void);
 
 /* scenarios_graph.c */
 void scenario_graph(void);

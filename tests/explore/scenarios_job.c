@@ -324,3 +324,37 @@ scenario_close(void) {
         tally_free(done[i]);
     }
 }
+
+/* ---- A bounded queue ---- */
+
+static void
+do_nothing(skua_worker w, void *frame) {
+    (void)w, (void)frame;
+}
+
+static void *
+run_some(void *arg) {
+    for (int i = 0; i < 3; i++) {
+        explore_check(skua_exec_run(arg, do_nothing, NULL, NULL) == SKUA_OK,
+                      "one of two in a queue for two");
+    }
+    return NULL;
+}
+
+/* Two that never have more than one job each in a queue for two are never refused. */
+void
+scenario_bounded(void) {
+    skua_exec *exec = NULL;
+    skua_status status = skua_exec_open(
+        &exec,
+        SKUA_EXEC_OPTIONS(.allocator = explore_allocator(), .log = &scenario_silence,
+                          .lease = SKUA_LEASE_NEVER, .workers = 1, .spares = SKUA_NONE,
+                          .stack_slots = 64, .spin_us = SKUA_NONE, .queue_tasks = 2),
+        NULL);
+    explore_check(status == SKUA_OK, "the executor opens");
+    pthread_t thread;
+    pthread_create(&thread, NULL, run_some, exec);
+    run_some(exec);
+    pthread_join(thread, NULL);
+    skua_exec_close(exec);
+}
