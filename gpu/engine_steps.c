@@ -236,11 +236,16 @@ fill_args(const skua__launch *launch, skua__dev_arg *args) {
         }
     }
     uint32_t count = launch->arg_count;
-    /* The guard ends a part where its slices do. */
+    /* The guard ends a part where its slices do; the last one says how large the whole is. */
     for (uint32_t i = 0; i < 3 && launch->kernel->guarded; i++) {
         args[count++] = (skua__dev_arg){.kind = SKUA__DEV_ARG_VALUE,
                                         .value = i ? &launch->global[i] : &launch->end,
                                         .bytes = sizeof launch->global[i]};
+    }
+    if (launch->kernel->guarded) {
+        args[count++] = (skua__dev_arg){.kind = SKUA__DEV_ARG_VALUE,
+                                        .value = &launch->global[0],
+                                        .bytes = sizeof launch->global[0]};
     }
     return count;
 }
@@ -252,7 +257,7 @@ skua__steps_kernel(skua__engine *engine, skua__launch *launch) {
         launch->status = launch->error.status;
         return false;
     }
-    skua__dev_arg args[SKUA_KERNEL_MAX_PARAMS + 3];
+    skua__dev_arg args[SKUA_KERNEL_MAX_PARAMS + SKUA__KERNEL_SIZE_ARGS];
     uint32_t count = fill_args(launch, args);
     skua__dev_range range;
     const uint64_t items[3] = {launch->end - launch->first, launch->global[1], launch->global[2]};

@@ -10,7 +10,7 @@
 #include <skua-int/thread.h>
 
 enum {
-    SKUA__FAKE_ARGS_MAX = SKUA_KERNEL_MAX_PARAMS + 3,
+    SKUA__FAKE_ARGS_MAX = SKUA_KERNEL_MAX_PARAMS + SKUA__KERNEL_SIZE_ARGS,
     SKUA__FAKE_HOST = SKUA__DEV_QUEUES, /* the queue of host copies */
     SKUA__FAKE_QUEUES = SKUA__DEV_QUEUES + 1,
 };

@@ -251,22 +251,25 @@ run_launch(skua__dev *dev, skua__fake_command *command) {
     const skua__fake_entry *entry = command->kernel->entry;
     void *args[SKUA__FAKE_ARGS_MAX];
     uint32_t count = command->arg_count;
+    uint64_t guard = 0;
     skua_kernel_call call = {.size = sizeof call, .dims = command->range.dims, .args = args};
     memcpy(call.global, command->range.global, sizeof call.global);
     if (entry->guarded) {
-        if (count < 3) {
+        if (count < SKUA__KERNEL_SIZE_ARGS) {
             return SKUA_E_BAD_ARGUMENT;
         }
-        count -= 3;
-        for (uint32_t i = 0; i < 3; i++) {
+        count -= SKUA__KERNEL_SIZE_ARGS;
+        memcpy(&guard, command->values[count], sizeof guard);
+        for (uint32_t i = 1; i < 3; i++) {
             memcpy(&call.global[i], command->values[count + i], sizeof call.global[i]);
         }
+        memcpy(&call.global[0], command->values[count + 3], sizeof call.global[0]);
     }
     call.arg_count = count;
     call.begin = command->range.first;
     call.end = call.begin + command->range.global[0];
-    if (entry->guarded && call.end > call.global[0]) {
-        call.end = call.global[0]; /* the rest is padding */
+    if (entry->guarded && call.end > guard) {
+        call.end = guard; /* the rest is padding */
     } else if (!entry->guarded) {
         call.global[0] = call.end;
     }

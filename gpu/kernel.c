@@ -10,7 +10,10 @@
 
 /* What stands in front of every source; the line number starts anew, so that the compiler's words fit the source. */
 static const char macros[] =
-    "#define SKUA_SIZE ulong skua_size_0, ulong skua_size_1, ulong skua_size_2\n"
+    "#define SKUA_SIZE ulong skua_size_0, ulong skua_size_1, ulong skua_size_2, ulong "
+    "skua_whole_0\n"
+    "#define SKUA_GLOBAL_SIZE(d) ((d) == 0 ? skua_whole_0 : (d) == 1 ? skua_size_1 : \\\n"
+    "  (d) == 2 ? skua_size_2 : 1)\n"
     "#define SKUA_GUARD() do { if (get_global_id(0) >= skua_size_0 || \\\n"
     "  get_global_id(1) >= skua_size_1 || get_global_id(2) >= skua_size_2) return; } while (0)\n"
     "#line 1\n";

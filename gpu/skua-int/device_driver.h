@@ -47,6 +47,11 @@ typedef enum skua__dev_mem_kind {
     SKUA__DEV_MEM_SHARED = 3, /* the caller's host memory, used by the device in place */
 } skua__dev_mem_kind;
 
+enum {
+    SKUA__KERNEL_SIZE_ARGS =
+        4, /* of SKUA_SIZE: where each dimension ends, and the whole first one */
+};
+
 typedef enum skua__dev_arg_kind {
     SKUA__DEV_ARG_MEM = 1,   /* mem */
     SKUA__DEV_ARG_VALUE = 2, /* bytes at value, copied in the call */

@@ -29,7 +29,7 @@ typedef struct skua__fake_entry {
         fn; /* runs the whole of a launch; a result that is not 0 ends the launch SKUA_E_DEVICE_FAILED */
     void *arg;
     bool
-        guarded; /* its last three arguments are the true sizes, as of SKUA_SIZE; fn does not see them */
+        guarded; /* its last arguments are SKUA_SIZE, which fn does not see; it has the whole size in its call */
     uint64_t launch_ps; /* picoseconds for each work-item, padding included */
 } skua__fake_entry;
 

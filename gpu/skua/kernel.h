@@ -74,12 +74,17 @@ typedef int (*skua_kernel_check_fn)(const struct skua_launch *launch, void *arg)
 
 /*
  * What a kernel is. Everything is copied by the registration, except what fn_arg points to, which is borrowed. The source is
- * built with two macros in front of it: a kernel whose parameter list ends with SKUA_SIZE, and whose body begins with
+ * built with macros in front of it: a kernel whose parameter list ends with SKUA_SIZE, and whose body begins with
  * SKUA_GUARD();, may be run with more work-items than asked for (spec.guarded), which lets any size use full groups:
  *   kernel void add(global float *sum, global const float *more, SKUA_SIZE) {
  *       SKUA_GUARD();
  *       sum[get_global_id(0)] += more[get_global_id(0)];
  *   }
+ * Without a guard a group's size must divide the launch's, and is 1 for a large prime, which is slow: skua_pool_explain() says so.
+ *
+ * Such a kernel knows by SKUA_GLOBAL_SIZE(d) how many work-items the launch has in dimension d, as skua_kernel_call.global tells
+ * it to the C function: get_global_size(d) counts those that pad it too, and in a part of a split launch (skua_launch.split) only the
+ * part's. There get_global_id(0) is the index in the whole launch, and get_global_offset(0) the part's first one.
  */
 typedef struct skua_kernel_spec {
     size_t size;
@@ -129,7 +134,7 @@ typedef struct skua_launch {
      * sized that all are predicted to end at once. Nothing else is different: indices are those of the whole launch, sliced
      * memory is addressed as if all of it were there, and there is one result. A device needs the memory for a part's
      * sliced arguments from their beginning to the part's end, but only the part is moved. In OpenCL get_global_size(0) is the
-     * part's. 0: it runs whole, at one place. Since 0.1.
+     * part's: use SKUA_GLOBAL_SIZE(0). 0: it runs whole, at one place. Since 0.1.
      */
     uint8_t split;
     uint8_t reserved[7];

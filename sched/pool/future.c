@@ -5,7 +5,10 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { SLOTS_FIRST = 64 };
+enum {
+    SLOTS_FIRST = 64,
+    SMALL_GROUP = 16, /* work-items: fewer leave most of a device's lanes idle */
+};
 
 const char *
 skua_outcome_text(int outcome) {
@@ -482,6 +485,26 @@ explain_place(const skua_pool *pool, const skua_pool_future *future, size_t i, c
     return used < 0 ? 0 : (size_t)used;
 }
 
+/* That a launch runs in groups so small that a device idles, for want of a guard; or nothing. Returns ret. */
+static char *
+group_text(const skua_pool *pool, const skua_pool_future *future, char *ret, size_t ret_size) {
+    const skua__verdict *verdict = &future->verdict;
+    const skua__launch_task *launch = future->launch;
+    ret[0] = 0;
+    if (launch && verdict->count && launch->items >= SMALL_GROUP &&
+        pool->sites[verdict->places[verdict->chosen].site]->backend == SKUA_BACKEND_DEVICE) {
+        uint64_t group = skua__launch_group(launch);
+        if (group < SMALL_GROUP) {
+            snprintf(ret, ret_size,
+                     "; slow, in groups of %llu: its size has no better divisor, and the kernel no "
+                     "guard "
+                     "(SKUA_GUARD)",
+                     (unsigned long long)group);
+        }
+    }
+    return ret;
+}
+
 char *
 skua_pool_explain(skua_pool_future *future, char *ret, size_t ret_size) {
     if (!ret || !ret_size) {
@@ -508,7 +531,11 @@ skua_pool_explain(skua_pool_future *future, char *ret, size_t ret_size) {
         used += (size_t)snprintf(ret + used, ret_size - used, "; and %u more",
                                  verdict->of - verdict->count);
     }
-    if (used < ret_size && verdict->not_on_peers) {
+    used = strlen(ret);
+    char group[128];
+    snprintf(ret + used, ret_size - used, "%s", group_text(pool, future, group, sizeof group));
+    used = strlen(ret);
+    if (verdict->not_on_peers) {
         snprintf(ret + used, ret_size - used, "; not on peers, since its buffers are here");
     }
     skua__mutex_unlock(&pool->lock);

@@ -11,7 +11,8 @@
 enum {
     DEVICE_LAUNCH_NS = 20 * 1000, /* guesses, until something was measured */
     CORES_LAUNCH_NS = 2 * 1000,
-    PEER_TRIES = 2, /* launches of a kernel at a peer that are not learned from */
+    PEER_TRIES = 2,    /* launches of a kernel at a peer that are not learned from */
+    USUAL_GROUP = 256, /* work-items */
     PATH_BYTES = 4096,
     MODEL_BYTES = 48,
 };
@@ -281,6 +282,16 @@ skua__launch_candidates_locked(skua_pool *pool, const skua__launch_task *launch,
         }
     }
     return used;
+}
+
+uint64_t
+skua__launch_group(const skua__launch_task *launch) {
+    const skua__kernel *kernel = launch->entry->kernel;
+    const skua__coded_launch *coded = &launch->coded;
+    const uint64_t items[3] = {coded->end - coded->first, coded->global[1], coded->global[2]};
+    skua__dev_range range;
+    skua__range_fit(coded->dims, items, kernel->local, USUAL_GROUP, kernel->guarded, &range);
+    return range.local[0] * range.local[1] * range.local[2];
 }
 
 bool

@@ -264,6 +264,8 @@ skua__claim *skua__turn_new(skua_pool *pool, const skua__kernel *kernel,
 size_t skua__launch_candidates_locked(skua_pool *pool, const skua__launch_task *launch,
                                       uint32_t avoid, const skua__place *places, size_t count,
                                       int64_t now_ns, skua_select_place *ret, size_t *ret_of);
+/* Work-items of its groups on a device that takes as many as most do. */
+uint64_t skua__launch_group(const skua__launch_task *launch);
 /* Whether the device that a site with a place is takes nothing, because it failed. */
 bool skua__place_rests(const skua_pool *pool, const skua__site *site);
 /* Makes the selector, with what earlier runs on this machine learned. */

@@ -274,4 +274,63 @@ saxpy_check_parts(skua__engine *engine, skua_exec *exec, const skua__kernel *ker
     }
 }
 
+typedef struct place_told {
+    uint64_t index, whole, second, opencl;
+} place_told;
+
+/* A kernel that tells of each index where it stands, how large the whole is, and what OpenCL says of that. */
+static inline int
+place_fn(const skua_kernel_call *call, void *arg) {
+    (void)arg;
+    place_told *out = call->args[0];
+    for (uint64_t i = call->begin; i < call->end; i++) {
+        out[i] = (place_told){i, call->global[0], call->global[1], 0};
+    }
+    return 0;
+}
+
+static inline skua__kernel *
+place_kernel(void) {
+    static const skua_param_kind params[] = {SKUA_PARAM_OUT};
+    skua__kernel *kernel = NULL;
+    assert_int_equal(
+        skua__kernel_new(NULL, "place",
+                         SKUA_KERNEL_SPEC(.source =
+                                              "kernel void place(global ulong4 *out, SKUA_SIZE) {\n"
+                                              "    SKUA_GUARD();\n"
+                                              "    out[get_global_id(0)] = "
+                                              "(ulong4)(get_global_id(0), SKUA_GLOBAL_SIZE(0),\n"
+                                              "        SKUA_GLOBAL_SIZE(1), get_global_size(0));\n"
+                                              "}\n",
+                                          .params = params, .param_count = 1, .guarded = 1,
+                                          .fn = place_fn, .sliced = 1),
+                         &kernel, NULL),
+        SKUA_OK);
+    return kernel;
+}
+
+/* Runs it in parts, and checks what each index tells. opencl: what get_global_size() says is told, too. */
+static inline void
+place_check_parts(skua__engine *engine, skua_exec *exec, const skua__kernel *kernel, bool opencl) {
+    enum { INDICES = 1000 };
+    static const size_t ends[] = {1, 300, 301, 1000};
+    place_told out[INDICES];
+    for (size_t i = 0, first = 0; i < 4; first = ends[i++]) {
+        const skua_kernel_arg args[] = {{.data = out + first, .bytes = sizeof out}};
+        skua_error err = {0};
+        if (cl_fixture_run_part(engine, exec, kernel,
+                                SKUA_LAUNCH(.kernel = "place", .dims = 2, .global = {INDICES, 1},
+                                            .args = args, .arg_count = 1),
+                                first, ends[i], &err)) {
+            fail_msg("%s", err.message);
+        }
+        for (size_t j = first; j < ends[i]; j++) {
+            assert_true(out[j].index == j && out[j].whole == INDICES && out[j].second == 1);
+            /* The part's, made up to whole groups of at most 256. */
+            assert_true(!opencl || (out[j].opencl >= ends[i] - first &&
+                                    out[j].opencl < ends[i] - first + 256));
+        }
+    }
+}
+
 #endif

@@ -256,9 +256,13 @@ test_cl_launch_parts_on_device_and_cores(void **state) {
     assert_int_equal(skua_exec_open(&exec, SKUA_EXEC_OPTIONS(.workers = 2), NULL), SKUA_OK);
     saxpy_check_parts(engine, NULL, kernel, 100003, ends, 6);
     saxpy_check_parts(NULL, exec, kernel, 100003, ends, 6);
+    skua__kernel *place = place_kernel();
+    place_check_parts(engine, NULL, place, true);
+    place_check_parts(NULL, exec, place, false);
     skua_exec_close(exec);
     skua__engine_close(engine);
     skua__kernel_free(kernel);
+    skua__kernel_free(place);
 }
 
 /*

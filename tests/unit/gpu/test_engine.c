@@ -240,6 +240,14 @@ test_engine_parts_of_a_launch(void **state) {
     assert_int_equal(skua__fake_counts(fake).copied_bytes, 3 * 200000 * sizeof(float));
     close_both(engine, fake);
     skua__kernel_free(kernel);
+    /* And each part knows the whole. */
+    static const skua__fake_entry entry = {.name = "place", .fn = place_fn, .guarded = true};
+    fake = skua__fake_new(&(skua__fake_options){.entries = &entry, .entry_count = 1});
+    engine = open_engine(fake, 1 << 30, 0);
+    kernel = place_kernel();
+    place_check_parts(engine, NULL, kernel, false);
+    close_both(engine, fake);
+    skua__kernel_free(kernel);
 }
 
 static void

@@ -33,8 +33,8 @@ tally(const skua_kernel_call *call, void *arg) {
     for (uint64_t i = call->begin; i < call->end; i++) {
         scratch[0]++;
     }
-    *sum = scratch[0] * call->global[1];
-    return *sum == 0;
+    *sum = scratch[0] * call->global[1] + 1000 * call->global[0];
+    return scratch[0] == 0;
 }
 
 static const skua__fake_entry entries[] = {
@@ -190,22 +190,23 @@ test_fake_passes_scratch_values_and_true_sizes(void **state) {
     bench b;
     open_bench(&b, (skua__fake_options){.clock = SKUA__FAKE_INLINE});
     skua__dev_kernel *kernel = build(&b, "tally", "kernel void tally() {}");
-    uint64_t sizes[] = {100, 3, 1}, sum = 0;
+    uint64_t sizes[] = {100, 3, 1}, whole = 200, sum = 0;
     const skua__dev_arg args[] = {
         {.kind = SKUA__DEV_ARG_MEM, .mem = b.x},
         {.kind = SKUA__DEV_ARG_LOCAL, .bytes = 8},
         {.kind = SKUA__DEV_ARG_VALUE, .value = &sizes[0], .bytes = 8},
         {.kind = SKUA__DEV_ARG_VALUE, .value = &sizes[1], .bytes = 8},
         {.kind = SKUA__DEV_ARG_VALUE, .value = &sizes[2], .bytes = 8},
+        {.kind = SKUA__DEV_ARG_VALUE, .value = &whole, .bytes = 8},
     };
     const skua__dev_range range = {.dims = 2, .global = {128, 4, 1}, .local = {64, 1, 1}};
-    assert_int_equal(b.driver->launch(b.dev, kernel, args, 5, &range, &b.e[0].command, NULL), 0);
+    assert_int_equal(b.driver->launch(b.dev, kernel, args, 6, &range, &b.e[0].command, NULL), 0);
     assert_int_equal(b.driver->read(b.dev, SKUA__DEV_OUT, b.x, 0, &sum, 8, &b.e[1].command, NULL),
                      0);
     assert_int_equal(b.e[1].status, 0);
-    assert_int_equal(sum, 300);
-    sizes[0] = 0; /* the function fails, and so does the launch */
-    assert_int_equal(b.driver->launch(b.dev, kernel, args, 5, &range, &b.e[2].command, NULL), 0);
+    assert_int_equal(sum, 300 + 1000 * whole); /* of the part, and of the whole */
+    sizes[0] = 0;                              /* the function fails, and so does the launch */
+    assert_int_equal(b.driver->launch(b.dev, kernel, args, 6, &range, &b.e[2].command, NULL), 0);
     assert_int_equal(b.e[2].status, SKUA_E_DEVICE_FAILED);
     b.driver->kernel_free(b.dev, kernel);
     close_bench(&b, 0);

@@ -27,12 +27,13 @@ add_one_slowly(const skua_kernel_call *call, void *arg) {
 
 void
 open_pool(fake_machine *self, const fake_machine_options *given, const skua_pool_options *pool) {
-    static const skua__fake_entry entries[] = {{.name = "add", .fn = add_one, .guarded = true}};
+    static const skua__fake_entry entries[] = {{.name = "add", .fn = add_one, .guarded = true},
+                                               {.name = "bare", .fn = add_one}};
     fake_machine_options options = given ? *given : (fake_machine_options){0};
     options.count = options.count ? options.count : 1;
     options.workers = 1;
     options.entries = entries;
-    options.entry_count = 1;
+    options.entry_count = 2;
     fake_machine_open(self, &options);
     fake_machine_open_pool(self, pool);
 }

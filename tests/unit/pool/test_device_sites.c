@@ -82,6 +82,52 @@ test_device_sites_are_told_by_explain_and_backends(void **state) {
     fake_machine_close(&b);
 }
 
+/* A size with no good divisor runs in groups of full size where the kernel has a guard, else in tiny ones, which is told. */
+static void
+test_device_sites_say_when_groups_are_small(void **state) {
+    (void)state;
+    static const skua_param_kind kinds[] = {SKUA_PARAM_IN, SKUA_PARAM_OUT};
+    fake_machine b;
+    skua_error err = {0};
+    open_pool(&b, NULL, NULL);
+    register_as(&b, "add", "kernel void add() {}", NULL);
+    assert_int_equal(
+        skua_kernel_register(b.pool, "bare",
+                             SKUA_KERNEL_SPEC(.source = "kernel void bare() {}", .params = kinds,
+                                              .param_count = 2, .fn = add_one),
+                             &err),
+        0);
+    static const struct {
+        const char *kernel;
+        uint64_t size;
+        int32_t on;
+        const char *group; /* NULL: nothing is said */
+    } cases[] = {{"bare", 509, SKUA_ON_DEVICE, "groups of 1:"},
+                 {"bare", 514, SKUA_ON_DEVICE, "groups of 2:"},
+                 {"bare", 512, SKUA_ON_DEVICE, NULL},
+                 {"bare", 61, SKUA_ON_DEVICE, NULL}, /* which is one group */
+                 {"bare", 509, SKUA_ON_CORES, NULL},
+                 {"add", 509, SKUA_ON_DEVICE, NULL}};
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        static shot s;
+        char text[600];
+        prepare(&s, cases[i].kernel, 3, cases[i].on);
+        s.launch.global[0] = cases[i].size;
+        static uint32_t x[514], y[514];
+        s.args[0] = (skua_kernel_arg){.data = x, .bytes = cases[i].size * sizeof x[0]};
+        s.args[1] = (skua_kernel_arg){.data = y, .bytes = cases[i].size * sizeof y[0]};
+        assert_int_equal(skua_kernel_submit(b.pool, &s.launch, &s.future, &err), 0);
+        assert_int_equal(skua_kernel_collect(b.pool, &s.launch, s.future, WAIT_MS, &err), 0);
+        skua_pool_explain(s.future, text, sizeof text);
+        const char *said = strstr(text, "groups of ");
+        assert_int_equal(said != NULL, cases[i].group != NULL);
+        assert_true(!said || (strncmp(said, cases[i].group, strlen(cases[i].group)) == 0 &&
+                              strstr(text, "SKUA_GUARD")));
+        skua_pool_future_free(s.future);
+    }
+    fake_machine_close(&b);
+}
+
 static void
 test_device_sites_get_what_they_are_faster_at(void **state) {
     (void)state;
@@ -210,6 +256,7 @@ main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_device_sites_hold_no_worker_and_cancels_are_immediate),
         cmocka_unit_test(test_device_sites_are_told_by_explain_and_backends),
+        cmocka_unit_test(test_device_sites_say_when_groups_are_small),
         cmocka_unit_test(test_device_sites_get_what_they_are_faster_at),
         cmocka_unit_test(test_device_sites_at_rest_are_not_calibrated),
         cmocka_unit_test(test_device_sites_calibration_gives_a_run_up_in_the_end),
