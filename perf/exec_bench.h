@@ -16,6 +16,10 @@ typedef struct exec_peers {
 /* Submissions from outside, round trips, wake-ups, idle CPU, more workers than cores. */
 void perf_exec_outside(perf_bench *bench, const exec_peers *peers);
 
+/* exec_submit.c: one run, in the child; perf_run.arg is the exec_peer. What a job costs in all, and what the call costs. */
+int perf_exec_submit(perf_run *run);
+int perf_exec_submit_call(perf_run *run);
+
 /* Several processes on two CPUs. */
 void perf_exec_crowd(perf_bench *bench, const exec_peers *peers);
 

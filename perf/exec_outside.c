@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MPL-2.0
-// The executor seen from outside: what a submission costs, how long a round trip to a busy and to a sleeping executor
+// The executor seen from outside: how long a round trip to a busy and to a sleeping executor
 // takes, what it burns while idle, and what it loses with more workers than cores.
 #include "exec_bench.h"
 
@@ -16,13 +16,10 @@
 #include <unistd.h>
 
 enum {
-    SUBMITS = 400000,    /* of one run, all submitters together */
     ROUND_TRIPS = 20000, /* hot ones */
     WAKE_UPS = 200,
     WAKE_PAUSE_US = 2000, /* long enough for every worker to be asleep */
     IDLE_MS = 1000,
-    SUBMITTERS_MAX = 10,
-    SHARDS_MAX = 64, /* threads of an executor */
 };
 
 static int
@@ -49,125 +46,6 @@ static void
 pause_us(int64_t us) {
     struct timespec length = {.tv_sec = us / 1000000, .tv_nsec = us % 1000000 * 1000};
     clock_nanosleep(CLOCK_MONOTONIC, 0, &length, NULL);
-}
-
-/* ---- Submitting ---- */
-
-/* How many jobs ran: each thread counts on a line of its own, so that no executor is measured by a shared counter. */
-typedef struct shard {
-    _Alignas(64) atomic_int count;
-} shard;
-
-typedef struct tally {
-    shard shards[SHARDS_MAX];
-    atomic_int used;
-} tally;
-
-static _Thread_local shard *my_shard;
-
-static void
-count_one(void *arg) {
-    tally *all = arg;
-    if (!my_shard) {
-        my_shard = &all->shards[atomic_fetch_add(&all->used, 1) % SHARDS_MAX];
-    }
-    /* relaxed: one writer, and the sum is looked at until it is complete */
-    int count = atomic_load_explicit(&my_shard->count, memory_order_relaxed);
-    atomic_store_explicit(&my_shard->count, count + 1, memory_order_relaxed);
-}
-
-static int
-counted(tally *all) {
-    int sum = 0;
-    for (int i = 0; i < SHARDS_MAX; i++) {
-        sum += atomic_load_explicit(&all->shards[i].count, memory_order_relaxed);
-    }
-    return sum;
-}
-
-typedef struct submitter {
-    const exec_peer *peer;
-    void *pool;
-    exec_memory *memory;
-    int count;
-    tally *ran;
-    pthread_barrier_t *start;
-    int64_t began_ns, ended_ns;
-} submitter;
-
-static void *
-submit_all(void *arg) {
-    submitter *self = arg;
-    pthread_barrier_wait(self->start);
-    self->began_ns = skua__clock_ns();
-    for (int i = 0; i < self->count; i++) {
-        self->peer->submit(self->pool, &self->memory[i], count_one, self->ran);
-    }
-    self->ended_ns = skua__clock_ns();
-    return NULL;
-}
-
-/* One round: every thread submits its part, and all of it runs. Returns when the first one began. */
-static int64_t
-submit_round(submitter *all, int threads, const submitter *what) {
-    pthread_t ids[SUBMITTERS_MAX];
-    int64_t began_ns = INT64_MAX;
-    int expected = counted(what->ran) + what->count * threads;
-    for (int i = 0; i < threads; i++) {
-        all[i] = *what;
-        all[i].memory += i * what->count;
-        pthread_create(&ids[i], NULL, submit_all, &all[i]);
-    }
-    for (int i = 0; i < threads; i++) {
-        pthread_join(ids[i], NULL);
-        began_ns = all[i].began_ns < began_ns ? all[i].began_ns : began_ns;
-    }
-    while (counted(what->ran) < expected) {
-        pause_us(20);
-    }
-    return began_ns;
-}
-
-/*
- * The time from the first submission to the end of the last job, for each of them; or what one call costs the
- * thread that makes it (with more threads than cores, their waiting included).
- */
-static perf_sample
-submit_sample(perf_run *run, bool calls) {
-    const exec_peer *peer = run->arg;
-    int threads = (int)run->what->submitters;
-    pthread_barrier_t start;
-    pthread_barrier_init(&start, NULL, (unsigned)threads);
-    static tally ran;
-    submitter all[SUBMITTERS_MAX], what = {.peer = peer,
-                                           .pool = peer->open((int)run->what->workers),
-                                           .memory = calloc(SUBMITS, sizeof(exec_memory)),
-                                           .count = SUBMITS / threads,
-                                           .ran = &ran,
-                                           .start = &start};
-    double took_ns = 0, calls_ns = 0;
-    for (int round = 0; round < 2; round++) { /* the first is warm-up */
-        int64_t began_ns = submit_round(all, threads, &what);
-        took_ns = (double)(skua__clock_ns() - began_ns);
-    }
-    for (int i = 0; i < threads; i++) {
-        calls_ns += (double)(all[i].ended_ns - all[i].began_ns) / threads;
-    }
-    peer->close(what.pool);
-    free(what.memory);
-    return sample_of_one(calls ? calls_ns / what.count : took_ns / what.count / threads);
-}
-
-static int
-measure_submit(perf_run *run) {
-    run->shared->sample = submit_sample(run, false);
-    return 0;
-}
-
-static int
-measure_call(perf_run *run) {
-    run->shared->sample = submit_sample(run, true);
-    return 0;
 }
 
 /* ---- Round trips ---- */
@@ -403,31 +281,31 @@ perf_exec_outside(perf_bench *bench, const exec_peers *peers) {
         /* clang-format off: a table */
         {{.work = "submit", .workers = 2, .submitters = 1},
          "ns",
-         measure_submit,
+         perf_exec_submit,
          NEEDS_SUBMIT,
          -1,
          12},
         {{.work = "submit", .workers = 2, .submitters = 2},
          "ns",
-         measure_submit,
+         perf_exec_submit,
          NEEDS_SUBMIT,
          -1,
          0},
         {{.work = "submit", .workers = 2, .submitters = 10},
          "ns",
-         measure_submit,
+         perf_exec_submit,
          NEEDS_SUBMIT,
          -1,
          100},
         {{.work = "submit-call", .workers = 2, .submitters = 1},
          "ns",
-         measure_call,
+         perf_exec_submit_call,
          NEEDS_SUBMIT,
          -1,
          0},
         {{.work = "submit-call", .workers = 2, .submitters = 10},
          "ns",
-         measure_call,
+         perf_exec_submit_call,
          NEEDS_SUBMIT,
          -1,
          0},
