@@ -275,6 +275,7 @@ find_peers(exec_peers *peers) {
         memcpy(&get, &symbol, sizeof get);
         peers->list[peers->count++] = get();
     }
+    peers->list[peers->count++] = &exec_peer_skua_sort_typed;
     peers->list[peers->count++] = &exec_peer_skua_sort;
 }
 

@@ -103,6 +103,8 @@ extern const exec_peer exec_peer_floor;
 extern const exec_peer exec_peer_skua_lease;
 /* The same, but it sorts by skua_parallel_sort(), with a comparison per call: sort alone. */
 extern const exec_peer exec_peer_skua_sort;
+/* The same by skua_parallel_sort_typed(), which has the comparison compiled in. */
+extern const exec_peer exec_peer_skua_sort_typed;
 
 #ifdef __cplusplus
 }

@@ -4,6 +4,7 @@
 
 #include <skua/graph.h>
 #include <skua/parallel.h>
+#include <skua/sort.h>
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -344,6 +345,21 @@ run_sort_call(void *peer, int32_t *items, int32_t *scratch, uint64_t count) {
     }
 }
 
+static size_t
+sort_numbers(const skua_sort_part *part) {
+    return skua_sort_step(part, sizeof(int32_t), compare_numbers);
+}
+
+static void
+run_sort_typed(void *peer, int32_t *items, int32_t *scratch, uint64_t count) {
+    skua_error err;
+    if (skua_parallel_sort_typed(peer, items, count, sizeof *items, sort_numbers, NULL, scratch,
+                                 &err)) {
+        fprintf(stderr, "%s %s\n", err.code, err.message);
+        exit(1);
+    }
+}
+
 /* ---- From outside ---- */
 
 typedef struct outside {
@@ -458,3 +474,8 @@ const exec_peer exec_peer_skua_lease = {
 
 const exec_peer exec_peer_skua_sort = {
     .name = "skua-sort", .open = exec_skua_open, .close = exec_skua_close, .sort = run_sort_call};
+
+const exec_peer exec_peer_skua_sort_typed = {.name = "skua-sort-typed",
+                                             .open = exec_skua_open,
+                                             .close = exec_skua_close,
+                                             .sort = run_sort_typed};

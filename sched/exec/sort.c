@@ -1,17 +1,15 @@
 // SPDX-License-Identifier: MPL-2.0
-// skua_parallel_sort(): a stable merge sort. Ranges are halved and their left halves forked; merges of long runs are forked
+// The parallel sorts: a stable merge sort. Ranges are halved and their left halves forked; merges of long runs are forked
 // too, cut at a key: the middle item of the longer run, and the place in the other one where it belongs. A level's runs go back
-// and forth between the items and the scratch, so each item is moved once per level.
+// and forth between the items and the scratch, so each item is moved once per level. What is done with single items is a
+// function's (skua/sort.h): a program's own, or step_by_call() here.
 #include "engine.h"
 
 #include <skua-int/fail.h>
 #include <skua-int/mem.h>
-#include <skua/parallel.h>
-
-#include <string.h>
+#include <skua/sort.h>
 
 enum {
-    SORT_RUN_ITEMS = 16,     /* sorted by insertion */
     SORT_FORK_BYTES = 16384, /* a range or a merge under that is not forked */
     SORT_FORK_ITEMS = 64,    /* nor one of fewer items, however long they are */
 };
@@ -19,7 +17,8 @@ enum {
 typedef struct sorting {
     size_t bytes; /* of an item */
     size_t fork_items;
-    skua_compare_fn *compare;
+    skua_sort_fn *step;
+    skua_compare_fn *compare; /* of step_by_call() */
     void *arg;
 } sorting;
 
@@ -34,70 +33,54 @@ typedef struct sort_frame {
 /* Merges two sorted runs, of which left comes first, to `to`. */
 typedef struct merge_frame {
     const sorting *all;
-    const unsigned char *left, *right;
+    unsigned char *left, *right;
     size_t left_count, right_count;
     unsigned char *to;
 } merge_frame;
 
-static int
-compare(const sorting *all, const void *a, const void *b) {
-    return all->compare(a, b, all->arg);
+/* For skua_parallel_sort(). The commonest sizes are copied as numbers are. */
+static size_t
+step_by_call(const skua_sort_part *part) {
+    switch (part->item_bytes) {
+    case 4:
+        return skua_sort_step(part, 4, part->compare);
+    case 8:
+        return skua_sort_step(part, 8, part->compare);
+    case 16:
+        return skua_sort_step(part, 16, part->compare);
+    default:
+        return skua_sort_step(part, part->item_bytes, part->compare);
+    }
 }
 
-/* The commonest sizes are copied as numbers are. */
-static void
-copy_item(const sorting *all, void *to, const void *from) {
-    switch (all->bytes) {
-    case 4:
-        memcpy(to, from, 4);
-        return;
-    case 8:
-        memcpy(to, from, 8);
-        return;
-    case 16:
-        memcpy(to, from, 16);
-        return;
-    default:
-        memcpy(to, from, all->bytes);
-    }
+static size_t
+take_step(const sorting *all, skua_sort_part part) {
+    part.arg = all->arg;
+    part.item_bytes = all->bytes;
+    part.compare = all->compare;
+    return all->step(&part);
 }
 
 /* ---- Merging ---- */
 
 static void
 merge_serial(const merge_frame *frame) {
-    const sorting *all = frame->all;
-    const size_t bytes = all->bytes;
-    const unsigned char *left = frame->left, *left_end = left + frame->left_count * bytes;
-    const unsigned char *right = frame->right, *right_end = right + frame->right_count * bytes;
-    unsigned char *to = frame->to;
-    while (left < left_end && right < right_end) {
-        bool is_right = compare(all, right, left) < 0; /* of equal ones the left stays first */
-        copy_item(all, to, is_right ? right : left);
-        right += is_right ? bytes : 0;
-        left += is_right ? 0 : bytes;
-        to += bytes;
-    }
-    memcpy(to, left, (size_t)(left_end - left));
-    memcpy(to + (left_end - left), right, (size_t)(right_end - right));
+    take_step(frame->all, (skua_sort_part){.what = SKUA_SORT_MERGE,
+                                           .from = frame->left,
+                                           .count = frame->left_count,
+                                           .right = frame->right,
+                                           .right_count = frame->right_count,
+                                           .to = frame->to});
 }
 
 /* How many items of a sorted run stand before key: those under it, and those equal to it if equals is set. */
 static size_t
-count_before(const sorting *all, const unsigned char *run, size_t count, const void *key,
+count_before(const sorting *all, unsigned char *run, size_t count, const unsigned char *key,
              bool equals) {
-    size_t first = 0;
-    while (count > 0) {
-        size_t half = count / 2;
-        int order = compare(all, run + (first + half) * all->bytes, key);
-        if (order < 0 || (order == 0 && equals)) {
-            first += half + 1;
-            count -= half + 1;
-        } else {
-            count = half;
-        }
-    }
-    return first;
+    return take_step(
+        all,
+        (skua_sort_part){
+            .what = SKUA_SORT_FIND, .from = run, .count = count, .right = key, .equals = equals});
 }
 
 /* Cuts off the second half of a merge. */
@@ -140,23 +123,6 @@ merge(skua_worker w, void *arg) {
 
 /* ---- Sorting ---- */
 
-/* Sorts a short run where it lies; spare has room for one item. */
-static void
-sort_short(const sorting *all, unsigned char *items, size_t count, unsigned char *spare) {
-    const size_t bytes = all->bytes;
-    for (size_t i = 1; i < count; i++) {
-        size_t to = i;
-        while (to > 0 && compare(all, items + i * bytes, items + (to - 1) * bytes) < 0) {
-            to--;
-        }
-        if (to < i) {
-            copy_item(all, spare, items + i * bytes);
-            memmove(items + (to + 1) * bytes, items + to * bytes, (i - to) * bytes);
-            copy_item(all, items + to * bytes, spare);
-        }
-    }
-}
-
 static void
 sort(skua_worker w, void *arg) {
     const sort_frame *frame = arg;
@@ -168,11 +134,12 @@ sort(skua_worker w, void *arg) {
         }
         return;
     }
-    if (frame->count <= SORT_RUN_ITEMS) {
-        sort_short(all, frame->from, frame->count, frame->to);
-        if (!frame->in_place) {
-            memcpy(frame->to, frame->from, frame->count * all->bytes);
-        }
+    if (frame->count <= all->fork_items) {
+        take_step(all, (skua_sort_part){.what = SKUA_SORT_RUN,
+                                        .from = frame->from,
+                                        .to = frame->to,
+                                        .count = frame->count,
+                                        .in_place = frame->in_place});
         return;
     }
     size_t middle = frame->count / 2, offset = middle * all->bytes;
@@ -186,23 +153,17 @@ sort(skua_worker w, void *arg) {
     right.from += offset;
     right.to += offset;
     right.count = frame->count - middle;
-    bool forks = frame->count > all->fork_items;
-    if (forks) {
-        skua_spawn(&w, sort, &left);
-        sort(w, &right);
-        skua_sync(&w, sort, &left);
-    } else {
-        sort(w, &left);
-        sort(w, &right);
-    }
-    const unsigned char *runs = left.in_place ? frame->from : frame->to;
+    skua_spawn(&w, sort, &left);
+    sort(w, &right);
+    skua_sync(&w, sort, &left);
+    unsigned char *runs = left.in_place ? frame->from : frame->to;
     merge_frame whole = {.all = all,
                          .left = runs,
                          .left_count = left.count,
                          .right = runs + offset,
                          .right_count = right.count,
                          .to = frame->in_place ? frame->from : frame->to};
-    if (forks && !skua_worker_cancelled(w)) {
+    if (!skua_worker_cancelled(w)) {
         merge(w, &whole);
     } else {
         merge_serial(&whole);
@@ -223,20 +184,12 @@ run_call(skua_worker w, void *arg) {
     call->cancelled = skua_worker_cancelled(w);
 }
 
-skua_status
-skua_parallel_sort(skua_exec *exec, void *items, size_t count, size_t item_bytes,
-                   skua_compare_fn *compare_items, void *arg, void *scratch, skua_error *err) {
-    if (!exec || (!items && count) || !compare_items || item_bytes == 0) {
-        return SKUA_FAIL(err, SKUA_E_BAD_ARGUMENT, "%s",
-                         !exec             ? "exec is NULL"
-                         : !compare_items  ? "compare is NULL"
-                         : item_bytes == 0 ? "item_bytes is 0"
-                                           : "items is NULL");
-    }
+static skua_status
+sort_all(skua_exec *exec, void *items, size_t count, sorting *all, void *scratch, skua_error *err) {
     size_t bytes;
-    if (__builtin_mul_overflow(count, item_bytes, &bytes)) {
+    if (__builtin_mul_overflow(count, all->bytes, &bytes)) {
         return SKUA_FAIL(err, SKUA_E_BAD_ARGUMENT,
-                         "%zu items of %zu bytes are more than there is memory", count, item_bytes);
+                         "%zu items of %zu bytes are more than there is memory", count, all->bytes);
     }
     if (count < 2) {
         return SKUA_OK;
@@ -245,13 +198,10 @@ skua_parallel_sort(skua_exec *exec, void *items, size_t count, size_t item_bytes
     if (!memory) {
         return SKUA_FAIL_MEMORY(err, "the scratch of a sort");
     }
-    size_t fork_items = SORT_FORK_BYTES / item_bytes;
-    sorting all = {.bytes = item_bytes,
-                   .fork_items = fork_items > SORT_FORK_ITEMS ? fork_items : SORT_FORK_ITEMS,
-                   .compare = compare_items,
-                   .arg = arg};
+    size_t fork_items = SORT_FORK_BYTES / all->bytes;
+    all->fork_items = fork_items > SORT_FORK_ITEMS ? fork_items : SORT_FORK_ITEMS;
     sort_call call = {
-        .frame = {.all = &all, .from = items, .to = memory, .count = count, .in_place = true}};
+        .frame = {.all = all, .from = items, .to = memory, .count = count, .in_place = true}};
     skua_status status = skua_exec_run(exec, run_call, &call, err);
     if (!scratch) {
         skua__mem_free(exec->hook, memory);
@@ -260,4 +210,39 @@ skua_parallel_sort(skua_exec *exec, void *items, size_t count, size_t item_bytes
         return SKUA_FAIL(err, SKUA_E_CANCELLED, "the group of the task that sorts was cancelled");
     }
     return status;
+}
+
+/* What is wrong with the arguments, or NULL. fn_is_null: to say where the function is NULL, which comes second. */
+static const char *
+what_is_wrong(const skua_exec *exec, const void *items, size_t count, size_t item_bytes,
+              const char *fn_is_null) {
+    return !exec             ? "exec is NULL"
+           : fn_is_null      ? fn_is_null
+           : item_bytes == 0 ? "item_bytes is 0"
+           : !items && count ? "items is NULL"
+                             : NULL;
+}
+
+skua_status
+skua_parallel_sort(skua_exec *exec, void *items, size_t count, size_t item_bytes,
+                   skua_compare_fn *compare, void *arg, void *scratch, skua_error *err) {
+    const char *wrong =
+        what_is_wrong(exec, items, count, item_bytes, compare ? NULL : "compare is NULL");
+    if (wrong) {
+        return SKUA_FAIL(err, SKUA_E_BAD_ARGUMENT, "%s", wrong);
+    }
+    sorting all = {.bytes = item_bytes, .step = step_by_call, .compare = compare, .arg = arg};
+    return sort_all(exec, items, count, &all, scratch, err);
+}
+
+skua_status
+skua_parallel_sort_typed(skua_exec *exec, void *items, size_t count, size_t item_bytes,
+                         skua_sort_fn *sort_part, void *arg, void *scratch, skua_error *err) {
+    const char *wrong =
+        what_is_wrong(exec, items, count, item_bytes, sort_part ? NULL : "sort is NULL");
+    if (wrong) {
+        return SKUA_FAIL(err, SKUA_E_BAD_ARGUMENT, "%s", wrong);
+    }
+    sorting all = {.bytes = item_bytes, .step = sort_part, .arg = arg};
+    return sort_all(exec, items, count, &all, scratch, err);
 }

@@ -93,7 +93,8 @@ typedef int skua_compare_fn(const void *a, const void *b, void *arg);
 
 /**
  * Sorts count items of item_bytes bytes each. Equal items keep their order (it is stable), so the result is the same with any
- * number of workers. In the worst case it compares count * log2(count) times, about.
+ * number of workers. In the worst case it compares count * log2(count) times, about. (skua/sort.h has a faster one for a
+ * type that is known.)
  *
  * items: sorted where they lie. compare is called on any workers, several at once; arg: handed to it, borrowed for the call.
  * scratch: room for as many items, borrowed for the call; NULL: it comes from the executor's allocator.

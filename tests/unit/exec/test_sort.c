@@ -6,6 +6,7 @@
 #include "failing_allocator.h"
 #include <skua-int/rand.h>
 #include <skua/parallel.h>
+#include <skua/sort.h>
 
 #include <stdatomic.h>
 #include <string.h>
@@ -47,6 +48,33 @@ expect_sorted(const unsigned char *items, size_t count, size_t bytes) {
     }
 }
 
+static size_t
+sort_8(const skua_sort_part *part) {
+    return skua_sort_step(part, 8, by_key);
+}
+
+static size_t
+sort_12(const skua_sort_part *part) {
+    return skua_sort_step(part, 12, by_key);
+}
+
+static size_t
+sort_16(const skua_sort_part *part) {
+    return skua_sort_step(part, 16, by_key);
+}
+
+static size_t
+sort_61(const skua_sort_part *part) {
+    return skua_sort_step(part, 61, by_key);
+}
+
+static size_t
+sort_300(const skua_sort_part *part) {
+    return skua_sort_step(part, 300, by_key);
+}
+
+static skua_sort_fn *const typed[] = {sort_8, sort_12, sort_16, sort_61, sort_300};
+
 static void
 test_sort_is_stable_for_all_sizes(void **state) {
     (void)state;
@@ -68,12 +96,34 @@ test_sort_is_stable_for_all_sizes(void **state) {
                     skua_parallel_sort(exec, items, counts[c], sizes[s], by_key, &arg, given, NULL),
                     SKUA_OK);
                 expect_sorted(items, counts[c], sizes[s]);
+                fill(items, counts[c], sizes[s], range, &rand);
+                assert_int_equal(skua_parallel_sort_typed(exec, items, counts[c], sizes[s],
+                                                          typed[s], &arg, given, NULL),
+                                 SKUA_OK);
+                expect_sorted(items, counts[c], sizes[s]);
             }
         }
         skua_exec_close(exec);
     }
     free(items);
     free(scratch);
+}
+
+/* Every number of items that is sorted in one piece, and some more: the levels of merges end on the right side. */
+static void
+test_sort_of_every_short_length(void **state) {
+    (void)state;
+    enum { MOST = 2200 };
+    static unsigned char items[MOST * 8];
+    skua__rand rand = {.state = test_seed(11)};
+    skua_exec *exec = open_workers(2, 0);
+    for (size_t count = 0; count < MOST; count += count < 600 ? 1 : 37) {
+        fill(items, count, 8, 1 + skua__rand_below(&rand, 1000), &rand);
+        assert_int_equal(skua_parallel_sort_typed(exec, items, count, 8, sort_8, NULL, NULL, NULL),
+                         SKUA_OK);
+        expect_sorted(items, count, 8);
+    }
+    skua_exec_close(exec);
 }
 
 static int
@@ -185,6 +235,18 @@ test_sort_refuses_bad_arguments_and_no_memory(void **state) {
     assert_int_equal(skua_parallel_sort(exec, items, SIZE_MAX / 2, 4, by_byte, NULL, NULL, &err),
                      SKUA_E_BAD_ARGUMENT);
     assert_int_equal(skua_parallel_sort(exec, NULL, 0, 4, by_byte, NULL, NULL, NULL), SKUA_OK);
+    assert_int_equal(skua_parallel_sort_typed(exec, items, 4, 8, NULL, NULL, NULL, &err),
+                     SKUA_E_BAD_ARGUMENT);
+    assert_non_null(strstr(err.message, "sort is NULL"));
+    assert_int_equal(skua_parallel_sort_typed(NULL, items, 4, 8, sort_8, NULL, NULL, &err),
+                     SKUA_E_BAD_ARGUMENT);
+    assert_int_equal(skua_parallel_sort_typed(exec, items, 4, 0, sort_8, NULL, NULL, &err),
+                     SKUA_E_BAD_ARGUMENT);
+    assert_int_equal(skua_parallel_sort_typed(exec, NULL, 4, 8, sort_8, NULL, NULL, &err),
+                     SKUA_E_BAD_ARGUMENT);
+    assert_int_equal(
+        skua_parallel_sort_typed(exec, items, SIZE_MAX / 2, 8, sort_8, NULL, NULL, &err),
+        SKUA_E_BAD_ARGUMENT);
     skua_exec_close(exec);
     failing_allocator allocator;
     failing_allocator_init(&allocator, 0);
@@ -203,6 +265,7 @@ int
 main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_sort_is_stable_for_all_sizes),
+        cmocka_unit_test(test_sort_of_every_short_length),
         cmocka_unit_test(test_sort_of_bytes_and_of_runs_in_any_order),
         cmocka_unit_test(test_sort_that_is_cancelled_keeps_every_item),
         cmocka_unit_test(test_sort_refuses_bad_arguments_and_no_memory),
