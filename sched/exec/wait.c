@@ -168,8 +168,9 @@ all_sleep_locked(const skua_exec *exec, const skua__worker *self, uint32_t *ret_
 }
 
 /*
- * No timer is set, no job waits, and all sleep: so only somebody else can make this executor go on. It is said when that is so
- * and nothing was begun since the look before. Timers come first: a job that one submits waits then, or somebody is awake for it.
+ * No timer is set, no pause holds jobs back, and all sleep: so only somebody else can make this executor go on. It is said when
+ * that is so and nothing was begun since the look before. Timers come first, then jobs: what one submits waits then, or somebody
+ * is awake for it.
  */
 static void
 say_still(const skua__worker *self, uint64_t *before, int64_t waited_ms) {
@@ -179,17 +180,21 @@ say_still(const skua__worker *self, uint64_t *before, int64_t waited_ms) {
     bool says = !skua__timers_any(&exec->timers);
     (void)skua__jobs_under_way(exec, &jobs);
     skua__mutex_lock(&exec->sleep_lock);
+    bool is_held = jobs > 0 && skua__target(exec) == 0;
+    bool is_said = exec->told_still || (jobs > 0 && exec->told_stuck && is_stuck_locked(exec));
     uint64_t steps = steps_locked(exec);
-    says = says && jobs == 0 && self->waits_in && !skua__park_ready(self->waits_in) &&
-           *before == steps && !exec->told_still && all_sleep_locked(exec, self, &waiting);
+    says = says && !is_held && !is_said && self->waits_in && !skua__park_ready(self->waits_in) &&
+           *before == steps && all_sleep_locked(exec, self, &waiting);
     *before = steps;
     exec->told_still |= says;
     skua__mutex_unlock(&exec->sleep_lock);
     if (says) {
-        skua__say(exec,
-                  "for %lld ms nothing has run, and %u tasks wait without a limit: unless another "
-                  "thread or executor ends one of these waits, they wait for each other",
-                  (long long)waited_ms, (unsigned)waiting);
+        skua__say(
+            exec,
+            "for %lld ms nothing has run, and %u tasks wait without a limit (and %llu jobs to "
+            "begin): unless another thread or executor ends one of these waits, they wait for "
+            "each other",
+            (long long)waited_ms, (unsigned)waiting, (unsigned long long)jobs);
         skua__say_who_runs(exec, "in a wait", WAIT_WORKERS_NAMED);
     }
 }

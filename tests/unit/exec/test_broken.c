@@ -30,6 +30,16 @@ leave_a_fork(skua_worker w, void *frame) {
     skua_spawn(&w, do_nothing, frame);
 }
 
+/* One that nobody was shown: the first spawn has answered whoever asked for work. */
+static void
+leave_a_private_fork(skua_worker w, void *frame) {
+    for (int i = 0; i < 3; i++) {
+        skua_spawn(&w, do_nothing, frame);
+        skua_sync(&w, do_nothing, frame);
+    }
+    skua_spawn(&w, do_nothing, frame);
+}
+
 static void
 sync_too_often(skua_worker w, void *frame) {
     skua_spawn(&w, do_nothing, frame);
@@ -556,6 +566,7 @@ test_broken_rules_abort(void **state) {
     (void)state;
     expect_abort(leave_a_fork, "a task returned before the sync of a forked call");
     expect_abort(leave_a_fork, "each skua_spawn() needs its skua_sync()");
+    expect_abort(leave_a_private_fork, "a task returned before the sync of a forked call");
     expect_abort(hand_out_the_worker_to_spawn, "skua_spawn: called outside w's worker");
     expect_abort(spawn_stale, "skua_spawn: w is stale");
     expect_abort(end_no_block, "skua_worker_block_end: there was no block_begin");

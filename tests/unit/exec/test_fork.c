@@ -5,6 +5,8 @@
 
 #include <skua-int/thread.h>
 #include <skua/exec.h>
+
+#include <sched.h>
 #include <stdatomic.h>
 #include <string.h>
 
@@ -326,7 +328,7 @@ test_fork_idle_worker_wakes_and_steals(void **state) {
 
 /* ---- A thread deep in its own stack takes nothing while it waits ---- */
 
-enum { DEEP_TRIES = 20000, DEEP_STEP_BYTES = 16384 };
+enum { DEEP_TRIES = 3000, DEEP_STEP_BYTES = 16384 };
 
 typedef struct deep {
     meeting stolen, inner;
@@ -351,6 +353,7 @@ run_stolen(skua_worker w, void *frame) {
     for (int i = 0; d->is_deep ? i < DEEP_TRIES : !atomic_load(&d->inner.taken); i++) {
         skua_spawn(&w, run_ignored, NULL);
         skua_sync(&w, run_ignored, NULL);
+        sched_yield(); /* the forker is to have its chances on a busy machine, too */
     }
     skua_sync(&w, run_inner, d);
 }

@@ -31,7 +31,8 @@ test_latch_counts_down_and_stays_open(void **state) {
         assert_int_equal(skua_latch_wait(&latch, 0, NULL), SKUA_OK);
     }
     skua_latch_fini(&latch);
-    skua_latch_fini(&latch); /* zeroed now */
+    assert_int_equal(skua_latch_wait(&latch, 0, &err), SKUA_E_BAD_ARGUMENT); /* zeroed now */
+    skua_latch_fini(&latch);
     skua_latch_fini(NULL);
     skua_latch_init(&latch, exec, 0);
     assert_int_equal(skua_latch_wait(&latch, 0, NULL), SKUA_OK);

@@ -83,6 +83,25 @@ test_release_forks_without_sync_are_told_and_dropped(void **state) {
     skua_exec_close(exec);
 }
 
+/* Without a thief the count of those that did not fit is all that is left of them; of fewer nothing is. */
+static void
+test_release_forks_that_do_not_fit_are_told(void **state) {
+    (void)state;
+    for (int fit = 0; fit < 2; fit++) {
+        ear self;
+        skua_exec *exec = open_exec(&self, 1);
+        int count = fit ? 5 : SKUA_EXEC_SLOTS_MAX + 10;
+        /* The first fork answers whoever asked for work. */
+        assert_int_equal(skua_exec_run(exec, fork_and_sync, NULL, NULL), SKUA_OK);
+        assert_int_equal(skua_exec_run(exec, leave_forks, &count, NULL), SKUA_OK);
+        assert_int_equal(self.heard, !fit);
+        calls = 0;
+        assert_int_equal(skua_exec_run(exec, fork_and_sync, NULL, NULL), SKUA_OK);
+        assert_int_equal(calls, 1);
+        skua_exec_close(exec);
+    }
+}
+
 static void
 close_ourselves(skua_worker w, void *frame) {
     (void)frame;
@@ -125,6 +144,7 @@ int
 main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_release_forks_without_sync_are_told_and_dropped),
+        cmocka_unit_test(test_release_forks_that_do_not_fit_are_told),
         cmocka_unit_test(test_release_the_executor_goes_on),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

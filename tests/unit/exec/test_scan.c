@@ -225,6 +225,11 @@ test_scan_without_memory(void **state) {
     atomic_store(&allocator.fail_at, atomic_load(&allocator.calls) + 1);
     assert_int_equal(skua_parallel_scan(exec, 0, 100, 0, &scan, NULL, NULL), SKUA_E_NO_MEMORY);
     assert_int_equal(seen.scans, 0);
+    atomic_store(&allocator.fail_at, 0);
+    long alive = atomic_load(&allocator.alive);
+    scan.fold = count_fold;
+    assert_int_equal(skua_parallel_scan(exec, 0, 100, 0, &scan, NULL, NULL), SKUA_OK);
+    assert_int_equal(atomic_load(&allocator.alive), alive); /* nothing is left of it */
     skua_exec_close(exec);
     assert_int_equal(atomic_load(&allocator.alive), 0);
 }

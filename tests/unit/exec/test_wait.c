@@ -157,7 +157,7 @@ cancel_the_other(skua_worker w, skua_timer *timer) {
     (void)w;
     rival *self = (rival *)(void *)timer;
     pthread_barrier_wait(self->running);
-    (void)skua_timer_cancel(&self->other->timer);
+    assert_false(skua_timer_cancel(&self->other->timer)); /* its call has begun */
 }
 
 /* Each call waits for the end of the other. */
