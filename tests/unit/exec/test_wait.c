@@ -367,8 +367,9 @@ static void
 hear_and_open(void *ctx, const skua_log_record *record) {
     unseen *self = ctx;
     strncat(self->text, record->message, sizeof self->text - strlen(self->text) - 1);
-    if (strstr(record->message, "nothing has run")) {
-        self->heard++;
+    self->heard += strstr(record->message, "nothing has run") != NULL;
+    if (strstr(record->message,
+               "in a wait: worker 0 runs")) { /* the last thing that it waits for */
         skua_latch_count_down(&self->first, 1);
     }
 }
@@ -413,7 +414,6 @@ unseen_end(unseen *self) {
     skua_latch_fini(&self->second);
     assert_int_equal(self->heard, 1);
     assert_non_null(strstr(self->text, "they wait for each other"));
-    assert_non_null(strstr(self->text, "in a wait: worker 0 runs"));
 }
 
 static void
