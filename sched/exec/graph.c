@@ -34,7 +34,7 @@ skua_graph_init(skua_graph *public, const skua_graph_options *given, skua_error 
 static bool
 is_under_way(const skua__graph *graph) {
     uint32_t state = skua__graph_state(graph);
-    return state == GRAPH_RUNNING || state == GRAPH_WITHIN;
+    return state == GRAPH_RUNNING || state == GRAPH_WITHIN || state == GRAPH_STARTING;
 }
 
 void

@@ -26,6 +26,7 @@ enum graph_state {
     GRAPH_RUNNING,
     GRAPH_ENDED,
     GRAPH_WITHIN,
+    GRAPH_STARTING, /* claimed by a start, which prepares its group: no cancel finds it yet */
 };
 
 struct skua__graph;

@@ -378,7 +378,7 @@ claim(skua__graph *graph, skua_exec *exec, skua_error *err) {
         return SKUA_FAIL(err, status, "the executor cannot run the graph \"%s\": %s", graph->name,
                          skua_status_text(status));
     }
-    uint32_t was = begin_run(graph, GRAPH_RUNNING, exec, &graph->group, NULL);
+    uint32_t was = begin_run(graph, GRAPH_STARTING, exec, &graph->group, NULL);
     if (was == GRAPH_BUILDING) {
         return SKUA_FAIL(err, SKUA_E_BAD_ARGUMENT, "the graph \"%s\" is not sealed", graph->name);
     }
@@ -388,6 +388,8 @@ claim(skua__graph *graph, skua_exec *exec, skua_error *err) {
                                             : "runs already");
     }
     skua__group_renew(&graph->group, exec);
+    /* release GS1: the group, for who cancels it; pairs with acquire GS1 in skua__graph_state() */
+    skua__a32_store(&graph->state, GRAPH_RUNNING, memory_order_release);
     return SKUA_OK;
 }
 
@@ -402,6 +404,10 @@ skua_graph_start(skua_graph *public, skua_exec *exec, skua_error *err) {
     graph->job.flags = EXEC_JOB_ALWAYS;
     graph->job.priority = graph->priority;
     status = skua_group_submit(&graph->group, &graph->job);
+    if (status == SKUA_E_CANCELLED) {
+        finish(graph); /* before it began: so it has ended, and the wait tells with what */
+        return SKUA_OK;
+    }
     if (status != SKUA_OK) {
         skua__group_done(&graph->group);
         /* release GS1: as it was; pairs with acquire GS1 in begin_run() */

@@ -75,7 +75,9 @@ skua__group_renew(skua_group *group, skua_exec *exec) {
     }
     group_body *body = body_of(group);
     skua__mutex_lock(&body->lock);
-    body->exec = exec;
+    if (body->exec != exec) {
+        body->exec = exec; /* not written else: a cancel that comes late looks at it */
+    }
     skua__a32_store(&body->status, 0, memory_order_relaxed); /* relaxed: under the lock */
     skua__a64_add(&body->pending, 1, memory_order_relaxed);  /* relaxed: same */
     skua__mutex_unlock(&body->lock);

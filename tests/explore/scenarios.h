@@ -52,6 +52,7 @@ void scenario_bounded(void);
 /* scenarios_graph.c */
 void scenario_graph(void);
 void scenario_within(void);
+void scenario_abort(void);
 
 /* scenarios_near.c */
 void scenario_near(void);

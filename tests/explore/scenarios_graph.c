@@ -141,3 +141,55 @@ scenario_within(void) {
     skua_graph_fini(&inner->graph);
     skua_exec_close(exec);
 }
+
+/* ---- A cancel while a run starts ---- */
+
+typedef struct cut_off {
+    skua_graph graph;
+    skua_graph_node nodes[2];
+    uint32_t runs;
+    bool first; /* the cancel was */
+} cut_off;
+
+static int32_t
+count_run(skua_worker w, void *arg) {
+    (void)w;
+    ++*(uint32_t *)arg;
+    return 0;
+}
+
+static void *
+cancel_graph(void *arg) {
+    cut_off *it = arg;
+    it->first = skua_graph_cancel(&it->graph, SKUA_E_LOST, "as the test wants");
+    return NULL;
+}
+
+/* A run is cancelled at any moment: then that is its status; and the next one knows nothing of it. */
+void
+scenario_abort(void) {
+    skua_exec *exec = scenario_open(1, 0);
+    cut_off *it = explore_new(sizeof *it);
+    explore_check(skua_graph_init(&it->graph, SKUA_GRAPH_OPTIONS(.allocator = explore_allocator()),
+                                  NULL) == SKUA_OK,
+                  "init");
+    for (int i = 0; i < 2; i++) {
+        explore_check(skua_graph_add(&it->graph, &it->nodes[i], count_run, &it->runs, NULL, NULL) ==
+                          SKUA_OK,
+                      "add");
+    }
+    explore_check(skua_graph_edge(&it->graph, &it->nodes[0], &it->nodes[1], NULL) == SKUA_OK &&
+                      skua_graph_seal(&it->graph, NULL) == SKUA_OK,
+                  "seal");
+    pthread_t thread;
+    pthread_create(&thread, NULL, cancel_graph, it);
+    skua_status status = skua_graph_run(&it->graph, exec, NULL);
+    pthread_join(thread, NULL);
+    explore_check(status == SKUA_E_LOST ? it->first : status == SKUA_OK && it->runs == 2,
+                  "what is cancelled tells so, what is not runs whole");
+    it->runs = 0;
+    status = skua_graph_run(&it->graph, exec, NULL);
+    explore_check(status == SKUA_OK && it->runs == 2, "the next run is whole");
+    skua_graph_fini(&it->graph);
+    skua_exec_close(exec);
+}

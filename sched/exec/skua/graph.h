@@ -167,12 +167,12 @@ SKUA_API SKUA_MUST_CHECK skua_status skua_graph_run(skua_graph *graph, skua_exec
                                                     skua_error *err);
 
 /**
- * Cancels the run: nodes that have not started never will in it, and skua_worker_cancelled() tells those that run. The
- * next run knows nothing of it.
+ * Cancels the run that is under way: nodes that have not started never will in it, and skua_worker_cancelled() tells those that
+ * run. The next run knows nothing of it.
  *
  * status: a negative status; SKUA_E_CANCELLED where nothing else fits. message: copied, may be NULL.
  * Returns: true when this was the run's first cancel or error; false also when none is under way.
- * Threads: any, workers too; not at once with skua_graph_start(). Blocks: never. Since 0.1.
+ * Threads: any, workers too, also while a run starts or ends. Blocks: never. Since 0.1.
  */
 SKUA_API bool skua_graph_cancel(skua_graph *graph, skua_status status, const char *message);
 

@@ -622,6 +622,50 @@ test_graph_nodes_fork_and_join(void **state) {
     skua_exec_close(exec);
 }
 
+/* ---- A cancel at any moment ---- */
+
+typedef struct canceller {
+    skua_graph graph;
+    atomic_bool ends;
+    atomic_int cancels;
+} canceller;
+
+static void *
+cancel_always(void *arg) {
+    canceller *self = arg;
+    while (!atomic_load(&self->ends)) {
+        atomic_fetch_add(&self->cancels, skua_graph_cancel(&self->graph, SKUA_E_LOST, NULL));
+    }
+    return NULL;
+}
+
+static void
+test_graph_is_cancelled_at_any_moment(void **state) {
+    (void)state;
+    skua_exec *exec = open_workers(2, SKUA_NONE);
+    for (int round = 0; round < 200; round++) {
+        canceller self = {.cancels = 0};
+        skua_graph_node node;
+        atomic_int sum = 0;
+        assert_int_equal(skua_graph_init(&self.graph, NULL, NULL), SKUA_OK);
+        assert_int_equal(skua_graph_add(&self.graph, &node, fork_calls, &sum, NULL, NULL), SKUA_OK);
+        assert_int_equal(skua_graph_seal(&self.graph, NULL), SKUA_OK);
+        pthread_t thread;
+        assert_int_equal(pthread_create(&thread, NULL, cancel_always, &self), 0);
+        int lost = 0;
+        for (int i = 0; i < 3; i++) {
+            skua_status status = skua_graph_run(&self.graph, exec, NULL);
+            assert_true(status == SKUA_OK || status == SKUA_E_LOST);
+            lost += status == SKUA_E_LOST;
+        }
+        atomic_store(&self.ends, true);
+        pthread_join(thread, NULL);
+        assert_true(lost <= atomic_load(&self.cancels)); /* a cancel may come as a run ends */
+        skua_graph_fini(&self.graph);
+    }
+    skua_exec_close(exec);
+}
+
 int
 main(void) {
     const struct CMUnitTest tests[] = {
@@ -638,6 +682,7 @@ main(void) {
         cmocka_unit_test(test_graph_within_at_two_places_at_once_is_an_error),
         cmocka_unit_test(test_graph_loops_over_parallel_nodes),
         cmocka_unit_test(test_graph_nodes_fork_and_join),
+        cmocka_unit_test(test_graph_is_cancelled_at_any_moment),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
