@@ -6,6 +6,8 @@
 
 #include <string.h>
 
+enum { DIRECT_BYTES = 256 * 1024 }; /* more are not copied by whoever submits or tells an end */
+
 static skua__batch_request *
 request_of(skua__list *node) {
     return SKUA_CONTAINER_OF(node, skua__batch_request, link);
@@ -50,6 +52,16 @@ skua__batch_wake_locked(skua_batch *batch) {
     }
 }
 
+static const char closed_text[] = "its batcher was closed before it started";
+
+static void
+end_unsent(skua_batch *batch, skua__list *requests, skua_status status, const char *message) {
+    if (!skua__list_empty(requests)) {
+        skua__batch_end(batch, requests,
+                        &(skua__batch_ending){.status = status, .message = message, .node = ""});
+    }
+}
+
 /* ---- The queue ---- */
 
 /* What waits, and so what has a deadline and may be cancelled. */
@@ -81,13 +93,16 @@ skua__batch_put_back(skua_batch *batch, skua__batch_flight *flown) {
     skua__mutex_lock(&batch->lock);
     batch->in_flight--;
     skua__batch_count_left_locked(batch, flown, true);
-    for (skua__list *node; (node = flown->requests.prev) != &flown->requests;) {
+    bool closing = batch->closing; /* the thread may be gone, and nobody would come for them */
+    for (skua__list *node; !closing && (node = flown->requests.prev) != &flown->requests;) {
         skua__list_remove(node);
         skua__list_push_front(&batch->queue, node);
         enqueue_locked(batch, request_of(node));
     }
     skua__batch_tell_locked(batch, flown->left_ns);
+    skua__batch_wake_locked(batch);
     skua__mutex_unlock(&batch->lock);
+    end_unsent(batch, &flown->requests, SKUA_E_CANCELLED, closed_text);
 }
 
 /* What has expired goes to *ret_ended. Each look at the whole queue follows on a deadline that passed. */
@@ -134,14 +149,6 @@ take_batch_locked(skua_batch *batch, skua__batch_flight *flown) {
 
 /* ---- Time ---- */
 
-static void
-end_unsent(skua_batch *batch, skua__list *requests, skua_status status, const char *message) {
-    if (!skua__list_empty(requests)) {
-        skua__batch_end(batch, requests,
-                        &(skua__batch_ending){.status = status, .message = message, .node = ""});
-    }
-}
-
 bool
 skua__batch_step(skua_batch *batch, int64_t now_ns) {
     skua__list expired, cancelled;
@@ -165,11 +172,35 @@ skua__batch_step(skua_batch *batch, int64_t now_ns) {
     skua__mutex_unlock(&batch->lock);
 
     end_unsent(batch, &expired, SKUA_E_TIMEOUT, "its deadline passed before it started");
-    end_unsent(batch, &cancelled, SKUA_E_CANCELLED, "its batcher was closed before it started");
+    end_unsent(batch, &cancelled, SKUA_E_CANCELLED, closed_text);
     if (taken.count) {
-        skua__batch_send(batch, &taken);
+        skua__batch_send(batch, &taken, true);
     }
     return did;
+}
+
+/* Under the lock, which it gives up. */
+static void
+send_now(skua_batch *batch) {
+    skua__batch_flight taken = {.batch = batch};
+    skua__list_init(&taken.requests);
+    if (!batch->closing && batch->count.waiting_bytes <= DIRECT_BYTES &&
+        leaves_at_locked(batch) == 0) {
+        take_batch_locked(batch, &taken);
+        skua__batch_tell_locked(batch, taken.left_ns);
+    } else {
+        skua__batch_wake_locked(batch);
+    }
+    skua__mutex_unlock(&batch->lock);
+    if (taken.count) {
+        skua__batch_send(batch, &taken, false);
+    }
+}
+
+void
+skua__batch_send_next(skua_batch *batch) {
+    skua__mutex_lock(&batch->lock);
+    send_now(batch);
 }
 
 void *
@@ -213,10 +244,9 @@ take_request(skua_batch *batch, skua__batch_request *taken) {
         skua__list_push_back(&batch->queue, &taken->link);
         batch->pending++;
         enqueue_locked(batch, taken);
-        skua__batch_wake_locked(batch);
     }
     skua__batch_count_taken_locked(batch, status);
-    skua__mutex_unlock(&batch->lock);
+    send_now(batch);
     return status;
 }
 

@@ -88,8 +88,8 @@ skua__batch_end(skua_batch *batch, skua__list *requests, const skua__batch_endin
         skua__batch_count_run_locked(batch, how.flight, now_ns);
     }
     skua__batch_tell_locked(batch, now_ns);
-    skua__batch_wake_locked(batch);
     skua__mutex_unlock(&batch->lock);
+    skua__batch_send_next(batch); /* the backend's next work first, then the news */
 
     i = 0;
     for (skua__list *node; (node = skua__list_pop_front(requests)); i++) {

@@ -96,7 +96,7 @@ pack(void *input, const skua__batch_flight *flown) {
 }
 
 static skua_status
-send_task(skua_batch *batch, skua__batch_flight *flown, skua_error *err) {
+send_task(skua_batch *batch, skua__batch_flight *flown, bool patient, skua_error *err) {
     size_t input_bytes = skua__batch_input_bytes(flown->count, flown->bytes);
     void *input = skua__mem_resize(batch->hook, NULL, input_bytes); /* not zeroed: it is filled */
     if (!input) {
@@ -118,7 +118,8 @@ send_task(skua_batch *batch, skua__batch_flight *flown, skua_error *err) {
         .on_done_arg = flown,
     };
     const int64_t wait_ms = left_ms(flown->give_up_ns);
-    skua_status status = skua_pool_submit_wait(batch->pool, &task, wait_ms, NULL, err);
+    skua_status status = patient ? skua_pool_submit_wait(batch->pool, &task, wait_ms, NULL, err)
+                                 : skua_pool_submit(batch->pool, &task, NULL, err);
     if (status) {
         skua__mem_free(batch->hook, input);
     }
@@ -128,7 +129,7 @@ send_task(skua_batch *batch, skua__batch_flight *flown, skua_error *err) {
 /* ---- As a launch ---- */
 
 static skua_status
-send_launch(skua_batch *batch, skua__batch_flight *flown, skua_error *err) {
+send_launch(skua_batch *batch, skua__batch_flight *flown, bool patient, skua_error *err) {
     size_t room_bytes = skua__batch_kernel_room(batch->kernel, flown->count);
     uint8_t *room = skua__mem_resize(batch->hook, NULL, room_bytes ? room_bytes : 1);
     if (!room) {
@@ -142,19 +143,19 @@ send_launch(skua_batch *batch, skua__batch_flight *flown, skua_error *err) {
     skua_status status;
     do {
         status = skua__kernel_submit(batch->pool, &launch, on_task_done, flown, NULL, err);
-        if (status == SKUA_E_AGAIN &&
+        if (status == SKUA_E_AGAIN && patient &&
             !skua__pool_await_room(batch->pool,
                                    skua__batch_kernel_input_bytes(batch->kernel, flown->count),
                                    give_up_ns)) {
             status = SKUA_E_TIMEOUT;
         }
-    } while (status == SKUA_E_AGAIN);
+    } while (status == SKUA_E_AGAIN && patient);
     skua__mem_free(batch->hook, room);
     return status;
 }
 
 void
-skua__batch_send(skua_batch *batch, skua__batch_flight *taken) {
+skua__batch_send(skua_batch *batch, skua__batch_flight *taken, bool patient) {
     skua_error err;
     skua_status status = SKUA_E_NO_MEMORY;
     skua__batch_flight *flown = skua__mem_new(batch->hook, sizeof *flown);
@@ -164,7 +165,8 @@ skua__batch_send(skua_batch *batch, skua__batch_flight *taken) {
         for (skua__list *node; (node = skua__list_pop_front(&taken->requests));) {
             skua__list_push_back(&flown->requests, node);
         }
-        status = batch->kernel ? send_launch(batch, flown, &err) : send_task(batch, flown, &err);
+        status = batch->kernel ? send_launch(batch, flown, patient, &err)
+                               : send_task(batch, flown, patient, &err);
     } else {
         (void)SKUA_FAIL(&err, status, "no memory for its batch");
         flown = taken;
@@ -172,7 +174,7 @@ skua__batch_send(skua_batch *batch, skua__batch_flight *taken) {
     if (!status) {
         return; /* on_task_done() has the flight, and may have ended it already */
     }
-    if (status == SKUA_E_TIMEOUT) { /* the window stayed full until somebody's deadline */
+    if (!patient || status == SKUA_E_TIMEOUT) { /* or the window was full until a deadline */
         skua__batch_put_back(batch, flown);
     } else {
         skua__batch_end(batch, &flown->requests,

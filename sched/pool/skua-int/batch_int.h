@@ -145,6 +145,11 @@ skua_status skua__batch_take(skua_batch *batch, const void *data, size_t data_by
                              struct skua_batch_future *future, skua_error *err);
 /* Takes a request out of the queue. */
 void skua__batch_unqueue_locked(skua_batch *batch, skua__batch_request *waiting, skua__list *to);
+/*
+ * Sends a batch if one is to leave now, on the thread that made it so: one that waits for a wake-up leaves the backend idle. Large
+ * ones are left to the batcher's thread.
+ */
+void skua__batch_send_next(skua_batch *batch);
 /* Puts a batch that could not leave back to the front of the queue. */
 void skua__batch_put_back(skua_batch *batch, skua__batch_flight *flown);
 /* Wakes the thread when it would sleep for too long. */
@@ -152,8 +157,11 @@ void skua__batch_wake_locked(skua_batch *batch);
 
 /* ---- batch_send.c ---- */
 
-/* Sends a batch, whose requests are in flown->requests. Takes flown. */
-void skua__batch_send(skua_batch *batch, skua__batch_flight *flown);
+/*
+ * Sends a batch. Without `patient` it waits for no room, ends nothing and tells nobody: what cannot be sent now goes back to the
+ * queue, for the thread.
+ */
+void skua__batch_send(skua_batch *batch, skua__batch_flight *taken, bool patient);
 
 /* ---- batch_end.c ---- */
 

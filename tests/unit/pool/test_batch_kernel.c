@@ -30,6 +30,7 @@ test_batch_kernel_is_one_launch_when_full(void **state) {
     skua_batch_future *futures[16];
     for (uint32_t i = 0; i < 16; i++) {
         futures[i] = ask(&b, i);
+        assert_int_equal(bench_stats(&b).batches, (i + 1) / 8); /* in the call, without a wake-up */
     }
     for (uint32_t i = 0; i < 16; i++) {
         skua_batch_result result = end_row(futures[i], i);
