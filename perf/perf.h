@@ -32,6 +32,7 @@ typedef struct perf_case {
     uint32_t submitters; /* threads that submit from outside */
     uint32_t items;      /* of a kernel: elements, or the side of a square */
     uint32_t processes;  /* each with an executor */
+    uint32_t rate;       /* requests that arrive in a second */
 } perf_case;
 
 /* The result of one run, in the row's unit. */
@@ -165,6 +166,7 @@ void perf_node(perf_bench *bench);
 void perf_exec(perf_bench *bench);
 void perf_select(perf_bench *bench);
 void perf_gpu(perf_bench *bench);
+void perf_batch(perf_bench *bench);
 /* What perf_node starts: `skua-perf @node IMPL …`. */
 int perf_node_child(int argc, char **argv);
 

@@ -68,7 +68,7 @@ perf_describe(const perf_case *what, char *ret, size_t size) {
     } numbers[] = {{"%u B ", what->size_bytes},          {"window %u ", what->window},
                    {"%u nodes ", what->nodes},           {"%u workers ", what->workers},
                    {"%u submitters ", what->submitters}, {"%u items ", what->items},
-                   {"%u processes ", what->processes}};
+                   {"%u processes ", what->processes},   {"%u/s ", what->rate}};
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
         if (numbers[i].value && used < size) {
             used += (size_t)snprintf(ret + used, size - used, numbers[i].format, numbers[i].value);
@@ -189,10 +189,10 @@ write_params(skua__json *json, const perf_case *what) {
             skua__json_put_text(json, keys[i], words[i]);
         }
     }
-    const char *number_keys[] = {"size_bytes", "window", "nodes",    "workers",
-                                 "submitters", "items",  "processes"};
-    uint32_t numbers[] = {what->size_bytes, what->window, what->nodes,    what->workers,
-                          what->submitters, what->items,  what->processes};
+    const char *number_keys[] = {"size_bytes", "window", "nodes",     "workers",
+                                 "submitters", "items",  "processes", "rate"};
+    uint32_t numbers[] = {what->size_bytes, what->window, what->nodes,     what->workers,
+                          what->submitters, what->items,  what->processes, what->rate};
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
         if (numbers[i]) {
             skua__json_put_u64(json, number_keys[i], numbers[i]);

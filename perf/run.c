@@ -160,11 +160,12 @@ perf_row_add_value(perf_row *row, double value) {
 /* Whether one word of --only (of length bytes) is one of the case's words, or its size in bytes. */
 static bool
 has_word(const perf_case *what, const char *word, size_t length) {
-    char size[16];
+    char size[16], rate[16];
     snprintf(size, sizeof size, "%u", (unsigned)what->size_bytes);
+    snprintf(rate, sizeof rate, "%u/s", (unsigned)what->rate);
     const char *words[] = {
-        what->what, what->pattern, what->transport, what->security, what->placement,
-        what->work, size};
+        what->what, what->pattern, what->transport, what->security, what->placement, what->work,
+        size,       rate};
     for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
         if (words[i] && strlen(words[i]) == length && memcmp(words[i], word, length) == 0) {
             return true;

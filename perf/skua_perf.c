@@ -25,6 +25,8 @@ static const bench_entry benches[] = {
      "the executor's works, against serial code, oneTBB, OpenMP and StarPU"},
     {"select", perf_select, 0, "regret of the device selector and of fixed policies"},
     {"gpu", perf_gpu, 0.2, "launches, starts and works on an OpenCL device, against bare OpenCL"},
+    {"batch", perf_batch, 0.5,
+     "requests in batches at a rate, on an OpenCL device, against bare OpenCL"},
 };
 enum { BENCH_COUNT = sizeof benches / sizeof *benches };
 

@@ -7,7 +7,7 @@ import sys
 
 PERF = sys.argv[1]
 ROW_KEYS = ['impl', 'params', 'unit', 'n', 'min', 'p50', 'p99', 'max', 'lost']
-PARAM_KEYS = {'what', 'pattern', 'transport', 'security', 'placement', 'size_bytes', 'window', 'nodes', 'work', 'items'}
+PARAM_KEYS = {'what', 'pattern', 'transport', 'security', 'placement', 'size_bytes', 'window', 'nodes', 'work', 'items', 'rate'}
 
 
 def check(condition, what):
@@ -56,6 +56,9 @@ if 'only the fake device' not in told:
     measured('gpu', '--seconds', '0.02', '--only', 'empty', wanted=('skua', 'opencl'))
     measured('gpu', '--only', 'open', wanted=('skua', 'opencl'))
     measured('gpu', '--seconds', '0.02', '--only', 'copy', wanted=('staged', 'pinned', 'pageable'))
+    for case in ('throughput', 'latency,2000/s'):
+        measured('batch', '--seconds', '0.02', '--only', case, wanted=('skua', 'opencl', 'one-by-one', 'opencl-1'))
 else:
     measured('gpu', '--only', 'empty', wanted=())
+    measured('batch', wanted=())
 print('ok')
