@@ -69,6 +69,22 @@ test_engine_a_lost_device_is_opened_again(void **state) {
     skua__kernel_free(kernel);
 }
 
+/* Each adds 1 to a number of its own. */
+static void
+submit_small(skua__engine *engine, const skua__kernel *kernel, cl_waiter *waiter, float *y,
+             skua__launch **ret_launches, int count) {
+    static float one = 1;
+    for (int i = 0; i < count; i++) {
+        skua_kernel_arg args[] = {{.data = &y[i], .bytes = sizeof y[i]},
+                                  {.data = &one, .bytes = sizeof one},
+                                  {.value = &one, .bytes = sizeof one}};
+        ret_launches[i] = cl_waiter_launch(
+            waiter, kernel,
+            SKUA_LAUNCH(.kernel = "saxpy", .global = {1}, .args = args, .arg_count = 3));
+        assert_int_equal(skua__engine_submit(engine, ret_launches[i], NULL), SKUA_OK);
+    }
+}
+
 static void
 test_engine_a_launch_that_hangs_ends_and_so_do_those_behind_it(void **state) {
     (void)state;
@@ -80,17 +96,9 @@ test_engine_a_launch_that_hangs_ends_and_so_do_those_behind_it(void **state) {
     enum { COUNT = 5 };
     cl_waiter waiter;
     cl_waiter_init(&waiter);
-    float x = 1, y[COUNT] = {0}, a = 1;
+    float y[COUNT] = {0};
     skua__launch *launches[COUNT];
-    for (int i = 0; i < COUNT; i++) {
-        skua_kernel_arg args[] = {{.data = &y[i], .bytes = sizeof y[i]},
-                                  {.data = &x, .bytes = sizeof x},
-                                  {.value = &a, .bytes = sizeof a}};
-        launches[i] = cl_waiter_launch(
-            &waiter, kernel,
-            SKUA_LAUNCH(.kernel = "saxpy", .global = {1}, .args = args, .arg_count = 3));
-        assert_int_equal(skua__engine_submit(engine, launches[i], NULL), SKUA_OK);
-    }
+    submit_small(engine, kernel, &waiter, y, launches, COUNT);
     assert_int_equal(cl_waiter_wait(&waiter, COUNT), SKUA_E_DEVICE_FAILED);
     skua__engine_counters counters;
     skua__engine_counters_get(engine, &counters);
@@ -116,17 +124,9 @@ test_engine_close_and_cancel_end_what_waits(void **state) {
     enum { COUNT = 100 }; /* more than the device is given at a time */
     cl_waiter waiter;
     cl_waiter_init(&waiter);
-    float x = 1, y[COUNT] = {0}, a = 1;
+    float y[COUNT] = {0};
     skua__launch *launches[COUNT];
-    for (int i = 0; i < COUNT; i++) {
-        skua_kernel_arg args[] = {{.data = &y[i], .bytes = sizeof y[i]},
-                                  {.data = &x, .bytes = sizeof x},
-                                  {.value = &a, .bytes = sizeof a}};
-        launches[i] = cl_waiter_launch(
-            &waiter, kernel,
-            SKUA_LAUNCH(.kernel = "saxpy", .global = {1}, .args = args, .arg_count = 3));
-        assert_int_equal(skua__engine_submit(engine, launches[i], NULL), SKUA_OK);
-    }
+    submit_small(engine, kernel, &waiter, y, launches, COUNT);
     skua__engine_cancel(engine, launches[COUNT - 1]); /* it waits behind 99 others */
     int64_t deadline_ns = skua__deadline_ns(CL_FIXTURE_DEADLINE_MS);
     for (bool over = false; !over;) {
@@ -158,18 +158,10 @@ test_engine_cancels_what_waits_behind_a_hang(void **state) {
     skua__fake_set_faults(fake, &(skua__fake_faults){.hang_at = 1});
     cl_waiter waiter;
     cl_waiter_init(&waiter);
-    float x = 1, y[COUNT] = {0}, a = 1;
+    float y[COUNT] = {0};
     skua__launch *launches[COUNT];
     int64_t deadline_ns = skua__deadline_ns(CL_FIXTURE_DEADLINE_MS);
-    for (int i = 0; i < COUNT; i++) {
-        skua_kernel_arg args[] = {{.data = &y[i], .bytes = sizeof y[i]},
-                                  {.data = &x, .bytes = sizeof x},
-                                  {.value = &a, .bytes = sizeof a}};
-        launches[i] = cl_waiter_launch(
-            &waiter, kernel,
-            SKUA_LAUNCH(.kernel = "saxpy", .global = {1}, .args = args, .arg_count = 3));
-        assert_int_equal(skua__engine_submit(engine, launches[i], NULL), SKUA_OK);
-    }
+    submit_small(engine, kernel, &waiter, y, launches, COUNT);
     while (!skua__engine_is_settled(engine)) {
         sched_yield();
         assert_true(skua__clock_ns() < deadline_ns);

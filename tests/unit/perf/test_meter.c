@@ -50,6 +50,28 @@ test_meter_messages_are_counted_for_as_long_as_they_should(void **state) {
     perf_meter_free(meter);
 }
 
+/* What began late is measured for as long as anything else. */
+static void
+test_meter_that_began_late_ends_late(void **state) {
+    (void)state;
+    enum { LENGTH_NS = 20 * 1000 * 1000 };
+    struct perf_shared shared = {0};
+    perf_run run = {
+        .what = &(perf_case){.size_bytes = 1 << 16}, .seconds = LENGTH_NS / 1e9, .shared = &shared};
+    perf_meter *meter = perf_meter_new(&run);
+    assert_false(perf_meter_done(meter, 1, 0));
+    int64_t over_ns = skua__clock_ns() + 2 * LENGTH_NS;
+    while (skua__clock_ns() < over_ns) {
+    }
+    int64_t began_ns = skua__clock_ns();
+    assert_false(perf_meter_done(meter, 1, 0));
+    for (bool over = false; !over;) {
+        over = perf_meter_done(meter, 1, 0);
+        assert_true(!over || skua__clock_ns() - began_ns >= LENGTH_NS);
+    }
+    perf_meter_free(meter);
+}
+
 static void
 test_meter_tells_what_is_missing(void **state) {
     (void)state;
@@ -71,6 +93,7 @@ main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_meter_round_trips_end_with_one_that_counts),
         cmocka_unit_test(test_meter_messages_are_counted_for_as_long_as_they_should),
+        cmocka_unit_test(test_meter_that_began_late_ends_late),
         cmocka_unit_test(test_meter_tells_what_is_missing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
