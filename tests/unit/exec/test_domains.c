@@ -7,6 +7,7 @@
 #include "failing_allocator.h"
 
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -317,7 +318,81 @@ test_domains_hints_of_groups_and_futures(void **state) {
     skua_exec_close(exec);
 }
 
-/* One submitter, one worker, two nodes: those of one domain keep their order, and none waits for ever (I18). */
+/* One submitter, two nodes: its jobs go to one domain, whatever CPU it moves to, and keep their order (I18). */
+typedef struct submitter {
+    skua_exec *exec;
+    uint32_t cpu;
+    bool allowed; /* it may run there */
+} submitter;
+
+static const skua__domain *
+choose(skua_exec *exec, skua_near near, uint8_t priority) {
+    skua_job job;
+    skua_job_init(&job, run_marked);
+    job.near = near;
+    job.priority = priority;
+    return skua__domain_choose(exec, &job);
+}
+
+static bool
+move_to(uint32_t cpu) {
+    cpu_set_t mask;
+    CPU_ZERO(&mask);
+    CPU_SET(cpu, &mask);
+    return sched_setaffinity(0, sizeof mask, &mask) == 0;
+}
+
+static void *
+submit_from(void *arg) {
+    submitter *self = arg;
+    self->allowed = move_to(self->cpu);
+    if (self->allowed) {
+        const skua__domain *first = choose(self->exec, (skua_near){0, 0}, SKUA_PRIORITY_NORMAL);
+        assert_ptr_equal(first, &self->exec->domains[self->cpu]);
+        (void)move_to(1 - self->cpu);
+        for (int i = 0; i < 3; i++) {
+            assert_ptr_equal(choose(self->exec, (skua_near){0, 0}, SKUA_PRIORITY_NORMAL), first);
+        }
+    }
+    return NULL;
+}
+
+static void
+test_domains_keep_to_where_a_submitter_began(void **state) {
+    (void)state;
+    skua_topology *topology = load(NULL, "numa:2 core:1 pu:1", 0);
+    skua_exec *exec = NULL;
+    assert_int_equal(
+        skua_exec_open(&exec, SKUA_EXEC_OPTIONS(.workers = 2, .topology = topology), NULL),
+        SKUA_OK);
+    assert_int_equal(exec->map.count, 2);
+    for (uint32_t cpu = 0; cpu < 2; cpu++) {
+        pthread_t thread;
+        submitter self = {.exec = exec, .cpu = cpu};
+        assert_int_equal(pthread_create(&thread, NULL, submit_from, &self), 0);
+        pthread_join(thread, NULL);
+    }
+    skua_exec_close(exec);
+    skua_topology_free(topology);
+}
+
+static void
+test_domains_hints_lead_to_their_domain(void **state) {
+    (void)state;
+    skua_exec *exec = open_on_two_nodes(4, 0);
+    const skua__domain *anywhere = choose(exec, (skua_near){0, 0}, SKUA_PRIORITY_NORMAL);
+    for (uint32_t node = 0; node < 2; node++) {
+        const skua__domain *there = &exec->domains[node];
+        assert_ptr_equal(choose(exec, skua_near_node(node), SKUA_PRIORITY_NORMAL), there);
+        assert_ptr_equal(choose(exec, skua_near_node(node), SKUA_PRIORITY_LOW), there);
+        assert_ptr_equal(choose(exec, skua_near_core(2 * node + 1), SKUA_PRIORITY_NORMAL), there);
+        assert_ptr_equal(choose(exec, skua_near_node(node), SKUA_PRIORITY_HIGH), exec->domains);
+    }
+    assert_ptr_equal(choose(exec, skua_near_node(2), SKUA_PRIORITY_NORMAL), anywhere);
+    assert_ptr_equal(choose(exec, skua_near_core(4), SKUA_PRIORITY_NORMAL), anywhere);
+    skua_exec_close(exec);
+}
+
 static void
 test_domains_keep_a_submitters_order(void **state) {
     (void)state;
@@ -401,6 +476,8 @@ main(void) {
         cmocka_unit_test(test_domains_never_strand_a_job),
         cmocka_unit_test(test_domains_take_any_hint),
         cmocka_unit_test(test_domains_hints_of_groups_and_futures),
+        cmocka_unit_test(test_domains_keep_to_where_a_submitter_began),
+        cmocka_unit_test(test_domains_hints_lead_to_their_domain),
         cmocka_unit_test(test_domains_keep_a_submitters_order),
         cmocka_unit_test(test_domains_urgent_and_far_jobs_are_looked_at_while_near_ones_last),
     };

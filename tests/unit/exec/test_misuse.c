@@ -314,6 +314,51 @@ test_misuse_close_names_what_keeps_it(void **state) {
         SKUA_E_BAD_ARGUMENT);
 }
 
+typedef struct patient {
+    skua_log_sink sink;
+    skua_exec *exec;
+    gate job;
+    int heard;
+} patient;
+
+static void
+count_heard(void *ctx, const skua_log_record *record) {
+    (void)record;
+    ((patient *)ctx)->heard++;
+}
+
+/* Opens the gate some time after the close has begun. */
+static void *
+open_during_close(void *arg) {
+    patient *self = arg;
+    while (skua_exec_pause(self->exec) == SKUA_OK) {
+        sched_yield();
+    }
+    for (int i = 0; i < 2000; i++) {
+        sched_yield();
+    }
+    gate_open(&self->job);
+    return NULL;
+}
+
+static void
+test_misuse_close_says_nothing_where_it_is_not_to(void **state) {
+    (void)state;
+    static patient self;
+    self.sink = (skua_log_sink){.version = SKUA_LOG_SINK_VERSION,
+                                .level = SKUA_LOG_WARNING,
+                                .ctx = &self,
+                                .fn = count_heard};
+    self.exec =
+        open_exec(SKUA_EXEC_OPTIONS(.workers = 1, .close_warn_ms = SKUA_NONE, .log = &self.sink));
+    gate_hold(&self.job, self.exec);
+    pthread_t thread;
+    assert_int_equal(pthread_create(&thread, NULL, open_during_close, &self), 0);
+    skua_exec_close(self.exec);
+    pthread_join(thread, NULL);
+    assert_int_equal(self.heard, 0);
+}
+
 int
 main(void) {
     const struct CMUnitTest tests[] = {
@@ -325,6 +370,7 @@ main(void) {
         cmocka_unit_test(test_misuse_a_future_takes_only_a_group_of_its_executor),
         cmocka_unit_test(test_misuse_a_graph_in_itself_is_an_error),
         cmocka_unit_test(test_misuse_close_names_what_keeps_it),
+        cmocka_unit_test(test_misuse_close_says_nothing_where_it_is_not_to),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

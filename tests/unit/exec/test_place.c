@@ -7,6 +7,7 @@
 
 #include <sched.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 static skua_topology *
@@ -136,6 +137,7 @@ test_place_memory_lies_on_the_node_that_was_asked_for(void **state) {
         status = skua_numa_of(topology, (char *)memory + 5000, &where, &err);
         assert_true(status == SKUA_E_UNSUPPORTED || (status == SKUA_OK && where == numa));
         assert_null(skua_numa_free(memory, BYTES));
+        assert_int_equal(msync(memory, BYTES, MS_ASYNC), -1); /* nothing is mapped there any more */
     }
     void *none = &err;
     assert_int_equal(skua_numa_alloc(topology, 4096, 10, &none, &err), SKUA_E_BAD_ARGUMENT);

@@ -3,6 +3,8 @@
 // goes on. The engine's sources are compiled into this program without assertions.
 #include "test.h"
 
+#include "engine.h"
+
 #include <skua/exec.h>
 
 #include <sched.h>
@@ -95,6 +97,7 @@ test_release_forks_that_do_not_fit_are_told(void **state) {
         assert_int_equal(skua_exec_run(exec, fork_and_sync, NULL, NULL), SKUA_OK);
         assert_int_equal(skua_exec_run(exec, leave_forks, &count, NULL), SKUA_OK);
         assert_int_equal(self.heard, !fit);
+        assert_int_equal(exec->workers[0].overflow, 0);
         calls = 0;
         assert_int_equal(skua_exec_run(exec, fork_and_sync, NULL, NULL), SKUA_OK);
         assert_int_equal(calls, 1);
@@ -134,6 +137,7 @@ test_release_the_executor_goes_on(void **state) {
     assert_int_equal(skua_exec_run(exec, leave_a_block, NULL, NULL), SKUA_OK);
     assert_int_equal(self.heard, 2);
     assert_non_null(strstr(self.text, "returned between skua_worker_block_begin() and its end"));
+    assert_int_equal(exec->workers[0].block_depth, 0); /* it has its place again */
     calls = 0;
     assert_int_equal(skua_exec_run(exec, fork_and_sync, NULL, NULL), SKUA_OK);
     assert_int_equal(calls, 1);

@@ -362,8 +362,9 @@ test_resize_follows_the_quota(void **state) {
         assert_int_equal(skua_exec_run(exec, nothing, NULL, NULL), SKUA_OK);
     }
     assert_int_equal(skua_exec_workers(exec), 3);
+    put_file(root, "/cg/box/cpu.max", "150000 100000\n"); /* looked at by the call itself */
     assert_int_equal(skua_exec_resize(exec, 0, NULL), SKUA_OK);
-    assert_int_equal(skua_exec_workers(exec), 1);
+    assert_int_equal(skua_exec_workers(exec), all < 2 ? all : 2);
     skua_exec_close(exec);
     char command[64];
     snprintf(command, sizeof command, "rm -rf '%s'", root);

@@ -30,6 +30,15 @@ __wrap_skua__clock_ns(void) {
     return frozen ? frozen : __real_skua__clock_ns();
 }
 
+int64_t __real_skua__deadline_ns(int64_t timeout_ms);
+int64_t __wrap_skua__deadline_ns(int64_t timeout_ms);
+
+int64_t
+__wrap_skua__deadline_ns(int64_t timeout_ms) {
+    int64_t frozen = atomic_load(&frozen_ns);
+    return frozen ? frozen + timeout_ms * SKUA_NS_PER_MS : __real_skua__deadline_ns(timeout_ms);
+}
+
 static int
 count_threads(void) {
     int count = 0;

@@ -3,6 +3,7 @@
 // is rebuilt in the child of a fork().
 #include "test.h"
 
+#include "engine.h"
 #include "failing_allocator.h"
 #include <skua/exec.h>
 #include <skua/graph.h>
@@ -15,7 +16,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { TRACKS_MAX = 64 };
+enum { TRACKS_SEEN = 64 };
 
 typedef struct fib_frame {
     int n;
@@ -66,7 +67,8 @@ await_thief(skua_worker w, void *arg) {
 typedef struct totals {
     size_t nodes[8]; /* by index */
     size_t jobs, steals, parks, wakes, shares, spawns, names, starts, finishes;
-    int open[TRACKS_MAX];
+    int open[TRACKS_SEEN], deepest;
+    json_int_t least_depth; /* of spawns */
     uint32_t victim, thief;
 } totals;
 
@@ -77,10 +79,16 @@ count_event(totals *to, const json_t *event) {
     json_int_t track = json_integer_value(json_object_get(event, "tid"));
     assert_non_null(phase);
     assert_non_null(name);
-    assert_true(track > 0 && track < TRACKS_MAX);
+    assert_true(track > 0 && track < TRACKS_SEEN);
     assert_true(json_number_value(json_object_get(event, "ts")) >= 0);
     to->open[track] += *phase == 'B' ? 1 : *phase == 'E' ? -1 : 0;
     assert_true(to->open[track] >= 0);
+    to->deepest = to->open[track] > to->deepest ? to->open[track] : to->deepest;
+    if (strcmp(name, "spawn") == 0) {
+        json_int_t depth =
+            json_integer_value(json_object_get(json_object_get(event, "args"), "depth"));
+        to->least_depth = depth < to->least_depth ? depth : to->least_depth;
+    }
     to->jobs += strcmp(name, "job") == 0;
     to->parks += strcmp(name, "parked") == 0;
     to->wakes += strcmp(name, "wake") == 0;
@@ -116,7 +124,7 @@ read_trace(skua_exec *exec, json_int_t *ret_lost) {
     json_error_t why;
     json_t *root = json_load_file(path, JSON_REJECT_DUPLICATES, &why);
     assert_non_null(root);
-    totals all = {0};
+    totals all = {.least_depth = INT64_MAX};
     size_t i;
     json_t *event;
     json_array_foreach(json_object_get(root, "traceEvents"), i, event) {
@@ -124,7 +132,7 @@ read_trace(skua_exec *exec, json_int_t *ret_lost) {
     }
     *ret_lost = json_integer_value(
         json_object_get(json_object_get(root, "otherData"), "overwritten_events"));
-    for (size_t track = 0; track < TRACKS_MAX; track++) {
+    for (size_t track = 0; track < TRACKS_SEEN; track++) {
         assert_int_equal(all.open[track], 0);
     }
     assert_int_equal(all.starts, all.steals);
@@ -189,6 +197,43 @@ test_trace_tells_nodes_and_who_stole_them(void **state) {
     skua_exec_close(exec);
 }
 
+/* Until all workers sleep. */
+static void
+await_rest(skua_exec *exec) {
+    uint32_t asleep = 0;
+    while (asleep < skua_exec_workers(exec)) {
+        skua__mutex_lock(&exec->sleep_lock);
+        asleep = skua__asleep_locked(exec);
+        skua__mutex_unlock(&exec->sleep_lock);
+        sched_yield();
+    }
+}
+
+static void
+start_in_the_midst(skua_worker w, void *frame) {
+    for (int i = 0; i < 5; i++) { /* after these nobody asks for anything any more */
+        skua_spawn(&w, be_stolen, frame);
+        skua_sync(&w, be_stolen, frame);
+    }
+    const skua_trace_options options = {.size = sizeof options, .spawns = true};
+    assert_int_equal(skua_exec_trace_start(skua_worker_exec(w), &options, NULL), SKUA_OK);
+    skua_spawn(&w, be_stolen, frame);
+    skua_sync(&w, be_stolen, frame);
+}
+
+/* Spawns of a task that runs already are told from the next one on. */
+static void
+test_trace_of_spawns_begins_at_once(void **state) {
+    (void)state;
+    skua_exec *exec = NULL;
+    meeting met = {0};
+    json_int_t lost = 0;
+    assert_int_equal(skua_exec_open(&exec, SKUA_EXEC_OPTIONS(.workers = 1), NULL), SKUA_OK);
+    assert_int_equal(skua_exec_run(exec, start_in_the_midst, &met, NULL), SKUA_OK);
+    assert_int_equal(read_trace(exec, &lost).spawns, 1);
+    skua_exec_close(exec);
+}
+
 static void
 test_trace_tells_jobs_and_thieves(void **state) {
     (void)state;
@@ -203,12 +248,14 @@ test_trace_tells_jobs_and_thieves(void **state) {
     assert_int_equal(skua_exec_trace_start(exec, NULL, NULL), SKUA_OK);
     assert_int_equal(skua_exec_trace_start(exec, NULL, NULL), SKUA_E_EXISTS);
     meeting met = {0};
+    await_rest(exec);
     assert_int_equal(skua_exec_run(exec, await_thief, &met, NULL), SKUA_OK);
     skua_exec_trace_stop(exec);
     totals all = read_trace(exec, &lost);
     assert_int_equal(lost, 0);
     assert_int_equal(all.jobs, 1);
     assert_true(all.steals >= 1 && all.shares >= 1);
+    assert_true(all.wakes >= 1); /* who came for the call slept */
     assert_true(all.names >= 2);
     assert_int_equal(all.spawns, 0);
     assert_int_not_equal(met.owner, met.thief);
@@ -222,6 +269,7 @@ test_trace_tells_jobs_and_thieves(void **state) {
     all = read_trace(exec, &lost);
     assert_int_equal(all.jobs, 1);
     assert_int_equal(all.spawns, 88); /* fib(10) forks as often */
+    assert_int_equal(all.least_depth, 1);
     /* And then no more. */
     assert_int_equal(skua_exec_run(exec, fib, &frame, NULL), SKUA_OK);
     assert_int_equal(read_trace(exec, &lost).spawns, 88);
@@ -239,6 +287,9 @@ test_trace_keeps_the_newest_events(void **state) {
     fib_frame frame = {.n = 1};
     json_int_t lost = 0;
     for (int i = 0; i < RUNS; i++) {
+        if (i > RUNS - 3) {
+            await_rest(exec);
+        }
         assert_int_equal(skua_exec_run(exec, fib, &frame, NULL), SKUA_OK);
         if (i % 20 == 0) {
             read_trace(exec, &lost); /* while the worker goes on writing */
@@ -247,6 +298,8 @@ test_trace_keeps_the_newest_events(void **state) {
     totals all = read_trace(exec, &lost);
     assert_true(lost >= 2 * RUNS - EVENTS - 1); /* the end of the last job may not be told yet */
     assert_true(all.jobs > 0 && all.jobs <= EVENTS);
+    assert_true(all.parks >= 1);
+    assert_int_equal(all.deepest, 1); /* each slice ends before the next begins */
     skua_exec_close(exec);
 }
 
@@ -316,7 +369,8 @@ child(skua_exec *exec, skua_group *group, skua_future *future) {
     }
     skua_future_unref(skua_future_ref(future));
     skua_future_unref(future);
-    if (skua_exec_run(exec, fib, &frame, &err) != SKUA_E_FORKED) {
+    if (skua_exec_run(exec, fib, &frame, &err) != SKUA_E_FORKED ||
+        skua_exec_trace_write(exec, "/dev/null", &err) != SKUA_E_FORKED) {
         return 2;
     }
 #if defined(__SANITIZE_THREAD__)
@@ -396,6 +450,7 @@ main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_trace_tells_jobs_and_thieves),
         cmocka_unit_test(test_trace_tells_nodes_and_who_stole_them),
+        cmocka_unit_test(test_trace_of_spawns_begins_at_once),
         cmocka_unit_test(test_trace_keeps_the_newest_events),
         cmocka_unit_test(test_trace_failures_are_told),
         cmocka_unit_test(test_fork_child_rebuilds_on_request),
