@@ -162,6 +162,11 @@ skua__curve_predict(const skua__curve *curve, float at, float *ret_log_ns, uint3
     return true;
 }
 
+float
+skua__curve_top(const skua__curve *curve) {
+    return (float)node_below(curve, SKUA__CURVE_NODES - 1);
+}
+
 bool
 skua__curve_predict_ns(const skua__curve *curve, float at, int64_t *ret_ns, uint32_t *ret_samples) {
     uint32_t floor_node = (uint32_t)at;

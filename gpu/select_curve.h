@@ -37,6 +37,8 @@ uint32_t skua__curve_nearest(float at);
 /* The predicted time's logarithm, or false when nothing is known. *ret_samples: of the nearest node. */
 bool skua__curve_predict(const skua__curve *curve, float at, float *ret_log_ns,
                          uint32_t *ret_samples);
+/* The highest node with samples; below 0: there is none. */
+float skua__curve_top(const skua__curve *curve);
 /* The same in ns, and quick where the nodes on both sides have samples. */
 bool skua__curve_predict_ns(const skua__curve *curve, float at, int64_t *ret_ns,
                             uint32_t *ret_samples);

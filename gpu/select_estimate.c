@@ -2,6 +2,8 @@
 // When each candidate would be done: wait, launch, move and run time, each learned or told.
 #include "select_priv.h"
 
+enum { FULL_OCTAVES = 14 }; /* 2^14 units fill a device: from there on it takes longer for more */
+
 bool
 skua__select_work_valid(const skua_selector *selector, const skua_select_work *work) {
     if (!selector || !work || work->size < sizeof *work || work->kernel >= selector->kernel_count ||
@@ -38,12 +40,46 @@ move_ns(const skua__select_backend *backend, double bytes) {
     return backend->bytes_per_s ? bounded_ns(bytes * 1e9 / (double)backend->bytes_per_s) : 0;
 }
 
+/* By how much the logarithm of a kernel's time grows between two sizes: as it does where that is known, and at most with the size. */
+static float
+growth(const skua__select_kernel *kernel, float from, float to) {
+    float least = (to - from) / SKUA__CURVE_PER_OCTAVE;
+    for (uint32_t b = 0; b < SKUA_SELECT_BACKENDS_MAX; b++) {
+        const skua__curve *curve = kernel->run[b];
+        float low, high;
+        uint32_t samples;
+        if (curve && !curve->masked && skua__curve_predict(curve, from, &low, &samples) &&
+            skua__curve_predict(curve, to, &high, &samples)) {
+            least = high - low < least ? high - low : least;
+        }
+    }
+    return least;
+}
+
+/*
+ * A device's time far above all sizes that were seen. What few work-items take says little of its rate, so that its curve may be
+ * all but flat there; but once it is full it is no longer for nothing. Returns the time if it is longer than that, else ns.
+ */
+static int64_t
+above_seen_ns(const skua__select_kernel *kernel, const skua__curve *curve, float at, int64_t ns) {
+    float top = skua__curve_top(curve), full = FULL_OCTAVES * SKUA__CURVE_PER_OCTAVE;
+    float from = top > full ? top : full;
+    float log_ns;
+    uint32_t samples;
+    if (!curve->masked || at <= from || !skua__curve_predict(curve, top, &log_ns, &samples)) {
+        return ns;
+    }
+    int64_t least_ns = skua__curve_ns(log_ns + growth(kernel, from, at));
+    return least_ns > ns ? least_ns : ns;
+}
+
 void
 skua__select_sum(const skua_selector *selector, const skua_select_work *work, uint32_t place,
                  float at, double share, skua_select_term *ret_term) {
     const skua_select_place *where = &work->places[place];
     const skua__select_backend *backend = &selector->backends[where->backend];
-    const skua__curve *curve = selector->kernels[work->kernel]->run[where->backend];
+    const skua__select_kernel *kernel = selector->kernels[work->kernel];
+    const skua__curve *curve = kernel->run[where->backend];
     double missing_bytes = (double)where->missing_bytes * share;
     ret_term->backend = where->backend;
     ret_term->samples = 0;
@@ -53,7 +89,9 @@ skua__select_sum(const skua_selector *selector, const skua_select_work *work, ui
     ret_term->missing_bytes = (uint64_t)missing_bytes;
     ret_term->move_ns = move_ns(backend, missing_bytes);
     if (curve && skua__curve_predict_ns(curve, at, &ret_term->run_ns, &ret_term->samples)) {
-        ret_term->known = 1;
+        if (ret_term->samples == 0) {
+            ret_term->run_ns = above_seen_ns(kernel, curve, at, ret_term->run_ns);
+        }
     } else if (work->flops && backend->flops) {
         ret_term->run_ns = bounded_ns((double)work->flops * share * 1e9 / (double)backend->flops);
     } else {
