@@ -268,6 +268,42 @@ test_engine_groups_fit(void **state) {
     }
 }
 
+enum { NOTE_BYTES = 160 };
+
+/* A driver that has no device, and notes which one was asked for. */
+static skua_status
+open_none(void *ctx, const skua_device_info *info, uint32_t ordinal, const skua_allocator *hook,
+          skua__dev **ret_dev, skua_error *err) {
+    (void)hook, (void)ret_dev, (void)err;
+    snprintf(ctx, NOTE_BYTES, "%s %u", info->name, ordinal);
+    return SKUA_E_NOT_FOUND;
+}
+
+static void
+test_engine_equal_devices_are_told_apart_by_their_order(void **state) {
+    (void)state;
+    static const char *const names[] = {"twin", "other", "twin", "twin"};
+    static const char *const asked[] = {"twin 0", "other 0", "twin 1", "twin 2"};
+    setenv("OCL_ICD_VENDORS", "/nonexistent", 1);
+    skua__device_driver driver = *skua__fake_driver();
+    driver.open = open_none;
+    skua_devices *devices = NULL;
+    char note[NOTE_BYTES] = "";
+    assert_int_equal(skua_devices_open(&devices, SKUA_DEVICES_OPTIONS(.cache_dir = ""), NULL),
+                     SKUA_OK);
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        skua_device_info info = skua__fake_info(1u << 30);
+        snprintf(info.name, sizeof info.name, "%s", names[i]);
+        assert_int_equal(skua__devices_add(devices, &driver, note, &info), SKUA_OK);
+    }
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        skua__engine *engine = NULL;
+        assert_int_equal(skua__devices_engine(devices, i, &engine, NULL), SKUA_E_NOT_FOUND);
+        assert_string_equal(note, asked[i]);
+    }
+    skua_devices_close(devices);
+}
+
 int
 main(void) {
     const struct CMUnitTest tests[] = {
@@ -280,6 +316,7 @@ main(void) {
         cmocka_unit_test(test_engine_constructors_without_memory),
         cmocka_unit_test(test_engine_parts_of_a_launch),
         cmocka_unit_test(test_engine_groups_fit),
+        cmocka_unit_test(test_engine_equal_devices_are_told_apart_by_their_order),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
