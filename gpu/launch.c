@@ -125,59 +125,62 @@ value_room(size_t bytes) {
 }
 
 /* The launch, its arguments, steps and values lie in one block, in this order. */
-static skua__launch *
-allocate(const skua_allocator *hook, const skua_launch *spec, uint32_t arg_count, uint32_t steps,
-         unsigned char **ret_values) {
+static size_t
+head_bytes(uint32_t arg_count) {
+    return value_room(sizeof(skua__launch) + arg_count * sizeof(skua__launch_arg));
+}
+
+/* Each argument has a copy in and one out at most, and there is the kernel. */
+static size_t
+steps_bytes(uint32_t arg_count) {
+    return value_room((2 * (size_t)arg_count + 1) * sizeof(skua__step));
+}
+
+size_t
+skua__launch_bytes(const skua_launch *spec) {
     size_t values = 0;
     for (uint32_t i = 0; i < spec->arg_count; i++) {
         values += spec->args[i].value ? value_room(spec->args[i].bytes) : 0;
     }
-    size_t head = sizeof(skua__launch) + arg_count * sizeof(skua__launch_arg);
-    head = value_room(head);
-    size_t middle = value_room(steps * sizeof(skua__step));
-    skua__launch *launch = skua__mem_new(hook, head + middle + values);
-    if (launch) {
-        launch->steps = (skua__step *)(void *)((unsigned char *)launch + head);
-        *ret_values = (unsigned char *)launch + head + middle;
+    return head_bytes(spec->arg_count) + steps_bytes(spec->arg_count) + values;
+}
+
+/* A launch of nothing in such memory. Its steps are cleared as they begin. */
+static skua__launch *
+begin(void *room, const skua_allocator *hook, uint32_t arg_count) {
+    skua__launch *launch = room;
+    memset(room, 0, head_bytes(arg_count));
+    launch->hook = hook;
+    launch->steps = (skua__step *)(void *)((unsigned char *)room + head_bytes(arg_count));
+    skua__a32_store(&launch->refs, 1, memory_order_relaxed); /* relaxed: nobody else has it yet */
+    launch->arg_count = arg_count;
+    skua__list_init(&launch->link);
+    for (uint32_t i = 0; i < arg_count; i++) {
+        skua__list_init(&launch->args[i].use.link);
     }
     return launch;
 }
 
-skua_status
-skua__launch_new(const skua_allocator *hook, const skua__kernel *kernel, const skua_launch *given,
-                 skua__launch **ret_launch, skua_error *err) {
-    skua_launch spec;
-    if (!given || !SKUA_READ_OPTIONS(&spec, given)) {
-        return SKUA_FAIL(err, SKUA_E_BAD_ARGUMENT, "a launch needs its size set");
-    }
-    skua_status status = skua__launch_check(kernel, &spec, err);
-    if (status) {
-        return status;
-    }
-    unsigned char *values = NULL;
-    skua__launch *launch = allocate(hook, &spec, spec.arg_count, 2 * spec.arg_count + 1, &values);
-    if (!launch) {
-        return SKUA_FAIL_MEMORY(err, "a launch");
-    }
-    launch->hook = hook;
-    skua__a32_store(&launch->refs, 1, memory_order_relaxed); /* relaxed: nobody else has it yet */
+/* What was checked. */
+static skua__launch *
+fill(void *room, const skua_allocator *hook, const skua__kernel *kernel, const skua_launch *spec) {
+    skua__launch *launch = begin(room, hook, spec->arg_count);
+    unsigned char *values =
+        (unsigned char *)room + head_bytes(spec->arg_count) + steps_bytes(spec->arg_count);
     launch->kernel = kernel;
-    launch->dims = spec.dims ? spec.dims : 1;
-    launch->arg_count = spec.arg_count;
-    launch->priority = spec.priority;
-    skua__list_init(&launch->link);
+    launch->dims = spec->dims ? spec->dims : 1;
+    launch->priority = spec->priority;
     for (uint32_t i = 0; i < 3; i++) {
-        launch->global[i] = i < launch->dims ? spec.global[i] : 1;
+        launch->global[i] = i < launch->dims ? spec->global[i] : 1;
     }
     launch->end = launch->global[0];
-    for (uint32_t i = 0; i < spec.arg_count; i++) {
-        const skua_kernel_arg *from = &spec.args[i];
+    for (uint32_t i = 0; i < spec->arg_count; i++) {
+        const skua_kernel_arg *from = &spec->args[i];
         skua__launch_arg *arg = &launch->args[i];
         arg->kind = kernel->params[i];
         arg->host = from->buffer ? skua__buffer_host(from->buffer) : from->data;
         arg->buffer = from->buffer;
         launch->space = from->buffer ? skua__buffers_of(from->buffer) : launch->space;
-        skua__list_init(&arg->use.link);
         arg->bytes = from->bytes;
         if (from->value) {
             memcpy(values, from->value, from->bytes);
@@ -185,8 +188,41 @@ skua__launch_new(const skua_allocator *hook, const skua__kernel *kernel, const s
             values += value_room(from->bytes);
         }
     }
-    *ret_launch = launch;
+    return launch;
+}
+
+static skua_status
+read_spec(const skua__kernel *kernel, const skua_launch *given, skua_launch *ret, skua_error *err) {
+    return given && SKUA_READ_OPTIONS(ret, given)
+               ? skua__launch_check(kernel, ret, err)
+               : SKUA_FAIL(err, SKUA_E_BAD_ARGUMENT, "a launch needs its size set");
+}
+
+skua_status
+skua__launch_new(const skua_allocator *hook, const skua__kernel *kernel, const skua_launch *given,
+                 skua__launch **ret_launch, skua_error *err) {
+    skua_launch spec;
+    skua_status status = read_spec(kernel, given, &spec, err);
+    if (status) {
+        return status;
+    }
+    void *room = skua__mem_room(hook, skua__launch_bytes(&spec));
+    if (!room) {
+        return SKUA_FAIL_MEMORY(err, "a launch");
+    }
+    *ret_launch = fill(room, hook, kernel, &spec);
     return SKUA_OK;
+}
+
+skua_status
+skua__launch_init(void *room, const skua_allocator *hook, const skua__kernel *kernel,
+                  const skua_launch *given, skua__launch **ret_launch, skua_error *err) {
+    skua_launch spec;
+    skua_status status = read_spec(kernel, given, &spec, err);
+    if (!status) {
+        *ret_launch = fill(room, hook, kernel, &spec);
+    }
+    return status;
 }
 
 void
@@ -207,7 +243,12 @@ skua__launch_cut(skua__launch *launch, uint64_t first, uint64_t end) {
 skua__launch *
 skua__launch_free(skua__launch *launch) {
     /* acq_rel L1: whoever lets go last sees all that the other did; pairs with acq_rel L1, itself, in another thread */
-    if (launch && skua__a32_sub(&launch->refs, 1, memory_order_acq_rel) == 1) {
+    if (!launch || skua__a32_sub(&launch->refs, 1, memory_order_acq_rel) != 1) {
+        return NULL;
+    }
+    if (launch->release) {
+        launch->release(launch);
+    } else {
         skua__mem_free(launch->hook, launch);
     }
     return NULL;
@@ -215,18 +256,10 @@ skua__launch_free(skua__launch *launch) {
 
 skua__launch *
 skua__launch_bare(const skua_allocator *hook, uint32_t arg_count) {
-    const skua_launch spec = {.arg_count = 0};
-    unsigned char *unused = NULL;
-    skua__launch *launch = allocate(hook, &spec, arg_count, 2 * arg_count + 1, &unused);
+    void *room = skua__mem_room(hook, head_bytes(arg_count) + steps_bytes(arg_count));
+    skua__launch *launch = room ? begin(room, hook, arg_count) : NULL;
     if (launch) {
-        launch->hook = hook;
-        skua__a32_store(&launch->refs, 1, memory_order_relaxed); /* relaxed: same */
-        launch->arg_count = arg_count;
         launch->dims = 1;
-        skua__list_init(&launch->link);
-        for (uint32_t i = 0; i < arg_count; i++) {
-            skua__list_init(&launch->args[i].use.link);
-        }
     }
     return launch;
 }

@@ -146,15 +146,18 @@ measure_launches(perf_bench *bench, folders *where) {
     static const perf_case cases[] = {{.what = "empty", .pattern = "pool", .items = 1},
                                       {.what = "empty", .pattern = "engine", .items = 1},
                                       {.what = "batched", .pattern = "pool", .items = 1},
+                                      {.what = "batched", .pattern = "pool-all", .items = 1},
                                       {.what = "batched", .pattern = "engine", .items = 1}};
     static const side pool[] = {{"skua", gpu_side_pool_device, NULL, false},
                                 {"opencl", gpu_side_opencl, NULL, false}};
     static const side engine[] = {{"skua", gpu_side_engine, NULL, false},
                                   {"opencl", gpu_side_opencl, NULL, false}};
-    for (int i = 0; i < 4; i++) {
-        perf_target target = i < 2 ? (perf_target){.ratio = empty_ratio}
-                                   : (perf_target){.excess = batched_excess_us};
-        measure(bench, where, &cases[i], "us", i % 2 ? engine : pool, 2, target);
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        bool empty = strcmp(cases[i].what, "empty") == 0;
+        bool bare = strcmp(cases[i].pattern, "engine") == 0;
+        measure(bench, where, &cases[i], "us", bare ? engine : pool, 2,
+                empty ? (perf_target){.ratio = empty_ratio}
+                      : (perf_target){.excess = batched_excess_us});
     }
 }
 

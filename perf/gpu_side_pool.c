@@ -9,7 +9,8 @@
 typedef struct pool_run {
     gpu_side side;
     int32_t on;
-    int times; /* launches under way at once */
+    int times;     /* launches under way at once */
+    bool together; /* which are waited for in one call, before any is collected */
     skua_pool_future *futures[GPU_BATCH];
 } pool_run;
 
@@ -49,6 +50,10 @@ launch(void *arg) {
             gpu_side_fail(&err);
             return -1;
         }
+    }
+    if (self->together && skua_pool_await_all(self->side.pool, SKUA_UNLIMITED, &err)) {
+        gpu_side_fail(&err);
+        return -1;
     }
     for (int i = 0; i < self->times; i++) {
         if (skua_kernel_collect(self->side.pool, &spec, self->futures[i], SKUA_UNLIMITED, &err)) {
@@ -97,6 +102,7 @@ run_side(perf_run *run, int32_t on) {
     const gpu_work *work = gpu_work_named(empty || batched ? "nothing" : run->what->work);
     self.on = on;
     self.times = batched ? GPU_BATCH : 1;
+    self.together = batched && strcmp(run->what->pattern, "pool-all") == 0;
     if (!gpu_side_open(&self.side, work, empty || batched ? 1 : run->what->items) ||
         launch(&self) < 0) {
         return 1;

@@ -55,7 +55,7 @@ skua_kernel_spec gpu_spec_of(const gpu_work *work);
 skua_launch gpu_launch_of(const gpu_job *job);
 
 /*
- * What a side does, told through perf_case: what = "empty" | "batched" (microseconds for each of GPU_BATCH) | "open" | "work" |
+ * What a side does, told through perf_case: what = "empty" | "batched" (microseconds for each of GPU_BATCH; pattern "pool-all": one call waits for all, as one clFinish() does, before any is collected) | "open" | "work" |
  * "resident" (the same, but nothing is copied between: launch and wait) | "rate"; work = a work's name. Sides are run by perf_solo() and return 0 when the sample is filled.
  */
 int gpu_side_pool_device(perf_run *run);  /* through skua_kernel_submit(), on the first device */

@@ -127,6 +127,9 @@ typedef enum skua__launch_stage {
 struct skua__launch {
     skua__list link; /* the engine's */
     const skua_allocator *hook;
+    /* Its memory is the caller's own again, who gave it to skua__launch_init(); NULL: it is a block of the hook's. */
+    void (*release)(skua__launch *launch);
+    void *release_arg;
     const skua__kernel *kernel; /* NULL: a transfer, which moves its one buffer */
     skua__buffers *space;       /* its buffers' turns are to be waited for; NULL: it needs none */
     skua__claim *claim; /* the turns that it has already, borrowed; NULL: it asks for its own */
@@ -194,6 +197,14 @@ skua_status skua__launch_check(const skua__kernel *kernel, const skua_launch *sp
  */
 skua_status skua__launch_new(const skua_allocator *hook, const skua__kernel *kernel,
                              const skua_launch *spec, skua__launch **ret_launch, skua_error *err);
+/* How many bytes skua__launch_init() needs for a launch with these arguments. */
+size_t skua__launch_bytes(const skua_launch *spec);
+/*
+ * As skua__launch_new(), in the caller's memory: so many bytes, aligned as malloc()'s are. It holds them until
+ * skua__launch_free(), and if it was submitted until its engine has tidied up: then release(launch) is called, if it is set.
+ */
+skua_status skua__launch_init(void *room, const skua_allocator *hook, const skua__kernel *kernel,
+                              const skua_launch *spec, skua__launch **ret_launch, skua_error *err);
 /*
  * Makes of a launch the part [first, end) of its first dimension, before it is lent. Its sliced arguments, whose bytes
  * global[0] divides, are those of the whole, but what they point to is the part's slice alone.

@@ -45,10 +45,15 @@ hook_or_default(const skua_allocator *hook) {
 }
 
 void *
-skua__mem_new(const skua_allocator *hook, size_t size_bytes) {
+skua__mem_room(const skua_allocator *hook, size_t size_bytes) {
     hook = hook_or_default(hook);
     /* One byte at least: a NULL must always mean "no memory". */
-    void *block = hook->allocate(hook->ctx, size_bytes ? size_bytes : 1);
+    return hook->allocate(hook->ctx, size_bytes ? size_bytes : 1);
+}
+
+void *
+skua__mem_new(const skua_allocator *hook, size_t size_bytes) {
+    void *block = skua__mem_room(hook, size_bytes);
     if (block) {
         memset(block, 0, size_bytes);
     }

@@ -33,6 +33,7 @@ struct skua__device_run {
     skua_pool_future *task;
     skua__site *site;
     uint64_t epoch;     /* of the attempt */
+    bool inside;        /* it, its output and its launch lie in the task's block */
     bool first;         /* of its kernel there: it is compiled, and its times say nothing */
     bool started;       /* the engine took it */
     bool alone;         /* nothing else was on the device */
@@ -156,12 +157,33 @@ event_of_locked(skua_pool *pool, const skua__device_run *run, skua_status status
 static void
 lose_locked(const skua__device_run *run) {
     skua_pool_future *task = run->task;
-    skua__mem_lose(run->launch);
-    skua__mem_lose(run->output);
-    skua__mem_lose(run->aligned ? run->aligned : (void *)(uintptr_t)task->input);
+    if (!run->inside) {
+        skua__mem_lose(run->launch);
+        skua__mem_lose(run->output);
+    }
+    if (run->inside || (!run->aligned && task->launch->input_room)) {
+        /* Their block, with all that is in it, is never freed. relaxed: the run's own reference is held meanwhile. */
+        atomic_fetch_add_explicit(&task->refs, 1, memory_order_relaxed);
+        skua__mem_lose(task);
+    } else {
+        skua__mem_lose(run->aligned ? run->aligned : (void *)(uintptr_t)task->input);
+    }
     if (!run->aligned) { /* the task's own, of which its next attempt at a device makes a copy */
         task->free_fn = NULL;
         task->keep_input = true;
+    }
+}
+
+/* A run and what it has. held: its device may yet use that, so that it is lost. */
+static void
+free_run(const skua_allocator *hook, skua__device_run *run, bool held) {
+    if (!held) {
+        skua__mem_free(hook, run->aligned);
+        skua__mem_free(hook, run->inside ? NULL : run->output);
+        skua__launch_free(run->launch);
+    }
+    if (!run->inside) {
+        skua__mem_free(hook, run);
     }
 }
 
@@ -196,12 +218,8 @@ end_locked(skua_pool *pool, skua__device_run *run, skua_status status, const cha
     if (wanted) {
         skua__task_event_locked(pool, task, &event, now_ns);
     }
-    if (!run->launch || !run->launch->held) {
-        skua__launch_free(run->launch);
-        skua__mem_free(task->hook, run->output);
-        skua__mem_free(task->hook, run->aligned);
-    }
-    skua__mem_free(task->hook, run);
+    bool held = run->launch && run->launch->held;
+    free_run(task->hook, run, held);
     skua__dispatch_locked(pool, now_ns);
     skua__task_unref(task);
 }
@@ -218,6 +236,17 @@ launch_done(skua__launch *launch, skua_status status) {
 
 /* ---- The way to the engine ---- */
 
+/* Nobody has the launch any more, which lies in its task's block: before its run began, and after. */
+static void
+stay(skua__launch *launch) {
+    (void)launch;
+}
+
+static void
+let_go(skua__launch *launch) {
+    skua__task_unref(launch->release_arg);
+}
+
 /* The site's attempt at a task that was granted to it begins. */
 static void
 begin_locked(skua_pool *pool, skua__site *site, skua_pool_future *task, skua__device_run *run) {
@@ -229,6 +258,12 @@ begin_locked(skua_pool *pool, skua__site *site, skua_pool_future *task, skua__de
     /* relaxed: the pool's own reference is held meanwhile. */
     atomic_fetch_add_explicit(&task->refs, 1, memory_order_relaxed);
     run->task = task;
+    if (run->inside) {
+        /* relaxed: as above; it is the launch's, until its engine has tidied up. */
+        atomic_fetch_add_explicit(&task->refs, 1, memory_order_relaxed);
+        run->launch->release = let_go;
+        run->launch->release_arg = task;
+    }
     run->site = site;
     run->epoch = task->lease.epoch;
     uint32_t bit = UINT32_C(1) << (site->place - 1);
@@ -271,24 +306,42 @@ prepare(const skua_allocator *hook, skua__device_run *run, const skua__launch_ta
     if (!input || !run->output) {
         return SKUA_FAIL_MEMORY(err, "the arguments of a launch");
     }
-    return skua__launch_decoded(hook, launch->entry->kernel, coded, input, run->output,
+    return skua__launch_decoded(hook, launch->entry->kernel, coded, input, run->output, NULL,
                                 &run->launch, err);
 }
 
-/* What a run has, and the run. */
-static void
-free_run(const skua_allocator *hook, skua__device_run *run) {
-    skua__launch_free(run->launch);
-    skua__mem_free(hook, run->output);
-    skua__mem_free(hook, run->aligned);
-    skua__mem_free(hook, run);
+size_t
+skua__device_ready_bytes(const skua__kernel *kernel, const skua__coded_launch *coded) {
+    return skua__kernel_rounded(sizeof(skua__device_run)) +
+           skua__kernel_rounded(coded->output_bytes) + skua__launch_decoded_bytes(kernel, coded);
+}
+
+/* In the task's block, as skua__device_ready_bytes() counts. */
+static skua__device_run *
+ready_inside(const skua_allocator *hook, const skua__launch_task *launch, const void *input) {
+    const skua__coded_launch *coded = &launch->coded;
+    skua__device_run *run = launch->ready_room;
+    memset(run, 0, sizeof *run);
+    run->inside = true;
+    run->output = (uint8_t *)launch->ready_room + skua__kernel_rounded(sizeof *run);
+    memset(run->output, 0, coded->output_bytes);
+    void *room = run->output + skua__kernel_rounded(coded->output_bytes);
+    if (skua__launch_decoded(hook, launch->entry->kernel, coded, input, run->output, room,
+                             &run->launch, NULL)) {
+        return NULL;
+    }
+    run->launch->release = stay;
+    return run;
 }
 
 skua__device_run *
 skua__device_ready(const skua_allocator *hook, const skua__launch_task *launch, const void *input) {
+    if (launch->ready_room) {
+        return ready_inside(hook, launch, input);
+    }
     skua__device_run *run = skua__mem_new(hook, sizeof *run);
     if (run && prepare(hook, run, launch, input, false, NULL)) {
-        free_run(hook, run);
+        free_run(hook, run, false);
         run = NULL;
     }
     return run;
@@ -297,7 +350,7 @@ skua__device_ready(const skua_allocator *hook, const skua__launch_task *launch, 
 skua__device_run *
 skua__device_ready_free(const skua_allocator *hook, skua__device_run *run) {
     if (run) {
-        free_run(hook, run);
+        free_run(hook, run, false);
     }
     return NULL;
 }

@@ -90,11 +90,13 @@ reserve_slot(skua_pool *pool) {
 /* Makes the task's memory, with its own copy of the input where the pool is to have one. */
 static skua_pool_future *
 new_future(skua_pool *pool, const skua_task *task, skua__launch_task *launch, bool keep_ref) {
-    skua_pool_future *future = skua__mem_new(pool->hook, sizeof *future);
+    skua_pool_future *future =
+        launch ? skua__launch_future(launch) : skua__mem_new(pool->hook, sizeof *future);
     if (!future) {
         return NULL;
     }
     future->hook = pool->hook;
+    future->block_bytes = launch ? future->block_bytes : sizeof *future;
     future->pool = pool;
     future->launch = launch;
     future->priority = (uint8_t)task->priority;
@@ -288,12 +290,14 @@ let_in(skua_pool *pool, skua_pool_future *future, const skua_task *task, bool se
     return status;
 }
 
-/* It is not in the pool: what it was made of is the caller's again. */
+/* It is not in the pool: what it was made of is the caller's again. Of a launch that is all of it. */
 static void
 give_back(skua_pool_future *future, const skua_task *task) {
-    future->keep_input |= task->free_fn || future->launch;
+    if (future->launch) {
+        return;
+    }
+    future->keep_input |= task->free_fn != NULL;
     future->free_fn = NULL;
-    future->launch = NULL;
     atomic_init(&future->refs, 1);
     skua__task_unref(future);
 }

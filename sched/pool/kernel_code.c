@@ -107,7 +107,7 @@ skua__launch_check_cut(const skua__kernel *kernel, const skua__coded_launch *lau
 void
 skua__launch_lay_out_part(const skua__kernel *kernel, const skua__coded_launch *whole,
                           uint64_t first, uint64_t end, skua__coded_launch *ret) {
-    *ret = *whole;
+    memcpy(ret, whole, skua__coded_bytes(kernel->param_count));
     ret->first = first;
     ret->end = end;
     bool fits = place_all(kernel, ret);
@@ -118,7 +118,7 @@ skua__launch_lay_out_part(const skua__kernel *kernel, const skua__coded_launch *
 static skua_status
 lay_out(const skua__kernel *kernel, const skua_launch *launch, bool plain, skua__coded_launch *ret,
         skua_error *err) {
-    memset(ret, 0, sizeof *ret);
+    memset(ret, 0, skua__coded_bytes(kernel->param_count));
     ret->dims = launch->dims ? launch->dims : 1;
     ret->on = launch->on;
     ret->priority = launch->priority;
@@ -248,7 +248,8 @@ decode_head(skua__reader *reader, const skua__kernel *kernel, skua__coded_launch
 /* Whether the launch of which it is a part is one: else it could ask for memory that no launch is given. */
 static bool
 whole_fits(const skua__kernel *kernel, const skua__coded_launch *part) {
-    skua__coded_launch whole = *part;
+    skua__coded_launch whole;
+    memcpy(&whole, part, skua__coded_bytes(kernel->param_count));
     whole.first = 0;
     whole.end = whole.global[0];
     return place_all(kernel, &whole);
@@ -257,7 +258,7 @@ whole_fits(const skua__kernel *kernel, const skua__coded_launch *part) {
 bool
 skua__launch_decode(const skua__kernel *kernel, const void *bytes, size_t size,
                     skua__coded_launch *ret) {
-    memset(ret, 0, sizeof *ret);
+    memset(ret, 0, skua__coded_bytes(kernel->param_count));
     skua__reader reader = skua__reader_of(bytes, size);
     if (!decode_head(&reader, kernel, ret)) {
         return false;
@@ -292,15 +293,26 @@ skua__launch_hidden_bytes(const skua__kernel *kernel, const skua__coded_launch *
     return bytes;
 }
 
+size_t
+skua__launch_decoded_bytes(const skua__kernel *kernel, const skua__coded_launch *coded) {
+    skua_kernel_arg args[SKUA_KERNEL_MAX_PARAMS];
+    for (uint32_t i = 0; i < kernel->param_count; i++) {
+        bool is_value = kernel->params[i] == SKUA_PARAM_VALUE;
+        args[i] = (skua_kernel_arg){.bytes = (size_t)coded->args[i].bytes,
+                                    .value = is_value ? coded : NULL};
+    }
+    return skua__launch_bytes(&(skua_launch){
+        .size = sizeof(skua_launch), .args = args, .arg_count = kernel->param_count});
+}
+
 skua_status
 skua__launch_decoded(const skua_allocator *hook, const skua__kernel *kernel,
                      const skua__coded_launch *coded, const uint8_t *input, uint8_t *output,
-                     skua__launch **ret_launch, skua_error *err) {
-    skua_kernel_arg args[SKUA_KERNEL_MAX_PARAMS] = {0};
+                     void *room, skua__launch **ret_launch, skua_error *err) {
+    skua_kernel_arg args[SKUA_KERNEL_MAX_PARAMS];
     for (uint32_t i = 0; i < kernel->param_count; i++) {
         const skua__coded_arg *arg = &coded->args[i];
-        args[i].bytes = (size_t)arg->bytes;
-        args[i].buffer = arg->buffer;
+        args[i] = (skua_kernel_arg){.bytes = (size_t)arg->bytes, .buffer = arg->buffer};
         if (arg->buffer) {
             continue;
         }
@@ -329,7 +341,8 @@ skua__launch_decoded(const skua_allocator *hook, const skua__kernel *kernel,
                         .args = args,
                         .priority = coded->priority};
     memcpy(spec.global, coded->global, sizeof spec.global);
-    skua_status status = skua__launch_new(hook, kernel, &spec, ret_launch, err);
+    skua_status status = room ? skua__launch_init(room, hook, kernel, &spec, ret_launch, err)
+                              : skua__launch_new(hook, kernel, &spec, ret_launch, err);
     if (!status && is_part(coded)) {
         skua__launch_cut(*ret_launch, coded->first, coded->end);
     }

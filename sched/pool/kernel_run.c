@@ -27,8 +27,8 @@ run(const skua__kernel_entry *entry, const skua__coded_launch *coded, skua__clai
         return SKUA_FAIL_MEMORY(ret_error, "the results of a launch");
     }
     memset(output, 0, room);
-    status =
-        skua__launch_decoded(call->hook, entry->kernel, coded, input, output, &launch, ret_error);
+    status = skua__launch_decoded(call->hook, entry->kernel, coded, input, output, NULL, &launch,
+                                  ret_error);
     if (!status) {
         launch->claim = claim;
         status = skua__launch_run_on_cores(launch, entry->kernels->pool->exec, is_unwanted, call);

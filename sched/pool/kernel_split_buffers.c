@@ -45,7 +45,7 @@ hold(skua__split *split, skua__claim *claim, skua_error *err) {
     const skua__launch_task *task = parent->launch;
     skua__launch *held = NULL;
     skua_status status = skua__launch_decoded(split->hook, task->entry->kernel, &task->coded,
-                                              parent->input, split->output, &held, err);
+                                              parent->input, split->output, NULL, &held, err);
     if (status) {
         return status;
     }

@@ -4,15 +4,43 @@
 
 #include <string.h>
 
+/*
+ * A launch is one block: its task, its launch part, and of a small one its input and what a device runs (a run, its output
+ * and the engine's launch), because six blocks that other threads free than made them cost more than the launch. It lives as
+ * long as anybody has the task; the engine does until it has tidied up. What is made for a further attempt lies elsewhere.
+ */
+typedef struct launch_block {
+    skua_pool_future future;
+    skua__launch_task launch;
+} launch_block;
+
+skua_pool_future *
+skua__launch_future(skua__launch_task *launch) {
+    return &SKUA_CONTAINER_OF(launch, launch_block, launch)->future;
+}
+
 skua__launch_task *
 skua__launch_task_new(skua__kernel_entry *entry, const skua__coded_launch *coded) {
-    skua__launch_task *launch = skua__mem_new(entry->kernels->pool->hook, sizeof *launch);
-    if (launch) {
-        launch->entry = entry;
-        launch->coded = *coded;
-        launch->items = (coded->end - coded->first) * coded->global[1] * coded->global[2];
+    const skua__kernel *kernel = entry->kernel;
+    size_t coded_bytes = skua__coded_bytes(kernel->param_count);
+    size_t head = skua__kernel_rounded(offsetof(launch_block, launch.coded) + coded_bytes);
+    bool small = coded->input_bytes + coded->output_bytes <= SKUA__KERNEL_BLOCK_BYTES;
+    size_t input = small ? skua__kernel_rounded(coded->input_bytes) : 0;
+    /* relaxed: a guess */
+    bool readied = small && atomic_load_explicit(&entry->on_device, memory_order_relaxed);
+    size_t bytes = head + input + (readied ? skua__device_ready_bytes(kernel, coded) : 0);
+    launch_block *block = skua__mem_room(entry->kernels->pool->hook, bytes);
+    if (!block) {
+        return NULL;
     }
-    return launch;
+    memset(block, 0, offsetof(launch_block, launch.coded));
+    memcpy(&block->launch.coded, coded, coded_bytes);
+    block->future.block_bytes = bytes;
+    block->launch.entry = entry;
+    block->launch.items = (coded->end - coded->first) * coded->global[1] * coded->global[2];
+    block->launch.input_room = small ? (uint8_t *)block + head : NULL;
+    block->launch.ready_room = readied ? (uint8_t *)block + head + input : NULL;
+    return &block->launch;
 }
 
 skua__launch_task *
@@ -21,7 +49,7 @@ skua__launch_task_free(const skua_allocator *hook, skua__launch_task *launch) {
         skua__split_free(launch->split);
         skua__claim_free(launch->claim);
         skua__device_ready_free(hook, launch->ready);
-        skua__mem_free(hook, launch);
+        skua__mem_free(hook, skua__launch_future(launch)); /* the block begins with it */
     }
     return NULL;
 }
@@ -67,7 +95,8 @@ skua__launch_submit(skua_pool *pool, const skua_launch *launch, const skua__code
                     skua__launch_task *task, void (*on_done)(void *arg, skua_pool_future *future),
                     void *arg, skua_pool_future **ret_future, skua_error *err) {
     const skua__kernel_entry *entry = task->entry;
-    uint8_t *input = pool->hook->allocate(pool->hook->ctx, coded->input_bytes);
+    uint8_t *input =
+        task->input_room ? task->input_room : skua__mem_room(pool->hook, coded->input_bytes);
     if (!input) {
         return SKUA_FAIL_MEMORY(err, "the arguments of a launch");
     }
@@ -85,7 +114,7 @@ skua__launch_submit(skua_pool *pool, const skua_launch *launch, const skua__code
         task, true, ret_future, err);
     if (status) {
         task->ready = skua__device_ready_free(pool->hook, task->ready);
-        skua__mem_free(pool->hook, input);
+        skua__mem_free(pool->hook, task->input_room ? NULL : input);
     }
     return status;
 }
@@ -123,7 +152,7 @@ skua__kernel_submit(skua_pool *pool, const skua_launch *given,
     if (!given || !SKUA_READ_OPTIONS(&launch, given)) {
         return SKUA_FAIL(err, SKUA_E_BAD_ARGUMENT, "a launch needs its size set");
     }
-    skua_error found = {0};
+    skua_error found; /* filled only when it is not */
     skua__kernel_entry *entry = skua__kernel_find(pool, launch.kernel, &found);
     if (!entry) {
         if (err) {
@@ -169,7 +198,7 @@ skua_kernel_collect(skua_pool *pool, const skua_launch *given, skua_pool_future 
         return SKUA_FAIL(err, SKUA_E_BAD_ARGUMENT,
                          "skua_kernel_collect needs a future and its launch");
     }
-    skua_error found = {0};
+    skua_error found; /* filled only when it is not */
     skua__kernel_entry *entry = skua__kernel_find(pool, launch.kernel, &found);
     if (!entry) {
         if (err) {
@@ -178,16 +207,14 @@ skua_kernel_collect(skua_pool *pool, const skua_launch *given, skua_pool_future 
         return found.status;
     }
     skua_status status = skua_pool_wait(future, timeout_ms, err);
-    skua_task_result result = {.size = sizeof result};
-    if (!status) {
+    if (!status && future->lease.outcome != SKUA__LEASE_OK) {
+        skua_task_result result = {.size = sizeof result};
         status = skua_pool_result(future, &result, err);
-    }
-    if (!status) {
-        status = outcome_status(&result, err);
+        status = status ? status : outcome_status(&result, err);
     }
     return status ? status
-                  : skua__launch_unpack(entry->kernel, &launch, result.output, result.output_bytes,
-                                        err);
+                  : skua__launch_unpack(entry->kernel, &launch, future->output,
+                                        future->output_bytes, err);
 }
 
 skua_status
@@ -197,7 +224,7 @@ skua_kernel_share_at(skua_pool *pool, const char *name, size_t i, skua_kernel_sh
         return SKUA_FAIL(err, SKUA_E_BAD_ARGUMENT,
                          "skua_kernel_share_at needs ret_share with its size set");
     }
-    skua_error found = {0};
+    skua_error found; /* filled only when it is not */
     skua__kernel_entry *entry = skua__kernel_find(pool, name, &found);
     if (!entry) {
         if (err) {

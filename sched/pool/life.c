@@ -24,12 +24,20 @@ skua__task_of_word_locked(skua_pool *pool, uint64_t word) {
     return task && skua__task_word(task) == word ? task : NULL;
 }
 
+/* What lies in the task's own block goes with that. */
+static void
+free_part(const skua_pool_future *task, const void *part) {
+    if ((uintptr_t)part - (uintptr_t)task >= task->block_bytes) {
+        skua__mem_free(task->hook, (void *)(uintptr_t)part);
+    }
+}
+
 void
 skua__task_drop_input(skua_pool_future *task) {
     if (task->free_fn) {
         task->free_fn((void *)(uintptr_t)task->input, task->free_hint);
     } else if (!task->keep_input) {
-        skua__mem_free(task->hook, (void *)(uintptr_t)task->input);
+        free_part(task, task->input);
     }
     task->free_fn = NULL;
     task->input = NULL;
@@ -44,12 +52,13 @@ skua__task_unref(skua_pool_future *task) {
     if (task->input) {
         skua__task_drop_input(task);
     }
-    if (task->output != task->call.small) {
-        skua__mem_free(task->hook, task->output);
-    }
+    free_part(task, task->output);
     skua__mem_free(task->hook, task->message);
-    skua__launch_task_free(task->hook, task->launch);
-    skua__mem_free(task->hook, task);
+    if (task->launch) {
+        skua__launch_task_free(task->hook, task->launch);
+    } else {
+        skua__mem_free(task->hook, task);
+    }
 }
 
 void

@@ -7,7 +7,8 @@
 #include <stdbool.h>
 
 /* Each returns NULL when there is no memory. The caller owns the block: skua__mem_free() ends it. */
-void *skua__mem_new(const skua_allocator *hook, size_t size_bytes);                     /* zeroed */
+void *skua__mem_new(const skua_allocator *hook, size_t size_bytes);  /* zeroed */
+void *skua__mem_room(const skua_allocator *hook, size_t size_bytes); /* not zeroed */
 void *skua__mem_new_array(const skua_allocator *hook, size_t count, size_t size_bytes); /* zeroed */
 void *skua__mem_resize(const skua_allocator *hook, void *block, size_t size_bytes);
 void *skua__mem_copy(const skua_allocator *hook, const void *bytes, size_t size_bytes);

@@ -20,9 +20,16 @@
 enum {
     SKUA__KERNEL_PLACES_MAX = SKUA_SELECT_BACKENDS_MAX, /* cores, devices and peers together */
     SKUA__KERNEL_READY_BYTES = 64 * 1024, /* launches up to this size are made ready for a device */
+    SKUA__KERNEL_BLOCK_BYTES = 4096,      /* and in one block with their task up to this size */
     SKUA__KERNEL_PATIENCE_MS = 30 * 1000, /* a driver builds, or a device hangs */
     SKUA__KERNEL_ALIGN = 16,              /* of what lies in an encoded launch and in its outputs */
 };
+
+/* Where the next part of a block begins. */
+static inline size_t
+skua__kernel_rounded(size_t bytes) {
+    return (bytes + SKUA__KERNEL_ALIGN - 1) / SKUA__KERNEL_ALIGN * SKUA__KERNEL_ALIGN;
+}
 
 typedef struct skua__kernel_entry {
     skua__list link;
@@ -81,9 +88,15 @@ typedef struct skua__coded_launch {
     uint64_t first, end; /* of the first dimension: which part it is; 0 and global[0]: whole */
     int32_t on;
     int32_t priority;
-    skua__coded_arg args[SKUA_KERNEL_MAX_PARAMS];
     size_t input_bytes, output_bytes;
+    skua__coded_arg args[SKUA_KERNEL_MAX_PARAMS]; /* last: only the kernel's own are filled */
 } skua__coded_launch;
+
+/* What counts of a coded launch of so many parameters, in bytes from its beginning. */
+static inline size_t
+skua__coded_bytes(uint32_t param_count) {
+    return offsetof(skua__coded_launch, args) + param_count * sizeof(skua__coded_arg);
+}
 
 /* Lays a launch out. It was checked by skua__launch_check(). Returns 0 or SKUA_E_TOO_BIG. */
 skua_status skua__launch_lay_out(const skua__kernel *kernel, const skua_launch *launch,
@@ -114,11 +127,14 @@ uint64_t skua__launch_hidden_bytes(const skua__kernel *kernel, const skua__coded
                                    bool on_device, uint32_t cores);
 /*
  * Makes what the device or the cores run of it: arguments that lie in input and output, both aligned to
- * SKUA__KERNEL_ALIGN and borrowed until its end; INOUT begins in output as the input says. Returns as skua__launch_new().
+ * SKUA__KERNEL_ALIGN and borrowed until its end; INOUT begins in output as the input says. In room, which has
+ * skua__launch_decoded_bytes(), or with NULL in a block of its own. Returns as skua__launch_new().
  */
 skua_status skua__launch_decoded(const skua_allocator *hook, const skua__kernel *kernel,
                                  const skua__coded_launch *coded, const uint8_t *input,
-                                 uint8_t *output, skua__launch **ret_launch, skua_error *err);
+                                 uint8_t *output, void *room, skua__launch **ret_launch,
+                                 skua_error *err);
+size_t skua__launch_decoded_bytes(const skua__kernel *kernel, const skua__coded_launch *coded);
 
 /* ---- A launch as a task ---- */
 
@@ -126,8 +142,7 @@ typedef struct skua__device_run skua__device_run; /* device.c */
 
 /* Guarded by the pool's lock, but what is constant after submission. */
 typedef struct skua__launch_task {
-    skua__kernel_entry *entry; /* constant, as the next three */
-    skua__coded_launch coded;
+    skua__kernel_entry *entry; /* constant, as the next */
     uint64_t items;
     bool forwarded; /* a peer's, from the server: it does not count in the window */
     bool is_part;   /* of a split launch, and runs like any other */
@@ -140,21 +155,35 @@ typedef struct skua__launch_task {
     skua__claim *claim;        /* its turns at its buffers; NULL: it has none, or not any more */
     bool waits_turn;           /* it is in no lane's queue, since they are not its own yet */
     skua__launch_times here;   /* of a run on the cores with buffers */
+    uint8_t *input_room;       /* in its block, for the coded input; NULL: the input is large */
+    void *ready_room;          /* in its block, for a run that is made ready; NULL: none */
+    /* Constant. Last, since the block has no room for more arguments than the kernel has: skua__coded_bytes(). */
+    skua__coded_launch coded;
 } skua__launch_task;
 
 /* ---- device.c ---- */
 
-/* Makes a run of a launch ready before its place is chosen. input stays where it is until the run is over. NULL: no memory. */
+/*
+ * Makes a run of a launch ready before its place is chosen, in its ready_room if there is one. input stays where it is until
+ * the run is over. NULL: no memory.
+ */
 skua__device_run *skua__device_ready(const skua_allocator *hook, const skua__launch_task *launch,
                                      const void *input);
+/* What such a run needs, in one piece that is aligned as malloc()'s are. */
+size_t skua__device_ready_bytes(const skua__kernel *kernel, const skua__coded_launch *coded);
 /* Takes NULL. */
 skua__device_run *skua__device_ready_free(const skua_allocator *hook, skua__device_run *run);
 
-/* A launch part for coded, NULL: no memory. */
+/*
+ * A launch part for coded, in a block that begins with the task that it will be (skua__launch_future()). NULL: no memory. A
+ * small one has room there for all that it needs on its way.
+ */
 skua__launch_task *skua__launch_task_new(skua__kernel_entry *entry,
                                          const skua__coded_launch *coded);
-/* Takes NULL. */
+/* The whole block. Takes NULL. */
 skua__launch_task *skua__launch_task_free(const skua_allocator *hook, skua__launch_task *launch);
+/* The room for its task, which pool.submit fills. */
+skua_pool_future *skua__launch_future(skua__launch_task *launch);
 
 /* Encodes a launch that was laid out, and submits it as a task. Takes task on success. Returns as skua_pool_submit(). */
 skua_status skua__launch_submit(skua_pool *pool, const skua_launch *launch,

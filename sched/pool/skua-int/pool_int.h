@@ -95,7 +95,8 @@ typedef struct skua__verdict {
 struct skua_pool_future {
     /* constant after submission */
     const skua_allocator *hook;
-    skua_pool *pool; /* dead once the task has ended: looked at only before */
+    size_t block_bytes; /* of its block: what else lies there goes with it */
+    skua_pool *pool;    /* dead once the task has ended: looked at only before */
     skua__lane *lane;
     uint64_t id; /* also the order of submission */
     uint8_t priority;

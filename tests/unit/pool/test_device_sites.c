@@ -2,6 +2,7 @@
 // Devices as sites of a pool: no thread is held by a launch, cancels are immediate, a launch goes where it is faster, and what
 // was learned is kept. When devices fail: test_device_faults.c.
 #include "add_bench.h"
+#include "failing_allocator.h"
 
 #include <fcntl.h>
 #include <sched.h>
@@ -48,6 +49,45 @@ test_device_sites_hold_no_worker_and_cancels_are_immediate(void **state) {
     }
     skua__fake_unhang(b.fakes[0]);
     fake_machine_close(&b);
+}
+
+/*
+ * A small launch is one block of the pool's allocator, from its submission until the user and the engine have let go of it; that
+ * of a cancelled one, too.
+ */
+static void
+test_device_sites_take_one_block_for_a_small_launch(void **state) {
+    (void)state;
+    fake_machine b;
+    failing_allocator counted;
+    static shot shots[MANY];
+    failing_allocator_init(&counted, 0);
+    open_pool(&b, NULL, SKUA_POOL_OPTIONS(.allocator = &counted.hook));
+    register_as(&b, "add", "kernel void add() {}", add_one);
+    skua__engine *engine = NULL;
+    assert_int_equal(skua__devices_engine(b.devices, 0, &engine, NULL), 0);
+    /* All are under way at once. In the first round the tables grow for them; in the last all are cancelled. */
+    for (int round = 0; round < 3; round++) {
+        long before = atomic_load(&counted.calls);
+        skua__fake_set_faults(b.fakes[0], &(skua__fake_faults){.hang_at = 1});
+        for (uint32_t i = 0; i < MANY; i++) {
+            submit(&b, &shots[i], "add", i, SKUA_ON_DEVICE);
+        }
+        if (round) { /* and the lane of those that may run there alone, which goes with the last */
+            assert_int_equal(atomic_load(&counted.calls) - before, MANY + 1);
+        }
+        for (uint32_t i = 0; i < MANY && round == 2; i++) {
+            skua_pool_cancel(shots[i].future);
+        }
+        skua__fake_set_faults(b.fakes[0], &(skua__fake_faults){0}); /* it may not hang as yet */
+        skua__fake_unhang(b.fakes[0]);
+        for (uint32_t i = 0; i < MANY; i++) {
+            assert_int_equal(collect(&b, &shots[i], NULL), round == 2 ? SKUA_E_CANCELLED : 0);
+            skua_pool_future_free(shots[i].future);
+        }
+    }
+    fake_machine_close(&b);
+    assert_int_equal(atomic_load(&counted.alive), 0);
 }
 
 static void
@@ -255,6 +295,7 @@ int
 main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_device_sites_hold_no_worker_and_cancels_are_immediate),
+        cmocka_unit_test(test_device_sites_take_one_block_for_a_small_launch),
         cmocka_unit_test(test_device_sites_are_told_by_explain_and_backends),
         cmocka_unit_test(test_device_sites_say_when_groups_are_small),
         cmocka_unit_test(test_device_sites_get_what_they_are_faster_at),
