@@ -206,6 +206,10 @@ skua__run_end(skua__engine *engine, skua__launch *launch, skua_status status) {
     bool tried = launch->stage == SKUA__LAUNCH_OUT;
     assert(!launch->ended && "a launch ends once");
     launch->stage = SKUA__LAUNCH_ENDED;
+    if (status && !launch->error.status) {
+        (void)SKUA_FAIL(&launch->error, status, "the launch of \"%s\" ended on device \"%s\": %s",
+                        skua__launch_name(launch), engine->info.name, skua_status_text(status));
+    }
     engine->stuck = engine->stuck || (fetches && status != SKUA_OK && tried);
     skua__trace_ended(engine, launch);
     skua__buffers_leave(launch, status == SKUA_OK);

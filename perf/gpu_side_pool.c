@@ -91,7 +91,11 @@ rate(void *arg) {
         return -1;
     }
     int64_t run_ns = after.run_ns - before.run_ns;
-    return run_ns > 0 ? self->side.job.amount / (double)run_ns : -1;
+    if (run_ns <= 0) {
+        fprintf(stderr, "skua-perf: gpu: no time was told of a launch at place %zu\n", place);
+        return -1;
+    }
+    return self->side.job.amount / (double)run_ns;
 }
 
 static int
@@ -111,7 +115,11 @@ run_side(perf_run *run, int32_t on) {
         return gpu_repeat(run, each_us, &self);
     }
     int failed = gpu_repeat(run, strcmp(what, "rate") == 0 ? rate : work_ms, &self);
-    return failed || !work->is_right(&self.side.job);
+    if (!failed && !work->is_right(&self.side.job)) {
+        fprintf(stderr, "skua-perf: gpu: the results of %s are wrong\n", work->name);
+        return 1;
+    }
+    return failed;
 }
 
 int
@@ -137,5 +145,10 @@ gpu_side_devices_open(perf_run *run) {
     gpu_sample_of(&took_ms, 1, &run->shared->sample);
     bool found = skua_devices_count(devices) > 0;
     skua_devices_close(devices);
+    if (!found) {
+        fprintf(stderr,
+                "skua-perf: gpu: no device was found: the driver took longer than skua waits, or "
+                "crashed\n");
+    }
     return !found;
 }

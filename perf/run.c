@@ -9,6 +9,7 @@
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -55,13 +56,24 @@ int
 perf_reap(pid_t child, int64_t deadline_ns) {
     int status = 0;
     struct pollfd wait = {.fd = pidfd_open(child, 0), .events = POLLIN};
-    if (wait.fd < 0 || poll(&wait, 1, skua__deadline_left_ms(deadline_ns)) <= 0) {
+    int over = -1;
+    while (wait.fd >= 0 && (over = poll(&wait, 1, skua__deadline_left_ms(deadline_ns))) < 0 &&
+           errno == EINTR) {
+    }
+    if (over <= 0) {
         kill(child, SIGKILL);
     }
     if (wait.fd >= 0) {
         close(wait.fd);
     }
     while (waitpid(child, &status, 0) < 0 && errno == EINTR) {
+    }
+    if (deadline_ns && over <= 0) { /* without a deadline it was to be ended */
+        fprintf(stderr, "skua-perf: a run was ended, as it was not over in time: it hangs, or the "
+                        "machine is very busy\n");
+    } else if (deadline_ns && WIFSIGNALED(status)) {
+        fprintf(stderr, "skua-perf: a run died of signal %d, %s\n", WTERMSIG(status),
+                strsignal(WTERMSIG(status)));
     }
     return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 }

@@ -116,15 +116,17 @@ not_here_locked(const skua_pool *pool, const skua__device_run *run) {
     return others_may(pool, run) ? SKUA__LEASE_HAND_BACK : SKUA__LEASE_RESULT;
 }
 
-/* The device died of it, or with it. While it rests it is given nothing (kernel_place.c). */
+/*
+ * The device died of it, or with it. While it rests it is given nothing (kernel_place.c): that is its quarantine, longer with each
+ * failure, and it needs none of those that nodes have.
+ */
 static skua__lease_event_kind
-failed_locked(skua_pool *pool, const skua__device_run *run, int64_t now_ns) {
-    skua__site *site = run->site;
+failed_locked(skua_pool *pool, const skua__device_run *run) {
+    const skua__site *site = run->site;
     bool pinned = run->task->launch->coded.on != SKUA_ON_ANY;
     if (!run->started) {
         return pinned ? SKUA__LEASE_RESULT : SKUA__LEASE_HAND_BACK;
     }
-    skua__site_failed_locked(pool, site, run->task, now_ns);
     pool->count.infrastructure_failures++;
     run->task->launch->avoid |= UINT32_C(1) << (site->place - 1);
     return pinned ? SKUA__LEASE_RESULT : SKUA__LEASE_DEATH;
@@ -138,7 +140,7 @@ event_of_locked(skua_pool *pool, const skua__device_run *run, skua_status status
     }
     switch (status) {
     case SKUA_E_DEVICE_FAILED:
-        return failed_locked(pool, run, now_ns);
+        return failed_locked(pool, run);
     case SKUA_E_DEVICE_MEMORY:
     case SKUA_E_KERNEL_BUILD:
         return not_here_locked(pool, run);

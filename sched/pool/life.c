@@ -147,7 +147,9 @@ reason_of(const skua_pool_future *task, skua__lease_event_kind kind) {
         return kind == SKUA__LEASE_ORPHAN ? "no node offers such tasks any more"
                                           : "every node handed it back unstarted";
     default:
-        return "";
+        return task->launch && task->code && !task->message
+                   ? "it failed, and there was no memory for the words"
+                   : "";
     }
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MPL-2.0
 // Devices of a pool that fail, hang, refuse or are full: what they could not do is done elsewhere exactly once, or told.
 #include "add_bench.h"
+#include "failing_allocator.h"
 
 #include <sched.h>
 #include <skua-int/rand.h>
@@ -439,6 +440,69 @@ test_device_sites_what_a_flush_brings_about_is_done(void **state) {
     fake_machine_close(&b);
 }
 
+/* Whatever fails is told, also when there is no memory left for the words of the device. */
+static void
+test_device_sites_failures_are_never_without_words(void **state) {
+    (void)state;
+    failing_allocator allocator;
+    long reached = 0;
+    for (long n = 1; reached == n - 1; n++) {
+        fake_machine b;
+        static shot s;
+        failing_allocator_init(&allocator, 0);
+        open_pool(&b, NULL, SKUA_POOL_OPTIONS(.allocator = &allocator.hook));
+        register_as(&b, "add", "kernel void add() {}", add_one);
+        skua__fake_set_faults(b.fakes[0], &(skua__fake_faults){.loss_at = 1});
+        prepare(&s, "add", 1, SKUA_ON_DEVICE);
+        long fail_at = atomic_load(&allocator.calls) + n;
+        atomic_store(&allocator.fail_at, fail_at);
+        if (!skua_kernel_submit(b.pool, &s.launch, &s.future, NULL)) {
+            skua_task_result result = {.size = sizeof result};
+            assert_int_equal(skua_pool_wait(s.future, WAIT_MS, NULL), 0);
+            assert_int_equal(skua_pool_result(s.future, &result, NULL), 0);
+            assert_int_not_equal(result.outcome, SKUA_OUTCOME_OK);
+            assert_true(result.message[0]);
+            skua_pool_future_free(s.future);
+        }
+        reached += atomic_load(&allocator.calls) >= fail_at;
+        fake_machine_close(&b);
+        assert_int_equal(atomic_load(&allocator.alive), 0);
+    }
+    assert_true(reached > 5);
+}
+
+/* A device that failed rests, and that is all: the quarantine of nodes, ten seconds long, does not come on top. */
+static void
+test_device_sites_that_fail_rest_and_are_not_quarantined(void **state) {
+    (void)state;
+    enum { FAILURES = 5 };
+    fake_machine b;
+    static shot s;
+    open_pool(&b, &(fake_machine_options){.rest_ms = 1}, NULL);
+    register_as(&b, "add", "kernel void add() {}", add_one);
+    for (uint32_t i = 0; i < FAILURES; i++) {
+        skua__fake_set_faults(b.fakes[0], &(skua__fake_faults){.loss_at = 1});
+        submit(&b, &s, "add", i, SKUA_ON_DEVICE);
+        assert_int_equal(collect(&b, &s, NULL), SKUA_E_TASK_FAILED);
+        skua_pool_future_free(s.future);
+    }
+    skua_pool_backend backends[2];
+    size_t count = 0;
+    assert_int_equal(skua_pool_backends(b.pool, backends, sizeof backends[0], 2, &count, NULL), 0);
+    for (size_t i = 0; i < count; i++) {
+        assert_int_equal(backends[i].quarantined_ms, 0);
+    }
+    skua_pool_counters counters = {.size = sizeof counters};
+    assert_int_equal(skua_pool_stats(b.pool, &counters, NULL), 0);
+    assert_int_equal(counters.quarantines, 0);
+    assert_int_equal(counters.infrastructure_failures, FAILURES);
+    skua__fake_set_faults(b.fakes[0], &(skua__fake_faults){0});
+    submit(&b, &s, "add", 1, SKUA_ON_DEVICE);
+    assert_int_equal(collect(&b, &s, NULL), 0);
+    skua_pool_future_free(s.future);
+    fake_machine_close(&b);
+}
+
 int
 main(void) {
     const struct CMUnitTest tests[] = {
@@ -450,6 +514,8 @@ main(void) {
         cmocka_unit_test(test_device_sites_that_all_hang_keep_a_copy_each),
         cmocka_unit_test(test_device_sites_launches_refused_at_once_go_again),
         cmocka_unit_test(test_device_sites_what_a_flush_brings_about_is_done),
+        cmocka_unit_test(test_device_sites_failures_are_never_without_words),
+        cmocka_unit_test(test_device_sites_that_fail_rest_and_are_not_quarantined),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
