@@ -169,6 +169,7 @@ typedef struct skua__worker {
     /* While it waits without a limit: for which group, or job of a future. These two are guarded by sleep_lock. */
     const void *waits_for;
     bool wait_seen;               /* by the search that goes on */
+    bool is_syncing;              /* it sleeps in a sync, and is active; guarded by sleep_lock */
     const skua__parker *waits_in; /* while it waits without a limit, for whatever; so too */
     uint32_t keep_off;            /* pauses after a stolen call that was not worth it */
     uint32_t turns;               /* jobs looked for */
@@ -291,6 +292,7 @@ struct skua_exec {
     alignas(EXEC_CACHE_LINE)
         skua__a32 places; /* workers whose thread was ever started: those that thieves look at */
     skua__a32 active;     /* workers that are neither blocked nor retired */
+    skua__a32 syncing;    /* of these, such as sleep in a sync; they change under sleep_lock */
     skua__a32 threads;    /* that run */
     skua__parker closer;  /* who closes, until the last thread has ended */
 
@@ -377,13 +379,18 @@ skua__target(const skua_exec *exec) {
     return skua__a32_load(&exec->sizes.target, memory_order_relaxed);
 }
 
-/* Whether this worker is to rest. */
+/*
+ * Whether this worker is to rest. One that could begin a job stays, but in a pause, whatever the target is: those that sleep in a sync
+ * may wait for a call that blocks until a job has run.
+ */
 static inline bool
 skua__is_surplus(const skua__worker *worker) {
     const skua_exec *exec = worker->exec;
     uint32_t target = skua__target(exec);
-    /* relaxed: a hint, as above */
-    return worker->index >= target && skua__a32_load(&exec->active, memory_order_relaxed) > target;
+    /* relaxed, both: a hint, as above */
+    uint32_t active = skua__a32_load(&exec->active, memory_order_relaxed);
+    return worker->index >= target && active > target &&
+           (target == 0 || active > skua__a32_load(&exec->syncing, memory_order_relaxed) + 1);
 }
 
 /* worker.c */
@@ -428,7 +435,7 @@ void skua__run_handful(skua__worker *worker);
 void skua__sizes_init(skua_exec *exec, const skua_exec_options *options, uint32_t workers);
 /* The same for one in the child of a fork(). Returns how many workers to start. */
 uint32_t skua__sizes_again(skua_exec *exec);
-/* Gives the place of a worker that blocks to one that rests, or to a new spare. */
+/* Gives the place of a worker that blocks, or of the last one to sleep in a sync, to one that rests, or to a new spare. */
 void skua__stand_in_locked(skua_exec *exec);
 /* Ends a pause, because the executor closes. */
 void skua__run_to_the_end(skua_exec *exec);

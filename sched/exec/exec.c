@@ -101,6 +101,7 @@ begin_life(skua_exec *exec, uint32_t workers) {
                     memory_order_relaxed);                         /* relaxed: no thread yet */
     skua__a32_store(&exec->places, 0, memory_order_relaxed);       /* relaxed: no thread yet */
     skua__a32_store(&exec->active, workers, memory_order_relaxed); /* relaxed: no thread yet */
+    skua__a32_store(&exec->syncing, 0, memory_order_relaxed);      /* relaxed: no thread yet */
     skua__a32_store(&exec->threads, 0, memory_order_relaxed);      /* relaxed: no thread yet */
     exec->closer = (skua__parker){0};
 }

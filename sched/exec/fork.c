@@ -378,6 +378,26 @@ thief_of(skua_exec *exec, const skua_slot *slot, uint32_t *ret_base) {
     return thief ? &exec->workers[thief - 1] : NULL;
 }
 
+/* Sleeps, and sees to it that somebody is left who could begin a job: the call that we wait for may block until one has run. */
+static void
+sleep_in_sync(skua__worker *worker) {
+    skua_exec *exec = worker->exec;
+    skua__mutex_lock(&exec->sleep_lock);
+    worker->is_syncing = worker->block_depth == 0;
+    if (worker->is_syncing) {
+        skua__a32_add(&exec->syncing, 1, memory_order_relaxed); /* relaxed: under the lock */
+        skua__stand_in_locked(exec);
+    }
+    skua__mutex_unlock(&exec->sleep_lock);
+    skua__sleep(worker, SKUA_NEVER_NS);
+    skua__mutex_lock(&exec->sleep_lock);
+    if (worker->is_syncing) {
+        worker->is_syncing = false;
+        skua__a32_sub(&exec->syncing, 1, memory_order_relaxed); /* relaxed: under the lock */
+    }
+    skua__mutex_unlock(&exec->sleep_lock);
+}
+
 /* Sleeps until the slot is done or its thief has something to share. */
 static void
 park_for(skua__worker *worker, skua_slot *slot, skua__worker *thief, uint32_t base) {
@@ -406,7 +426,7 @@ park_for(skua__worker *worker, skua_slot *slot, skua__worker *thief, uint32_t ba
         sleeps = skua__deque_tail(word) < base || skua__deque_tail(word) >= skua__deque_split(word);
     }
     if (sleeps) {
-        skua__sleep(worker, SKUA_NEVER_NS);
+        sleep_in_sync(worker);
     }
     if (thief) {
         skua__mutex_lock(&thief->leap_lock);

@@ -96,12 +96,29 @@ recall_locked(skua_exec *exec, uint32_t places_max, skua_error *err) {
     return status;
 }
 
+/* Whether all that are active sleep in a sync, and nobody has woken them. */
+static bool
+all_sync_locked(const skua_exec *exec) {
+    /* relaxed: under the lock, all of them */
+    uint32_t awake = skua__a32_load(&exec->active, memory_order_relaxed);
+    if (skua__a32_load(&exec->syncing, memory_order_relaxed) < awake) { /* relaxed: same */
+        return false;
+    }
+    uint32_t places = skua__a32_load(&exec->places, memory_order_relaxed); /* relaxed: same */
+    for (uint32_t i = 0; i < places; i++) {
+        const skua__worker *worker = &exec->workers[i];
+        awake -= worker->is_syncing && !skua__park_ready(&worker->parker);
+    }
+    return awake == 0;
+}
+
 void
 skua__stand_in_locked(skua_exec *exec) {
     /* relaxed: under the lock, both */
     uint32_t highest = skua__a32_load(&exec->sizes.highest, memory_order_relaxed);
-    if (skua__a32_load(&exec->active, memory_order_relaxed) <
-        skua__target(exec)) { /* relaxed: same */
+    uint32_t active = skua__a32_load(&exec->active, memory_order_relaxed); /* relaxed: same */
+    uint32_t target = skua__target(exec);
+    if (active < target || (target > 0 && all_sync_locked(exec))) {
         (void)recall_locked(exec, highest + exec->sizes.spares, NULL);
     }
 }
@@ -129,6 +146,7 @@ retarget_locked(skua_exec *exec, skua_error *err) {
            skua__a32_load(&exec->active, memory_order_relaxed) < target) { /* relaxed: same */
         status = recall_locked(exec, places_max, err);
     }
+    skua__stand_in_locked(exec);
     skua__lease_wish_locked(exec);
     skua__lease_note_locked(exec);
     /* At the limit are workers that block, and no spare is left. */
@@ -241,8 +259,7 @@ void
 skua__rest(skua__worker *worker) {
     skua_exec *exec = worker->exec;
     skua__mutex_lock(&exec->sleep_lock);
-    uint32_t active = skua__a32_load(&exec->active, memory_order_relaxed); /* relaxed: locked */
-    bool surplus = active > skua__target(exec) && worker->index >= skua__target(exec);
+    bool surplus = skua__is_surplus(worker);
     if (surplus) {
         skua__a32_sub(&exec->active, 1, memory_order_relaxed); /* relaxed: under the lock */
         skua__list_push_front(&exec->retired, &worker->sleeper);

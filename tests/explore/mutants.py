@@ -65,6 +65,8 @@ STEPS = {
     'line-wakes-nobody': ('future.c', r'if \(waiter->helps\)', 'if (0)', 'line'),
     'line-not-looked-along': ('future.c', r'worker \? first_in_line\(future\) : skua_future_ref\(future\)', 'skua_future_ref(future)', 'line'),
     'runs-before-its-group': ('graph_run.c', r'begin_run\(graph, GRAPH_STARTING', 'begin_run(graph, GRAPH_RUNNING', 'abort'),
+    'last-awake-rests': ('engine.h', r'\(target == 0 \|\| active > [^;]*;', 'true;', 'slept'),
+    'nobody-for-syncs': ('resize.c', r'\(target > 0 && all_sync_locked\(exec\)\)', 'false', 'slept'),
     'bound-unsigned': ('inject.c', r'\(int64_t\)\(submitted \+ count - popped\) > exec->queue_max', 'submitted + count - popped > (uint64_t)exec->queue_max', 'bounded'),
     'withdrawn-counts': ('inject.c', r'found && withdraws \? 1 : 0', '0', 'withdraw'),
     'withdraws-nothing': ('group.c', r'withdraw\(group\)\s+\? SKUA_OK', '0 ? SKUA_OK', 'withdraw'),

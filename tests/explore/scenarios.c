@@ -39,6 +39,7 @@ const explore_scenario explore_scenarios[] = {
     {"sparse", scenario_sparse},
     {"still", scenario_still},
     {"line", scenario_line},
+    {"slept", scenario_slept},
     {"abort", scenario_abort},
     {"bounded", scenario_bounded},
     {"withdraw", scenario_withdraw},

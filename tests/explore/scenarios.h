@@ -63,6 +63,7 @@ void scenario_offers(void);
 /* scenarios_resize.c */
 void scenario_resize(void);
 void scenario_pause(void);
+void scenario_slept(void);
 void scenario_latch(void);
 
 /* scenarios_cancel.c */

@@ -18,6 +18,7 @@ typedef struct piece {
     skua_job job;
     tally *done;
     skua__a32 runs;
+    struct shared *shared;
 } piece;
 
 typedef struct shared {
@@ -144,4 +145,68 @@ scenario_latch(void) {
         pthread_join(threads[i], NULL);
     }
     skua_exec_close(s->exec);
+}
+
+/* ---- Workers that sleep in a sync ---- */
+
+static void
+wait_for_latch(skua_worker w, void *frame) {
+    (void)w;
+    explore_check(skua_latch_wait(frame, 0, NULL) == SKUA_OK, "wait");
+}
+
+static void
+do_nothing(skua_worker w, void *frame) {
+    (void)w, (void)frame;
+}
+
+static void
+fork_a_wait(skua_worker w, skua_job *job) {
+    shared *s = ((piece *)(void *)job)->shared;
+    skua_spawn(&w, wait_for_latch, s->latch);
+    for (int i = 0; i < 2; i++) { /* each may be where the other is taken */
+        tally *nothing = NULL;
+        skua_spawn(&w, do_nothing, &nothing);
+        skua_sync(&w, do_nothing, &nothing);
+    }
+    skua_sync(&w, wait_for_latch, s->latch);
+}
+
+static void
+open_latch(skua_worker w, skua_job *job) {
+    (void)w;
+    skua_latch_count_down(((piece *)(void *)job)->shared->latch, 1);
+}
+
+/*
+ * A task forks a call, which waits for a job, while the size changes: whoever took the call, and however few workers there are to
+ * be then, the job is begun, since a spare is left.
+ */
+void
+scenario_slept(void) {
+    shared *s = explore_new(sizeof *s);
+    skua_status status =
+        skua_exec_open(&s->exec,
+                       SKUA_EXEC_OPTIONS(.allocator = explore_allocator(), .log = &scenario_silence,
+                                         .lease = SKUA_LEASE_NEVER, .workers = 2, .spares = 1,
+                                         .stack_slots = 64, .spin_us = SKUA_NONE),
+                       NULL);
+    explore_check(status == SKUA_OK, "the executor opens");
+    s->latch = explore_new(sizeof *s->latch);
+    skua_latch_init(s->latch, s->exec, 1);
+    piece *waits = explore_new(sizeof *waits), *opens = explore_new(sizeof *opens);
+    waits->shared = opens->shared = s;
+    skua_job_init(&waits->job, fork_a_wait);
+    skua_job_init(&opens->job, open_latch);
+    explore_check(skua_exec_submit(s->exec, &waits->job) == SKUA_OK, "submit");
+    if (explore_below(2)) {
+        explore_check(skua_exec_resize(s->exec, 1, NULL) == SKUA_OK, "resize");
+    } else {
+        explore_check(skua_exec_pause(s->exec) == SKUA_OK, "pause");
+        explore_check(skua_exec_resize(s->exec, 1, NULL) == SKUA_OK, "resize");
+        explore_check(skua_exec_resume(s->exec) == SKUA_OK, "resume");
+    }
+    explore_check(skua_exec_submit(s->exec, &opens->job) == SKUA_OK, "submit");
+    skua_exec_close(s->exec);
+    skua_latch_fini(s->latch);
 }

@@ -11,6 +11,7 @@
 #include <dirent.h>
 #include <sched.h>
 #include <stdatomic.h>
+#include <stddef.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -562,6 +563,69 @@ test_resize_counts_no_worker_that_blocks(void **state) {
     skua_latch_fini(&blocks.latch);
 }
 
+/* ---- Workers that sleep in a sync ---- */
+
+typedef struct sleeper {
+    skua_job job, opens;
+    skua_latch latch;
+    atomic_bool taken;
+} sleeper;
+
+static void
+wait_in_fork(skua_worker w, void *frame) {
+    (void)w;
+    sleeper *self = frame;
+    atomic_store(&self->taken, true);
+    assert_int_equal(skua_latch_wait(&self->latch, 0, NULL), SKUA_OK);
+}
+
+static void
+do_nothing(skua_worker w, void *frame) {
+    (void)w, (void)frame;
+}
+
+static void
+run_sleeper(skua_worker w, skua_job *job) {
+    sleeper *self = (sleeper *)(void *)job;
+    skua_spawn(&w, wait_in_fork, self);
+    while (!atomic_load(&self->taken)) { /* a spawn is where it is shown to who asks */
+        skua_spawn(&w, do_nothing, NULL);
+        skua_sync(&w, do_nothing, NULL);
+    }
+    skua_sync(&w, wait_in_fork, self);
+}
+
+static void
+run_opens(skua_worker w, skua_job *job) {
+    (void)w;
+    skua_latch_count_down(&((sleeper *)(void *)((char *)job - offsetof(sleeper, opens)))->latch, 1);
+}
+
+static void
+test_resize_leaves_one_besides_those_that_sleep_in_a_sync(void **state) {
+    (void)state;
+    enum { PAIRS = 2 };
+    skua_exec *exec = open_exec(SKUA_EXEC_OPTIONS(.workers = 2 * PAIRS, .spares = PAIRS + 1));
+    sleeper pairs[PAIRS] = {0};
+    for (int i = 0; i < PAIRS; i++) {
+        skua_latch_init(&pairs[i].latch, exec, 1);
+        skua_job_init(&pairs[i].job, run_sleeper);
+        skua_job_init(&pairs[i].opens, run_opens);
+        assert_int_equal(skua_exec_submit(exec, &pairs[i].job), SKUA_OK);
+    }
+    while (skua__a32_load(&exec->syncing, memory_order_relaxed) < PAIRS) { /* relaxed: a figure */
+        sched_yield();
+    }
+    assert_int_equal(skua_exec_resize(exec, PAIRS, NULL), SKUA_OK); /* as many as sleep so */
+    for (int i = 0; i < PAIRS; i++) {
+        assert_int_equal(skua_exec_submit(exec, &pairs[i].opens), SKUA_OK);
+    }
+    skua_exec_close(exec); /* ends only because one was left to run them */
+    for (int i = 0; i < PAIRS; i++) {
+        skua_latch_fini(&pairs[i].latch);
+    }
+}
+
 /* ---- A pause that comes too late ---- */
 
 typedef struct pauser {
@@ -611,6 +675,7 @@ main(void) {
         cmocka_unit_test(test_resume_replaces_who_blocked_in_the_pause),
         cmocka_unit_test(test_resize_counts_no_worker_that_blocks),
         cmocka_unit_test(test_pause_is_refused_while_the_executor_closes),
+        cmocka_unit_test(test_resize_leaves_one_besides_those_that_sleep_in_a_sync),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
