@@ -139,6 +139,20 @@ test_admission_of_every_visitor_at_every_socket(void **state) {
     scene_close(&scene);
 }
 
+/* Waits until a counter has reached a value: the datagrams are on their way. */
+static void
+await_counter(skua_node *node, size_t counter, uint64_t least) {
+    int64_t deadline_ns = skua__deadline_ns(CHILD_WAIT_MS);
+    while (atomic_load(&node->counters[counter]) < least) {
+        if (skua__clock_ns() > deadline_ns) {
+            fail_msg("counter %zu is %llu, not %llu", counter,
+                     (unsigned long long)atomic_load(&node->counters[counter]),
+                     (unsigned long long)least);
+        }
+        sched_yield();
+    }
+}
+
 /* ---- The introduction port ---- */
 
 static int
@@ -225,6 +239,82 @@ test_admission_at_the_introduction_port(void **state) {
     scene_close(&scene);
 }
 
+/* A socket that listens on loopback; *ret_port is the system's choice. */
+static int
+listen_somewhere(uint16_t *ret_port) {
+    struct sockaddr_in address = {.sin_family = AF_INET};
+    socklen_t size = sizeof address;
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_true(fd >= 0);
+    assert_int_equal(bind(fd, (struct sockaddr *)&address, sizeof address), 0);
+    assert_int_equal(listen(fd, 4), 0);
+    assert_int_equal(getsockname(fd, (struct sockaddr *)&address, &size), 0);
+    *ret_port = ntohs(address.sin_port);
+    return fd;
+}
+
+/* Takes one request of the node's and answers it with this certificate, sealed with the fleet's key. */
+static void
+answer_as(int listener, const skua_node *node, const skua__certificate *certificate) {
+    uint8_t bytes[SKUA__INTRO_MAX];
+    size_t used = 0, whole = 0;
+    struct pollfd item = {.fd = listener, .events = POLLIN};
+    assert_int_equal(poll(&item, 1, CHILD_WAIT_MS), 1);
+    int fd = accept(listener, NULL, NULL);
+    assert_true(fd >= 0);
+    while (whole == 0 || used < whole) {
+        ssize_t got = recv(fd, bytes + used, sizeof bytes - used, 0);
+        assert_true(got > 0);
+        used += (size_t)got;
+        whole = skua__intro_size(bytes, used);
+    }
+    const skua__beacon_key *key = &node->credentials.beacon_keys[0];
+    skua__intro request;
+    assert_int_equal(skua__intro_decode(bytes, used, &node->fleet, key, 1, &request),
+                     SKUA__INTRO_OK);
+    skua__intro reply = {.kind = SKUA__INTRO_REPLY,
+                         .uuid = {{4, 5, 6}},
+                         .incarnation = 5,
+                         .control_port = 9,
+                         .introduction_port = 9,
+                         .certificate = *certificate};
+    memcpy(reply.nonce, request.nonce, sizeof reply.nonce);
+    size_t size = skua__intro_encode(&reply, key, bytes, sizeof bytes);
+    assert_true(size > 0);
+    assert_int_equal(send(fd, bytes, size, MSG_NOSIGNAL), size);
+    close(fd);
+}
+
+/* Who answers an introduction must be of the fleet as much as who asks. */
+static void
+test_admission_of_who_is_asked(void **state) {
+    (void)state;
+    struct scene scene;
+    scene_open(&scene);
+    skua__certificate forged = scene.node->credentials.certificate;
+    forged.roles ^= 1;
+    const skua__certificate *const bad[] = {&scene.expired, &forged};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        uint16_t port;
+        char name[64];
+        int listener = listen_somewhere(&port);
+        snprintf(name, sizeof name, "127.0.0.1:%u", port);
+        const char *const peers[] = {name};
+        skua_node *node = test_node_open_with(
+            SKUA_NODE_OPTIONS(.name = "asks", .peers = peers, .peer_count = 1, .no_beacon = 1));
+        answer_as(listener, node, bad[i]);
+        await_counter(node, SKUA__COUNTER(introductions_dropped_malformed), 1);
+        assert_int_equal(atomic_load(&node->counters[SKUA__COUNTER(introductions_made)]), 0);
+        size_t count = 0;
+        assert_int_equal(skua_node_peers(node, NULL, 0, 0, &count, NULL), 0);
+        assert_int_equal(count, 0);
+        skua_node_close(node);
+        close(listener);
+    }
+    scene_close(&scene);
+}
+
 /* ---- Beacons ---- */
 
 static void
@@ -246,20 +336,6 @@ beacon_as(int fd, const skua__certificate *certificate, const skua__beacon_key *
     size_t size = skua__beacon_encode(&beacon, key, bytes, sizeof bytes);
     assert_true(size > 0);
     send_beacon(fd, bytes, size);
-}
-
-/* Waits until a counter has reached a value: the datagrams are on their way. */
-static void
-await_counter(skua_node *node, size_t counter, uint64_t least) {
-    int64_t deadline_ns = skua__deadline_ns(CHILD_WAIT_MS);
-    while (atomic_load(&node->counters[counter]) < least) {
-        if (skua__clock_ns() > deadline_ns) {
-            fail_msg("counter %zu is %llu, not %llu", counter,
-                     (unsigned long long)atomic_load(&node->counters[counter]),
-                     (unsigned long long)least);
-        }
-        sched_yield();
-    }
 }
 
 static int
@@ -473,6 +549,7 @@ main(int argc, char **argv) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_admission_of_every_visitor_at_every_socket),
         cmocka_unit_test(test_admission_at_the_introduction_port),
+        cmocka_unit_test(test_admission_of_who_is_asked),
         cmocka_unit_test(test_admission_by_beacon),
         cmocka_unit_test_teardown(test_admission_two_personal_fleets_do_not_meet, children_end_all),
         cmocka_unit_test_teardown(test_admission_ends_when_the_certificate_runs_out,
