@@ -77,8 +77,8 @@ STEPS = {
     'nobody-watches': ('lease.c', r'return lease->watcher_sleeps \? [^;]*;', 'return SKUA_NEVER_NS;', 'orphan'),
     'watcher-sleeps-on': ('lease.c', r'if \(awake > 0 && lease->watcher_sleeps\)', 'if (0)', 'lease'),
     'asks-too-few': ('worker.c', r'&exec->places, memory_order_seq_cst', '&exec->places, memory_order_acquire', 'wanted'),
-    'wanted-by-count': ('skua/exec.h', r'< shown \|\|\s+w\.top >= [^;]*;', '< shown;', 'wanted'),
-    'wanted-by-request': ('skua/exec.h', r'bool wanted = [^;|]*< shown \|\|', 'bool wanted =', 'wanted'),
+    'wanted-by-count': ('skua/fork.h', r'< shown \|\|\s+w\.top >= [^;]*;', '< shown;', 'wanted'),
+    'wanted-by-request': ('skua/fork.h', r'bool wanted = [^;|]*< shown \|\|', 'bool wanted =', 'wanted'),
     'group-without-lock': ('group.c', r'while \(pending > 1\)', 'while (pending > 0)', 'group'),
 }
 
