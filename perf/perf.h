@@ -90,6 +90,8 @@ typedef struct perf_bench {
     double seconds;
     const char
         *only; /* words with commas between: a case must have each of them; NULL: all cases */
+    const char *const *works; /* so many words: a case must have one of them; none: all cases */
+    int work_count;
     const char *impl;           /* the one implementation that runs, for profiling; NULL: all */
     const char *svg;            /* a file for the picture; NULL: none */
     const char *trace, *record; /* files that select reads or writes; NULL: none */

@@ -169,7 +169,7 @@ perf_row_add_value(perf_row *row, double value) {
     perf_row_add(row, &(perf_sample){.p50 = value, .p99 = value, .min = value, .max = value});
 }
 
-/* Whether one word of --only (of length bytes) is one of the case's words, or its size in bytes. */
+/* Whether one word of the command line (of length bytes) is one of the case's words, or its size in bytes. */
 static bool
 has_word(const perf_case *what, const char *word, size_t length) {
     char size[16], rate[16];
@@ -186,9 +186,22 @@ has_word(const perf_case *what, const char *word, size_t length) {
     return false;
 }
 
+static bool
+has_work(const perf_bench *bench, const perf_case *what) {
+    for (int i = 0; i < bench->work_count; i++) {
+        if (has_word(what, bench->works[i], strlen(bench->works[i]))) {
+            return true;
+        }
+    }
+    return bench->work_count == 0;
+}
+
 bool
 perf_wanted(const perf_bench *bench, const perf_case *what) {
     const char *word = bench->only;
+    if (!has_work(bench, what)) {
+        return false;
+    }
     while (word && *word) {
         size_t length = strcspn(word, ",");
         if (!has_word(what, word, length)) {

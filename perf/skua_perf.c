@@ -34,14 +34,15 @@ static int
 usage(FILE *file) {
     fprintf(
         file,
-        "usage: skua-perf BENCH [--json] [--runs N] [--seconds S] [--only WORDS] [--impl NAME]\n"
-        "                       [--svg FILE] [--trace FILE] [--record FILE] [--real]\n\n");
+        "usage: skua-perf BENCH [CASE...] [--json] [--runs N] [--seconds S] [--only WORDS]\n"
+        "                 [--impl NAME] [--svg FILE] [--trace FILE] [--record FILE] [--real]\n\n");
     for (size_t i = 0; i < BENCH_COUNT; i++) {
         fprintf(file, "  %-6s %s\n", benches[i].name, benches[i].help);
     }
     fprintf(
         file,
-        "\n  --svg FILE   the medians as bars, beside the table or the JSON\n"
+        "\n  CASE         a word of the cases to run, such as fib or cross-core; without: all\n"
+        "  --svg FILE   the medians as bars, beside the table or the JSON\n"
         "  --json       one object of schema skua.perf/1 on stdout\n"
         "  --runs N     of each implementation, interleaved (%d)\n"
         "  --seconds S  of each run\n"
@@ -54,11 +55,14 @@ usage(FILE *file) {
     return 2;
 }
 
-/* Reads the options after BENCH. Returns false when they make no sense. */
+/* Reads the cases and options after BENCH. Returns false when they make no sense. */
 static bool
 read_options(perf_bench *bench, bool *ret_json, int argc, char **argv) {
+    bench->works = (const char *const *)(argv + 2);
     for (int i = 2; i < argc; i++) {
-        if (strcmp(argv[i], "--json") == 0) {
+        if (argv[i][0] != '-') {
+            argv[2 + bench->work_count++] = argv[i]; /* a place that was read */
+        } else if (strcmp(argv[i], "--json") == 0) {
             *ret_json = true;
         } else if (strcmp(argv[i], "--real") == 0) {
             bench->real = true;
@@ -130,6 +134,11 @@ main(int argc, char **argv) {
         bench.failed = true;
     }
     perf_scratch_close();
+    if (bench.work_count > 0 && bench.row_count == 0 && !bench.failed) {
+        fprintf(stderr, "skua-perf: %s has no such case here; `skua-perf %s` runs all it has\n",
+                entry->name, entry->name);
+        bench.failed = true;
+    }
     if (json) {
         bench.failed |= !perf_write_json(&bench, stdout);
     } else {

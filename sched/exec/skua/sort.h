@@ -72,12 +72,11 @@ skua_sort_insert(const unsigned char *from, size_t count, unsigned char *to, siz
                  skua_compare_fn *compare, void *arg) {
     for (size_t i = 0; i < count; i++) {
         const unsigned char *item = from + i * item_bytes;
-        unsigned char *at = to + i * item_bytes;
-        while (at > to && compare(item, at - item_bytes, arg) < 0) {
-            memcpy(at, at - item_bytes, item_bytes);
-            at -= item_bytes;
+        size_t at = i;
+        for (; at > 0 && compare(item, to + (at - 1) * item_bytes, arg) < 0; at--) {
+            memcpy(to + at * item_bytes, to + (at - 1) * item_bytes, item_bytes);
         }
-        memcpy(at, item, item_bytes);
+        memcpy(to + at * item_bytes, item, item_bytes);
     }
 }
 
