@@ -179,13 +179,19 @@ skua__batch_step(skua_batch *batch, int64_t now_ns) {
     return did;
 }
 
+/* Whether a batch may leave on a thread that is not the batcher's. What may be late is for that one: it ends, and does not start. */
+static bool
+leaves_directly_locked(const skua_batch *batch) {
+    return !batch->closing && batch->count.waiting_bytes <= DIRECT_BYTES &&
+           leaves_at_locked(batch) == 0 && skua__clock_ns() < batch->earliest_ns;
+}
+
 /* Under the lock, which it gives up. */
 static void
 send_now(skua_batch *batch) {
     skua__batch_flight taken = {.batch = batch};
     skua__list_init(&taken.requests);
-    if (!batch->closing && batch->count.waiting_bytes <= DIRECT_BYTES &&
-        leaves_at_locked(batch) == 0) {
+    if (leaves_directly_locked(batch)) {
         take_batch_locked(batch, &taken);
         skua__batch_tell_locked(batch, taken.left_ns);
     } else {
