@@ -50,8 +50,8 @@ spread(const skua__batch_kernel *self, uint32_t requests, uint8_t *room, skua_ke
     ret_launch->global[0] *= requests;
     for (uint32_t i = 0; i < self->launch.arg_count; i++) {
         ret_args[i] = self->args[i];
-        if (self->kernel->params[i] == SKUA_PARAM_VALUE) {
-            ret_args[i].value = self->values[i];
+        if (self->kernel->params[i] == SKUA_PARAM_VALUE && self->args[i].value) {
+            ret_args[i].value = self->values[i]; /* without one it is refused at the opening */
         }
         if (is_row(self, i)) {
             ret_args[i].bytes *= requests;
@@ -110,7 +110,10 @@ try_launch(skua_pool *pool, const skua__batch_kernel *self, uint32_t requests, s
     if (!status) {
         status = skua__launch_lay_out(self->kernel, &launch, &coded, err);
     }
-    return status || !launch.split ? status : skua__launch_check_cut(self->kernel, &coded, err);
+    skua__coded_launch plain;
+    return status || !launch.split
+               ? status
+               : skua__split_lay_out(pool, self->kernel, &launch, &coded, &plain, err);
 }
 
 static skua_status
@@ -209,8 +212,10 @@ lay_out(const skua__batch_kernel *kernel, uint32_t requests, skua__coded_launch 
 
 size_t
 skua__batch_kernel_input_bytes(const skua__batch_kernel *kernel, uint32_t requests) {
-    skua__coded_launch coded;
-    return lay_out(kernel, requests, &coded) ? coded.input_bytes : 0;
+    skua_kernel_arg args[SKUA_KERNEL_MAX_PARAMS];
+    skua_launch launch;
+    spread(kernel, requests, NULL, args, &launch);
+    return skua__launch_window_bytes(kernel->kernel, &launch);
 }
 
 void

@@ -280,23 +280,28 @@ submit_all(skua_pool *pool, skua__launch_task *task, const skua_launch *launch,
     return on_done ? SKUA_OK : status; /* the parent is cancelled, of which on_done is told */
 }
 
-/* The parent's part of a launch, which may be cut. *ret_task NULL: it may not, or there is no memory. */
-static skua_status
-make_parent(skua_pool *pool, skua__kernel_entry *entry, const skua_launch *launch,
-            const skua__coded_launch *coded, bool buffers, skua__launch_task **ret_task,
-            skua_error *err) {
-    skua__coded_launch plain;
-    skua_status status = skua__launch_check_cut(entry->kernel, coded, err);
-    if (!status && buffers && !pool->exec) {
+skua_status
+skua__split_lay_out(const skua_pool *pool, const skua__kernel *kernel, const skua_launch *launch,
+                    const skua__coded_launch *coded, skua__coded_launch *ret_plain,
+                    skua_error *err) {
+    skua_status status = skua__launch_check_cut(kernel, coded, err);
+    if (!status && !pool->exec && skua__launch_has_buffers(launch)) {
         status = SKUA_FAIL(err, SKUA_E_UNSUPPORTED,
                            "an argument of the launch of \"%s\" is a buffer, and to be split it "
                            "needs the workers of an executor, which this pool has not: give it "
                            "one, or do not split",
                            launch->kernel);
     }
-    if (!status) {
-        status = skua__launch_lay_out_plain(entry->kernel, launch, &plain, err);
-    }
+    return status ? status : skua__launch_lay_out_plain(kernel, launch, ret_plain, err);
+}
+
+/* The parent's part of a launch, which may be cut. *ret_task NULL: it may not, or there is no memory. */
+static skua_status
+make_parent(skua_pool *pool, skua__kernel_entry *entry, const skua_launch *launch,
+            const skua__coded_launch *coded, bool buffers, skua__launch_task **ret_task,
+            skua_error *err) {
+    skua__coded_launch plain;
+    skua_status status = skua__split_lay_out(pool, entry->kernel, launch, coded, &plain, err);
     if (status) {
         return status;
     }

@@ -54,14 +54,27 @@ skua__launch_task_free(const skua_allocator *hook, skua__launch_task *launch) {
     return NULL;
 }
 
-static bool
-has_buffers(const skua_launch *launch) {
+bool
+skua__launch_has_buffers(const skua_launch *launch) {
     for (uint32_t i = 0; i < launch->arg_count; i++) {
         if (launch->args[i].buffer) {
             return true;
         }
     }
     return false;
+}
+
+size_t
+skua__launch_window_bytes(const skua__kernel *kernel, const skua_launch *launch) {
+    skua__coded_launch coded, plain;
+    if (skua__launch_lay_out(kernel, launch, &coded, NULL) != SKUA_OK) {
+        return 0;
+    }
+    if (!launch->split || skua__launch_lay_out_plain(kernel, launch, &plain, NULL) != SKUA_OK) {
+        return coded.input_bytes;
+    }
+    /* Its parts bring it all; with buffers, it keeps what is in no buffer until its turn comes. */
+    return plain.input_bytes + (skua__launch_has_buffers(launch) ? coded.input_bytes : 0);
 }
 
 /* A small launch that will most likely go to a device is made ready for it: then one lock is enough for all the rest. */
@@ -123,7 +136,7 @@ static skua_status
 submit(skua_pool *pool, skua__kernel_entry *entry, const skua_launch *launch,
        const skua__coded_launch *coded, void (*on_done)(void *arg, skua_pool_future *future),
        void *arg, skua_pool_future **ret_future, skua_error *err) {
-    bool claims = has_buffers(launch);
+    bool claims = skua__launch_has_buffers(launch);
     if (launch->split) {
         return skua__split_submit(pool, entry, launch, coded, claims, on_done, arg, ret_future,
                                   err);

@@ -205,7 +205,7 @@ size_t skua__batch_kernel_out_bytes(const skua__batch_kernel *kernel); /* of eac
 bool skua__batch_kernel_is_whole(const skua__batch_kernel *kernel);
 /* The bytes that the rows of a batch need. */
 size_t skua__batch_kernel_room(const skua__batch_kernel *kernel, uint32_t requests);
-/* The bytes that its launch takes of the pool's window. */
+/* The room that its launch takes in the pool's window. */
 size_t skua__batch_kernel_input_bytes(const skua__batch_kernel *kernel, uint32_t requests);
 /* Gathers a batch's rows in room, and makes its launch, whose arguments stand in ret_args (SKUA_KERNEL_MAX_PARAMS). */
 void skua__batch_kernel_gather(const skua__batch_kernel *kernel, const skua__batch_flight *flown,

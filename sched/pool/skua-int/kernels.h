@@ -104,6 +104,9 @@ skua_status skua__launch_lay_out(const skua__kernel *kernel, const skua_launch *
 /* The same as if what buffers hold were memory like any other. */
 skua_status skua__launch_lay_out_plain(const skua__kernel *kernel, const skua_launch *launch,
                                        skua__coded_launch *ret, skua_error *err);
+bool skua__launch_has_buffers(const skua_launch *launch);
+/* The room that it takes in the pool's window: what skua__pool_await_room() is to be asked for. 0: it fits into no launch. */
+size_t skua__launch_window_bytes(const skua__kernel *kernel, const skua_launch *launch);
 /* Whether a launch that was laid out may be cut into parts. Returns 0, SKUA_E_BAD_ARGUMENT, SKUA_E_UNSUPPORTED. */
 skua_status skua__launch_check_cut(const skua__kernel *kernel, const skua__coded_launch *launch,
                                    skua_error *err);
@@ -229,6 +232,13 @@ typedef struct skua__split {
     skua__part parts[SKUA__KERNEL_PLACES_MAX];
 } skua__split;
 
+/*
+ * Whether the pool can split a launch that was laid out, which is then laid out as its parts have it: with what buffers hold.
+ * Returns 0, SKUA_E_BAD_ARGUMENT, SKUA_E_UNSUPPORTED, SKUA_E_TOO_BIG.
+ */
+skua_status skua__split_lay_out(const skua_pool *pool, const skua__kernel *kernel,
+                                const skua_launch *launch, const skua__coded_launch *coded,
+                                skua__coded_launch *ret_plain, skua_error *err);
 /*
  * As skua__kernel_submit(), for a launch that was laid out and is to be split. buffers: it has some. With on_done one whose parts
  * cannot be submitted was taken none the less, and ends CANCELLED.

@@ -3,6 +3,9 @@
 // count in the pool's window, readers beside each other, and the child of a fork.
 #include "batch_bench.h"
 
+#include <skua/buffer.h>
+#include <string.h>
+
 /* ---- Deadlines ---- */
 
 /* Nothing is in flight, so that a request leaves in the call itself: one without any time must not. */
@@ -29,10 +32,125 @@ test_batch_no_time_at_all_never_starts(void **state) {
     batch_bench_close(&b);
 }
 
+/* ---- What is told at the opening ---- */
+
+static void
+test_batch_value_without_a_value_is_refused(void **state) {
+    (void)state;
+    batch_bench b;
+    batch_bench_open(&b, true, false, 0);
+    static uint32_t weights[ROW];
+    const skua_kernel_arg args[] = {
+        {.bytes = ROW * 4}, {.bytes = 4}, {.data = weights, .bytes = sizeof weights},
+        {.bytes = 4},       {.bytes = 8}, {.bytes = 4}};
+    skua_error err = {0};
+    assert_int_equal(skua_batch_open_kernel(&b.batch, b.pool,
+                                            SKUA_LAUNCH(.kernel = "score", .args = args,
+                                                        .arg_count = 6, .global = {1}),
+                                            NULL, &err),
+                     SKUA_E_BAD_ARGUMENT);
+    assert_non_null(strstr(err.message, "argument 3"));
+    batch_bench_close(&b);
+}
+
+static skua_buffer *
+new_weights(const batch_bench *b, size_t bytes) {
+    static const uint32_t weights[ROW] = {2, 3, 5, 7};
+    skua_buffer *buffer = NULL;
+    assert_int_equal(
+        skua_buffer_new(b->devices, &buffer, SKUA_BUFFER_OPTIONS(.bytes = bytes), NULL), 0);
+    assert_int_equal(skua_buffer_write(buffer, 0, weights, sizeof weights, NULL), 0);
+    return buffer;
+}
+
+static void
+test_batch_split_with_a_buffer_needs_an_executor(void **state) {
+    (void)state;
+    batch_bench b;
+    batch_bench_open(&b, false, true, 0);
+    skua_buffer *buffer = new_weights(&b, ROW * 4);
+    skua_error err = {0};
+    assert_int_equal(open_score(&b, NULL, buffer, 5, 1, NULL, &err), SKUA_E_UNSUPPORTED);
+    assert_non_null(strstr(err.message, "executor"));
+    batch_bench_close(&b);
+    skua_buffer_free(buffer);
+}
+
+/* What a split launch reads in a buffer counts in what it may carry. */
+static void
+test_batch_split_with_too_large_a_buffer_is_refused(void **state) {
+    (void)state;
+    batch_bench b;
+    batch_bench_open(&b, true, true, 0);
+    skua_buffer *buffer = new_weights(&b, SKUA_TASK_MAX_BYTES);
+    uint32_t scale = 5;
+    const skua_kernel_arg args[] = {{.bytes = ROW * 4},
+                                    {.bytes = 4},
+                                    {.buffer = buffer, .bytes = SKUA_TASK_MAX_BYTES},
+                                    {.value = &scale, .bytes = 4},
+                                    {.bytes = 8},
+                                    {.bytes = 4}};
+    assert_int_equal(skua_batch_open_kernel(&b.batch, b.pool,
+                                            SKUA_LAUNCH(.kernel = "score", .args = args,
+                                                        .arg_count = 6, .global = {1}, .split = 1),
+                                            NULL, NULL),
+                     SKUA_E_TOO_BIG);
+    batch_bench_close(&b);
+    skua_buffer_free(buffer);
+}
+
+/* ---- The pool's window ---- */
+
+/* There is room for a split launch, but not for what its parts bring with them: a deadline is told all the same. */
+static void
+test_batch_split_waits_for_room_for_its_parts(void **state) {
+    (void)state;
+    batch_bench b;
+    batch_bench_open(&b, true, true, 0);
+    skua_buffer *buffer = new_weights(&b, ROW * 4);
+    uint32_t row[ROW] = {0}, answer[ROW];
+    const skua_kernel_arg held[] = {{.data = row, .bytes = sizeof row},
+                                    {.data = answer, .bytes = sizeof answer}};
+    skua_pool_future *holder = NULL;
+    assert_int_equal(skua_kernel_submit(b.pool,
+                                        SKUA_LAUNCH(.kernel = "gated", .args = held, .arg_count = 2,
+                                                    .global = {1}),
+                                        &holder, NULL),
+                     0);
+    gate_await(&b, 1);
+    skua__mutex_lock(&b.pool->lock);
+    b.pool->options.window_bytes = b.pool->window_bytes + 200; /* of about 150 and 165 */
+    skua__mutex_unlock(&b.pool->lock);
+
+    assert_int_equal(open_score(&b, NULL, buffer, 5, 1, NULL, NULL), 0);
+    uint32_t request[ROW + 1] = {1, 2, 3, 4, 5};
+    skua_batch_future *future = NULL;
+    assert_int_equal(skua_batch_ask(b.batch, request, sizeof request, 20, &future, NULL), 0);
+    skua_batch_result result = {.size = sizeof result};
+    skua_status waited = skua_batch_wait(future, 20000, &result, NULL);
+    gate_let(&b, 1);
+    assert_int_equal(waited, 0);
+    assert_int_equal(result.status, SKUA_E_TIMEOUT);
+    skua_batch_future_free(future);
+
+    assert_int_equal(skua_pool_wait(holder, 20000, NULL), 0);
+    skua_pool_future_free(holder);
+    assert_int_equal(skua_batch_ask(b.batch, request, sizeof request, 0, &future, NULL), 0);
+    assert_int_equal(skua_batch_wait(future, 20000, &result, NULL), 0);
+    assert_int_equal(result.status, 0); /* alone it is let in */
+    skua_batch_future_free(future);
+    batch_bench_close(&b);
+    skua_buffer_free(buffer);
+}
+
 int
 main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_batch_no_time_at_all_never_starts),
+        cmocka_unit_test(test_batch_value_without_a_value_is_refused),
+        cmocka_unit_test(test_batch_split_with_a_buffer_needs_an_executor),
+        cmocka_unit_test(test_batch_split_with_too_large_a_buffer_is_refused),
+        cmocka_unit_test(test_batch_split_waits_for_room_for_its_parts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
