@@ -120,8 +120,9 @@ skua_batch_stats(skua_batch *batch, skua_batch_counters *ret_counters, skua_erro
 
 const struct skua_metrics *
 skua_batch_metrics(skua_batch *batch) {
-    if (!batch) {
-        return NULL;
+    if (!batch || batch->fork_generation != skua__fork_generation()) {
+        return batch ? &batch->metrics
+                     : NULL; /* whoever had the lock at the fork has it for ever */
     }
     skua__mutex_lock(&batch->lock);
     batch->told_ns = 0; /* the percentiles of now */
@@ -140,18 +141,14 @@ skua_batch_explain(skua_batch *batch, char *ret, size_t ret_size) {
         return ret;
     }
     skua__mutex_lock(&batch->lock);
-    skua_pool_future *newest = batch->newest; /* ours until it is put back */
-    batch->newest = NULL;
+    skua_pool_future *newest = batch->newest;
+    if (newest) { /* relaxed: the batcher holds a reference while it is locked; ours is for after that */
+        atomic_fetch_add_explicit(&newest->refs, 1, memory_order_relaxed);
+    }
     skua__mutex_unlock(&batch->lock);
     if (newest) {
         skua_pool_explain(newest, ret, ret_size);
     }
-    skua__mutex_lock(&batch->lock);
-    if (!batch->newest) {
-        batch->newest = newest;
-        newest = NULL;
-    }
-    skua__mutex_unlock(&batch->lock);
-    skua_pool_future_free(newest); /* another batch has ended meanwhile */
+    skua_pool_future_free(newest);
     return ret;
 }

@@ -258,7 +258,7 @@ struct skua_metrics;
 
 /**
  * The batcher's table of metrics, for skua_metrics_snapshot(), by registered names ("batch.latency_p99_ns"). Percentiles are of
- * this call, and brought up to date by ends that come later, every 100 ms.
+ * this call, and brought up to date by ends that come later, every 100 ms. In the child of a fork() they are the parent's, as they were.
  *
  * Returns: a table that lives until skua_batch_close(), or NULL when batch is NULL.
  * Threads: any. Blocks: never. Since 0.1.

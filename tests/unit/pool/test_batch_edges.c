@@ -5,6 +5,8 @@
 
 #include <skua/buffer.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 /* ---- Deadlines ---- */
 
@@ -143,6 +145,74 @@ test_batch_split_waits_for_room_for_its_parts(void **state) {
     skua_buffer_free(buffer);
 }
 
+/* ---- Readers ---- */
+
+enum { EXPLAINS = 20000 };
+
+/* Returns NULL when each explanation had words. */
+static void *
+explain_often(void *arg) {
+    const batch_bench *self = arg;
+    char why[200];
+    for (int i = 0; i < EXPLAINS; i++) {
+        if (!skua_batch_explain(self->batch, why, sizeof why)[0]) {
+            return arg;
+        }
+    }
+    return NULL;
+}
+
+/* Several ask at once why a batch went where it went, and each is told. */
+static void
+test_batch_explains_to_several(void **state) {
+    (void)state;
+    batch_bench b;
+    batch_bench_open(&b, true, false, 0);
+    open_plain(&b, "plain", NULL);
+    skua_batch_future *future = NULL;
+    assert_int_equal(ask_row(&b, 1, 0, &future), 0);
+    assert_int_equal(end_row(future, 1).status, 0);
+    assert_int_equal(skua_batch_await_all(b.batch, 20000, NULL), 0);
+    pthread_t threads[2];
+    for (int t = 0; t < 2; t++) {
+        assert_int_equal(skua__thread_start(&threads[t], "explain", explain_often, &b, NULL), 0);
+    }
+    for (int t = 0; t < 2; t++) {
+        void *silent = &b;
+        assert_int_equal(pthread_join(threads[t], &silent), 0);
+        assert_null(silent);
+    }
+    batch_bench_close(&b);
+}
+
+/* ---- The child of a fork ---- */
+
+/* A thread of the parent's may have had the batcher's lock at the fork; nobody gives it back in the child. */
+static void
+test_batch_metrics_in_a_child_of_a_fork(void **state) {
+    (void)state;
+    batch_bench b;
+    batch_bench_open(&b, false, true, 0);
+    open_plain(&b, "plain", NULL);
+    skua__mutex_lock(&b.batch->lock);
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        alarm(20);
+        char why[8];
+        skua_batch_counters counters = {.size = sizeof counters};
+        bool good = skua_batch_metrics(b.batch) == &b.batch->metrics &&
+                    skua_batch_stats(b.batch, &counters, NULL) == SKUA_E_FORKED &&
+                    !skua_batch_explain(b.batch, why, sizeof why)[0] && !skua_batch_close(b.batch);
+        _exit(good ? 0 : 1);
+    }
+    skua__mutex_unlock(&b.batch->lock);
+    int ended = 0;
+    assert_int_equal(waitpid(child, &ended, 0), child);
+    assert_true(WIFEXITED(ended) && WEXITSTATUS(ended) == 0);
+    batch_bench_close(&b);
+}
+
 int
 main(void) {
     const struct CMUnitTest tests[] = {
@@ -151,6 +221,8 @@ main(void) {
         cmocka_unit_test(test_batch_split_with_a_buffer_needs_an_executor),
         cmocka_unit_test(test_batch_split_with_too_large_a_buffer_is_refused),
         cmocka_unit_test(test_batch_split_waits_for_room_for_its_parts),
+        cmocka_unit_test(test_batch_explains_to_several),
+        cmocka_unit_test(test_batch_metrics_in_a_child_of_a_fork),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
