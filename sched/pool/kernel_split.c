@@ -187,10 +187,8 @@ skua__split_begin_locked(skua_pool *pool, skua_pool_future *parent, int64_t now_
     split->left = 1;
     if (!parent->claimed) {
         skua__split_share_locked(pool, parent, now_ns);
-    } else if (skua__split_hold_locked(pool, split)) {
-        skua__split_fail_locked(pool, split, "the executor took no job for the launch's parts");
-        split->parent = NULL;
-        skua__task_unref(parent);
+    } else {
+        skua__split_hold_locked(pool, split);
     }
 }
 

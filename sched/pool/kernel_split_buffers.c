@@ -101,16 +101,34 @@ begin(skua_worker w, skua_job *job) {
     skua__mutex_unlock(&pool->lock);
 }
 
-skua_status
+/* An executor whose queue is bounded may be full: then the service thread tries again. */
+static void
+submit_job_locked(skua_pool *pool, skua__split *split) {
+    if (skua_exec_submit(pool->exec, &split->job)) {
+        skua__list_push_back(&pool->unheld, &split->link);
+        skua__dispatch_again_locked(pool, skua__clock_ns() + SKUA__POOL_RETRY_NS);
+    }
+}
+
+void
 skua__split_hold_locked(skua_pool *pool, skua__split *split) {
     skua_job_init(&split->job, begin);
     split->job.priority = split->parent->priority;
-    skua_status status = skua_exec_submit(pool->exec, &split->job);
-    if (!status) {
-        split->parent->run_active = true; /* its turns stay until all is over, whenever it ends */
-        pool->local_runs++;
+    split->parent->run_active = true; /* its turns stay until all is over, whenever it ends */
+    pool->local_runs++;
+    submit_job_locked(pool, split);
+}
+
+void
+skua__splits_retry_locked(skua_pool *pool) {
+    skua__list tried;
+    skua__list_init(&tried);
+    for (skua__list *node; (node = skua__list_pop_front(&pool->unheld)) != NULL;) {
+        skua__list_push_back(&tried, node);
     }
-    return status;
+    for (skua__list *node; (node = skua__list_pop_front(&tried)) != NULL;) {
+        submit_job_locked(pool, SKUA_CONTAINER_OF(node, skua__split, link));
+    }
 }
 
 void

@@ -249,6 +249,7 @@ init_fields(skua_pool *pool, const skua_pool_options *options) {
     skua__list_init(&pool->kinds);
     skua__list_init(&pool->callbacks);
     skua__list_init(&pool->others_turns);
+    skua__list_init(&pool->unheld);
     skua__hash_init(&pool->kind_table, pool->hook);
     for (int i = 0; i < SKUA__POOL_PRIORITIES; i++) {
         skua__list_init(&pool->ready[i]);

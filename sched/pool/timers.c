@@ -154,6 +154,7 @@ skua__timers_run_locked(skua_pool *pool, int64_t now_ns) {
     }
     if (now_ns >= pool->retry_ns) {
         pool->retry_ns = SKUA_NEVER_NS;
+        skua__splits_retry_locked(pool);
     }
     skua__dispatch_locked(pool, now_ns);
     int64_t next_ns = orphans_run(pool, now_ns);

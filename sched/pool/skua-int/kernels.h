@@ -228,6 +228,7 @@ typedef struct skua__split {
     uint32_t gathered;  /* parts whose results are where they belong */
     skua__launch *held; /* with buffers: its turns at them on the host; NULL: it has none now */
     skua_job job;       /* that waits for these, and submits the parts */
+    skua__list link;    /* in the pool's list of those whose job the executor has not taken yet */
     int64_t run_ns;     /* of the part that took longest */
     skua__part parts[SKUA__KERNEL_PLACES_MAX];
 } skua__split;
@@ -263,8 +264,8 @@ skua_status skua__split_submit_parts(skua_pool *pool, skua__split *split, const 
 
 /* ---- kernel_split_buffers.c: of launches with buffers ---- */
 
-/* The launch has its turn: a job goes on. Returns what skua_exec_submit() does; then nothing was begun. */
-skua_status skua__split_hold_locked(skua_pool *pool, skua__split *split);
+/* The launch has its turn: a job goes on, as soon as the executor takes it. */
+void skua__split_hold_locked(skua_pool *pool, skua__split *split);
 /* All parts are over: gives the turns back. Locked, and not meanwhile. */
 void skua__split_let_buffers_go(skua_pool *pool, skua__split *split);
 

@@ -253,6 +253,7 @@ struct skua_pool {
     uint32_t claims;         /* of launches with buffers (kernel_turn.c) */
     uint32_t turn_waiting;   /* of these, not had yet */
     skua__list others_turns; /* claims of other pools to be told */
+    skua__list unheld;       /* split launches that the executor took no job of as yet */
 
     skua__list ready[SKUA__POOL_PRIORITIES]; /* lanes whose queue is not empty */
     uint32_t waiting;                        /* tasks in lanes */
@@ -439,6 +440,9 @@ skua_status skua__pool_submit_launch(skua_pool *pool, const skua_task *task,
 
 /* Waits until the window has room for one more task with so large an input, or the pool closes. False: deadline_ns passed. */
 bool skua__pool_await_room(skua_pool *pool, size_t input_bytes, int64_t deadline_ns);
+
+/* kernel_split_buffers.c: asks the executor once more. */
+void skua__splits_retry_locked(skua_pool *pool);
 
 /* As skua_pool_cancel(), for who holds another lock. */
 void skua__pool_cancel_noting(skua_pool_future *future);

@@ -246,6 +246,67 @@ test_split_buffers_cancels(void **state) {
     skua__mutex_fini(&gate.lock);
 }
 
+static void
+wait_at_gate(skua_worker w, skua_job *job) {
+    (void)w, (void)job;
+    skua__mutex_lock(&gate.lock);
+    gate.begun = true;
+    skua__cond_broadcast(&gate.changed);
+    while (!gate.open) {
+        skua__cond_wait(&gate.changed, &gate.lock);
+    }
+    skua__mutex_unlock(&gate.lock);
+}
+
+/* An executor of a bounded queue, which is full: a launch waits for room there, and is no failure for that. Nor is its cancel. */
+static void
+test_split_buffers_wait_for_a_full_executor(void **state) {
+    (void)state;
+    fake_machine b;
+    skua_exec *exec = NULL;
+    skua_pool *pool = NULL, *first = NULL;
+    skua_job jobs[2];
+    open_plain(&b);
+    skua_buffer *y = counting_buffer(&b);
+    skua__mutex_init(&gate.lock);
+    skua__cond_init(&gate.changed);
+    gate.begun = gate.open = false;
+    assert_int_equal(skua_exec_open(&exec, SKUA_EXEC_OPTIONS(.workers = 1, .queue_tasks = 1), NULL),
+                     0);
+    assert_int_equal(
+        skua_pool_open(&pool, SKUA_POOL_OPTIONS(.exec = exec, .devices = b.devices), NULL), 0);
+    register_all(pool);
+    for (int i = 0; i < 2; i++) {
+        skua_job_init(&jobs[i], wait_at_gate);
+        assert_int_equal(skua_exec_submit(exec, &jobs[i]), 0);
+        skua__mutex_lock(&gate.lock);
+        while (!gate.begun) {
+            skua__cond_wait(&gate.changed, &gate.lock);
+        }
+        skua__mutex_unlock(&gate.lock);
+    }
+    first = b.pool;
+    b.pool = pool;
+    skua_pool_future *cancelled = submit(&b, "step", y, NULL, 5, SPLIT);
+    skua_pool_future *waits = submit(&b, "step", y, NULL, 1, SPLIT);
+    assert_int_equal(skua_pool_wait(cancelled, SKUA_NONE, NULL), SKUA_E_TIMEOUT);
+    skua_pool_cancel(cancelled);
+    assert_int_equal(outcome(cancelled, NULL), SKUA_OUTCOME_CANCELLED);
+    skua__mutex_lock(&gate.lock);
+    gate.open = true;
+    skua__cond_broadcast(&gate.changed);
+    skua__mutex_unlock(&gate.lock);
+    must_end_ok(waits);
+    assert_holds(y, 3, 1);
+    skua_pool_close(pool);
+    skua_exec_close(exec);
+    b.pool = first;
+    skua_buffer_free(y);
+    fake_machine_close(&b);
+    skua__cond_fini(&gate.changed);
+    skua__mutex_fini(&gate.lock);
+}
+
 /* A pool that is closed ends those that wait and those that run; the buffers are whoever's they were. */
 static void
 test_split_buffers_of_a_pool_that_closes(void **state) {
@@ -378,6 +439,7 @@ main(void) {
         cmocka_unit_test(test_split_buffers_of_a_part_that_fails_are_as_they_were),
         cmocka_unit_test(test_split_buffers_that_are_lost_are_told),
         cmocka_unit_test(test_split_buffers_cancels),
+        cmocka_unit_test(test_split_buffers_wait_for_a_full_executor),
         cmocka_unit_test(test_split_buffers_of_a_pool_that_closes),
         cmocka_unit_test(test_split_buffers_without_memory),
         cmocka_unit_test(test_split_buffers_that_cannot_be_split_say_why),
