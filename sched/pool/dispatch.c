@@ -144,8 +144,7 @@ grant(skua_pool *pool, skua_pool_future *task, skua__site *site, int64_t predict
     skua__lease_event event = {.kind = SKUA__LEASE_GRANT,
                                .epoch = ++pool->next_epoch,
                                .expires_ns = SKUA_NEVER_NS}; /* it runs from when it is sent */
-    skua__task_event_locked(pool, task, &event, now_ns);
-    if (task->lease.state != SKUA__LEASE_HELD) {
+    if (skua__task_event_locked(pool, task, &event, now_ns)) {
         return; /* it was too late for it */
     }
     task->site = site;

@@ -176,8 +176,7 @@ skua__split_begin_locked(skua_pool *pool, skua_pool_future *parent, int64_t now_
     skua__split *split = parent->launch->split;
     skua__lease_event event = {
         .kind = SKUA__LEASE_GRANT, .epoch = ++pool->next_epoch, .expires_ns = SKUA_NEVER_NS};
-    skua__task_event_locked(pool, parent, &event, now_ns);
-    if (parent->lease.state != SKUA__LEASE_HELD) {
+    if (skua__task_event_locked(pool, parent, &event, now_ns)) {
         return; /* its time was up before it began */
     }
     snprintf(parent->node, sizeof parent->node, "%s", skua__pool_node_name(pool));

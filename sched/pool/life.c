@@ -216,7 +216,7 @@ tell_holder(skua_pool *pool, skua_pool_future *task) {
     }
 }
 
-void
+bool
 skua__task_event_locked(skua_pool *pool, skua_pool_future *task, const skua__lease_event *event,
                         int64_t now_ns) {
     bool waited = task->lease.state == SKUA__LEASE_WAITING;
@@ -243,4 +243,5 @@ skua__task_event_locked(skua_pool *pool, skua_pool_future *task, const skua__lea
     case SKUA__LEASE_NOTHING:
         break;
     }
+    return result.action == SKUA__LEASE_END;
 }

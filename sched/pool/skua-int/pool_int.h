@@ -383,8 +383,11 @@ size_t skua__places_locked(skua_pool *pool, const skua_pool_future *task, int64_
 void skua__dispatch_again_locked(skua_pool *pool, int64_t at_ns);
 
 /* ---- life.c: tasks from submission to end ---- */
-/* Takes one event of the lease through the machine and does what it says. */
-void skua__task_event_locked(skua_pool *pool, skua_pool_future *task,
+/*
+ * Takes one event of the lease through the machine and does what it says. Returns whether the task has ended by it: then it may be
+ * gone, for who has no reference of its own.
+ */
+bool skua__task_event_locked(skua_pool *pool, skua_pool_future *task,
                              const skua__lease_event *event, int64_t now_ns);
 void skua__task_unref(skua_pool_future *task);
 /* What a run brought, before its RESULT event: takes output and message (blocks of the hook's, may be NULL). */

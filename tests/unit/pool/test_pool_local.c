@@ -6,6 +6,7 @@
 #include "stall.h"
 #include "test.h"
 
+#include <malloc.h>
 #include <sched.h>
 #include <skua-int/clock.h>
 #include <skua-int/pool_int.h>
@@ -13,6 +14,7 @@
 #include <skua/exec.h>
 #include <skua/metrics.h>
 #include <skua/pool.h>
+#include <stdlib.h>
 #include <string.h>
 
 static void
@@ -148,6 +150,46 @@ test_pool_deadline_ends_a_task(void **state) {
     skua_pool_future_free(never);
     bench_close(&bench);
     assert_int_equal(bench.door.ordered, 0); /* "w" never started */
+}
+
+/* What is freed looks like a task that is held. */
+static void
+release_spoilt(void *ctx, void *block) {
+    (void)ctx;
+    volatile unsigned char *bytes = block; /* or a compiler leaves it out */
+    for (size_t i = 0; block && i < malloc_usable_size(block); i++) {
+        bytes[i] = SKUA__LEASE_HELD;
+    }
+    free(block);
+}
+
+/* One that nobody has a future of is gone with its end, in the midst of being given to somebody. */
+static void
+test_pool_deadline_ends_what_nobody_waits_for(void **state) {
+    (void)state;
+    struct bench bench;
+    failing_allocator allocator;
+    failing_allocator_init(&allocator, 0);
+    allocator.hook.release = release_spoilt;
+    bench_open(&bench, 0, 1);
+    skua_pool_close(bench.pool);
+    assert_int_equal(
+        skua_pool_open(&bench.pool,
+                       SKUA_POOL_OPTIONS(.exec = bench.exec, .allocator = &allocator.hook), NULL),
+        0);
+    assert_int_equal(skua_pool_register(bench.pool, "upper", 1, run_upper, NULL, NULL), 0);
+    for (int i = 0; i < 10; i++) {
+        assert_int_equal(skua_pool_submit(bench.pool,
+                                          SKUA_TASK(.name = "upper", .timeout_ms = SKUA_NONE), NULL,
+                                          NULL),
+                         0);
+    }
+    skua_pool_counters counters = {.size = sizeof counters};
+    assert_int_equal(skua_pool_await_all(bench.pool, 20000, NULL), 0);
+    assert_int_equal(skua_pool_stats(bench.pool, &counters, NULL), 0);
+    assert_int_equal(counters.ended[SKUA_OUTCOME_TIMEOUT], 10);
+    assert_int_equal(counters.attempts, 0);
+    bench_close(&bench);
 }
 
 static void
@@ -640,6 +682,7 @@ main(void) {
         cmocka_unit_test(test_pool_window_is_a_bound),
         cmocka_unit_test(test_pool_room_wakes_who_waits_for_it),
         cmocka_unit_test(test_pool_deadline_ends_a_task),
+        cmocka_unit_test(test_pool_deadline_ends_what_nobody_waits_for),
         cmocka_unit_test(test_pool_cancel_ends_a_task),
         cmocka_unit_test(test_pool_order_is_fifo_and_ages),
         cmocka_unit_test(test_pool_takes_an_input),
