@@ -207,6 +207,10 @@ skua_batch_close(skua_batch *batch) {
     batch->sleep_until_ns = 0;
     skua__cond_signal(&batch->wake);
     skua__mutex_unlock(&batch->lock);
+    skua__mutex_lock(&batch->pool->lock);
+    batch->no_wait = true;
+    skua__pool_changed_locked(batch->pool);
+    skua__pool_leave(batch->pool);
     skua__thread_join(batch->thread);
     await_all(batch, SKUA_NEVER_NS);
     return free_batch(batch);

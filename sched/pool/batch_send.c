@@ -95,6 +95,15 @@ pack(void *input, const skua__batch_flight *flown) {
     }
 }
 
+/*
+ * Waits until the pool may have room for such a batch. Returns false when a deadline of a request passes first, or the batcher is
+ * closed: whoever closes it may be whom the pool's tasks wait for.
+ */
+static bool
+await_room(skua_batch *batch, size_t bytes, int64_t give_up_ns) {
+    return skua__pool_await_room(batch->pool, bytes, give_up_ns, &batch->no_wait);
+}
+
 static skua_status
 send_task(skua_batch *batch, skua__batch_flight *flown, bool patient, skua_error *err) {
     size_t input_bytes = skua__batch_input_bytes(flown->count, flown->bytes);
@@ -103,7 +112,7 @@ send_task(skua_batch *batch, skua__batch_flight *flown, bool patient, skua_error
         return SKUA_FAIL(err, SKUA_E_NO_MEMORY, "no memory for its batch");
     }
     pack(input, flown);
-    const skua_task task = {
+    skua_task task = {
         .size = sizeof task,
         .name = batch->task_name,
         .version = batch->options.version,
@@ -113,13 +122,18 @@ send_task(skua_batch *batch, skua__batch_flight *flown, bool patient, skua_error
         .free_fn = free_input,
         .free_hint = (void *)(uintptr_t)batch->hook,
         .idempotent = batch->options.idempotent,
-        .timeout_ms = left_ms(flown->latest_ns),
         .on_done = on_task_done,
         .on_done_arg = flown,
     };
-    const int64_t wait_ms = left_ms(flown->give_up_ns);
-    skua_status status = patient ? skua_pool_submit_wait(batch->pool, &task, wait_ms, NULL, err)
-                                 : skua_pool_submit(batch->pool, &task, NULL, err);
+    const int64_t give_up_ns = flown->give_up_ns, latest_ns = flown->latest_ns;
+    skua_status status;
+    do {
+        task.timeout_ms = left_ms(latest_ns); /* of now, however long it waited for room */
+        status = skua_pool_submit(batch->pool, &task, NULL, err);
+        if (status == SKUA_E_AGAIN && patient && !await_room(batch, input_bytes, give_up_ns)) {
+            status = SKUA_E_TIMEOUT;
+        }
+    } while (status == SKUA_E_AGAIN && patient);
     if (status) {
         skua__mem_free(batch->hook, input);
     }
@@ -138,15 +152,14 @@ send_launch(skua_batch *batch, skua__batch_flight *flown, bool patient, skua_err
     skua_kernel_arg args[SKUA_KERNEL_MAX_PARAMS];
     skua_launch launch;
     skua__batch_kernel_gather(batch->kernel, flown, room, args, &launch);
-    launch.timeout_ms = left_ms(flown->latest_ns);
-    const int64_t give_up_ns = flown->give_up_ns;
+    const int64_t give_up_ns = flown->give_up_ns, latest_ns = flown->latest_ns;
     skua_status status;
     do {
+        launch.timeout_ms = left_ms(latest_ns);
         status = skua__kernel_submit(batch->pool, &launch, on_task_done, flown, NULL, err);
         if (status == SKUA_E_AGAIN && patient &&
-            !skua__pool_await_room(batch->pool,
-                                   skua__batch_kernel_input_bytes(batch->kernel, flown->count),
-                                   give_up_ns)) {
+            !await_room(batch, skua__batch_kernel_input_bytes(batch->kernel, flown->count),
+                        give_up_ns)) {
             status = SKUA_E_TIMEOUT;
         }
     } while (status == SKUA_E_AGAIN && patient);
@@ -174,7 +187,8 @@ skua__batch_send(skua_batch *batch, skua__batch_flight *taken, bool patient) {
     if (!status) {
         return; /* on_task_done() has the flight, and may have ended it already */
     }
-    if (!patient || status == SKUA_E_TIMEOUT) { /* or the window was full until a deadline */
+    if (!patient ||
+        status == SKUA_E_TIMEOUT) { /* or the window was full until a deadline or the closing */
         skua__batch_put_back(batch, flown);
     } else {
         skua__batch_end(batch, &flown->requests,

@@ -352,16 +352,26 @@ skua_pool_submit(skua_pool *pool, const skua_task *task, skua_pool_future **ret_
     return skua__pool_submit_launch(pool, task, NULL, true, ret_future, err);
 }
 
+struct room {
+    size_t input_bytes;
+    const bool *stop;
+    bool stopped;
+};
+
 static bool
 window_ready(skua_pool *pool, void *arg) {
-    bool ready = pool->closing || window_has_room(pool, *(size_t *)arg, NULL);
+    struct room *wanted = arg;
+    wanted->stopped = wanted->stop && *wanted->stop;
+    bool ready =
+        pool->closing || wanted->stopped || window_has_room(pool, wanted->input_bytes, NULL);
     pool->room_wanted = pool->room_wanted || !ready;
     return ready;
 }
 
 bool
-skua__pool_await_room(skua_pool *pool, size_t input_bytes, int64_t deadline_ns) {
-    return skua__pool_await(pool, window_ready, &input_bytes, deadline_ns);
+skua__pool_await_room(skua_pool *pool, size_t input_bytes, int64_t deadline_ns, const bool *stop) {
+    struct room wanted = {.input_bytes = input_bytes, .stop = stop};
+    return skua__pool_await(pool, window_ready, &wanted, deadline_ns) && !wanted.stopped;
 }
 
 skua_status
@@ -373,7 +383,7 @@ skua_pool_submit_wait(skua_pool *pool, const skua_task *task, int64_t timeout_ms
         if (status != SKUA_E_AGAIN) {
             return status;
         }
-        if (!skua__pool_await_room(pool, task->input_bytes, deadline_ns)) {
+        if (!skua__pool_await_room(pool, task->input_bytes, deadline_ns, NULL)) {
             return SKUA_FAIL(err, SKUA_E_TIMEOUT,
                              "no room in the window for task \"%s\" within %lld ms", task->name,
                              (long long)timeout_ms);

@@ -98,6 +98,8 @@ struct skua_batch {
     skua__batch_kernel *kernel; /* NULL: it batches tasks */
     uint32_t fork_generation;
     pthread_t thread;
+    bool
+        no_wait; /* guarded by the pool's lock: the batcher is being closed, and its thread waits for no room */
 
     skua__mutex lock; /* guards all below; taken with no other, and no user code runs under it */
     skua__cond wake;  /* the thread: there may be something to do before sleep_until_ns */

@@ -441,8 +441,12 @@ skua_status skua__pool_submit_launch(skua_pool *pool, const skua_task *task,
                                      struct skua__launch_task *launch, bool settle,
                                      skua_pool_future **ret_future, skua_error *err);
 
-/* Waits until the window has room for one more task with so large an input, or the pool closes. False: deadline_ns passed. */
-bool skua__pool_await_room(skua_pool *pool, size_t input_bytes, int64_t deadline_ns);
+/*
+ * Waits until the window has room for one more task with so large an input, or the pool closes. stop: NULL, or guarded by the
+ * pool's lock, whose holder tells its change by skua__pool_changed_locked(). False: deadline_ns passed, or *stop.
+ */
+bool skua__pool_await_room(skua_pool *pool, size_t input_bytes, int64_t deadline_ns,
+                           const bool *stop);
 
 /* kernel_split_buffers.c: asks the executor once more. */
 void skua__splits_retry_locked(skua_pool *pool);

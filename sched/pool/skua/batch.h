@@ -274,7 +274,7 @@ SKUA_API const struct skua_metrics *skua_batch_metrics(skua_batch *batch);
 SKUA_API char *skua_batch_explain(skua_batch *batch, char *ret, size_t ret_size);
 
 /**
- * Ends a batcher: requests that wait end SKUA_E_CANCELLED, those in flight end with their batches, which are waited for.
+ * Ends a batcher: requests that wait, for room in the pool's window too, end SKUA_E_CANCELLED, those in flight end with their batches, which are waited for.
  * (For the answers of all, skua_batch_await_all() first.) Takes NULL. In the child of a fork() it does nothing.
  *
  * Returns: NULL.

@@ -145,6 +145,100 @@ test_batch_split_waits_for_room_for_its_parts(void **state) {
     skua_buffer_free(buffer);
 }
 
+/* The only deadline of the pool's tasks. */
+static int64_t
+deadline_in_pool(const batch_bench *b) {
+    int64_t found_ns = SKUA_NEVER_NS;
+    skua__mutex_lock(&b->pool->lock);
+    for (uint32_t i = 0; i < b->pool->slot_count; i++) {
+        const skua_pool_future *task = b->pool->slots[i];
+        if (task && task->lease.deadline_ns != SKUA_NEVER_NS) {
+            assert_int_equal(found_ns, SKUA_NEVER_NS);
+            found_ns = task->lease.deadline_ns;
+        }
+    }
+    skua__mutex_unlock(&b->pool->lock);
+    return found_ns;
+}
+
+/* A batch is given up at the latest deadline of its requests, however long it waited for room. */
+static void
+test_batch_deadline_counts_the_wait_for_room(void **state) {
+    (void)state;
+    enum { HOUR_MS = 3600000, HELD_MS = 600 };
+    batch_bench b;
+    batch_bench_open(&b, true, false, 1);
+    open_plain(&b, "gated", NULL);
+    uint32_t row[ROW] = {0}, answer[ROW];
+    const skua_kernel_arg held[] = {{.data = row, .bytes = sizeof row},
+                                    {.data = answer, .bytes = sizeof answer}};
+    skua_pool_future *holder = NULL;
+    assert_int_equal(skua_kernel_submit(b.pool,
+                                        SKUA_LAUNCH(.kernel = "gated", .args = held, .arg_count = 2,
+                                                    .global = {1}),
+                                        &holder, NULL),
+                     0);
+    gate_await(&b, 1);
+    skua_batch_future *future = NULL;
+    assert_int_equal(ask_row(&b, 1, HOUR_MS, &future), 0);
+    const int64_t latest_ns = skua__deadline_ns(HOUR_MS);
+    assert_int_equal(skua_batch_wait(future, HELD_MS, NULL, NULL), SKUA_E_TIMEOUT);
+    gate_let(&b, 1);
+    gate_await(&b, 2);
+    assert_int_equal(skua_pool_wait(holder, 20000, NULL), 0);
+    assert_true(deadline_in_pool(&b) < latest_ns + HELD_MS / 2 * SKUA_NS_PER_MS);
+    gate_let(&b, 1);
+    assert_int_equal(end_row(future, 1).status, 0);
+    skua_pool_future_free(holder);
+    batch_bench_close(&b);
+}
+
+static void *
+close_batcher(void *arg) {
+    return skua_batch_close(arg);
+}
+
+/* Whoever closes may be whom the pool's tasks wait for: what waits for room in the window does not keep him. */
+static void
+test_batch_closes_while_the_window_is_full(void **state) {
+    (void)state;
+    for (int as_task = 0; as_task < 2; as_task++) {
+        batch_bench b;
+        batch_bench_open(&b, true, false, 1);
+        uint32_t row[ROW] = {0}, answer[ROW];
+        const skua_kernel_arg held[] = {{.data = row, .bytes = sizeof row},
+                                        {.data = answer, .bytes = sizeof answer}};
+        skua_pool_future *holder = NULL;
+        assert_int_equal(skua_kernel_submit(b.pool,
+                                            SKUA_LAUNCH(.kernel = "gated", .args = held,
+                                                        .arg_count = 2, .global = {1}),
+                                            &holder, NULL),
+                         0);
+        gate_await(&b, 1);
+        if (as_task) {
+            assert_int_equal(skua_batch_open(&b.batch, b.pool, "anything", NULL, NULL), 0);
+        } else {
+            open_plain(&b, "plain", NULL);
+        }
+        skua_batch_future *future = NULL;
+        assert_int_equal(ask_row(&b, 1, 0, &future), 0);
+        while (bench_stats(&b).batches == 0) { /* until the batcher's thread has it */
+        }
+        pthread_t thread;
+        assert_int_equal(skua__thread_start(&thread, "close", close_batcher, b.batch, NULL), 0);
+        b.batch = NULL;
+        skua_batch_result result = {.size = sizeof result};
+        skua_status waited = skua_batch_wait(future, 20000, &result, NULL);
+        gate_let(&b, 1);
+        assert_int_equal(waited, 0);
+        assert_int_equal(result.status, SKUA_E_CANCELLED);
+        skua_batch_future_free(future);
+        skua__thread_join(thread);
+        skua_pool_future_free(holder);
+        batch_bench_close(&b);
+    }
+}
+
 /* ---- Readers ---- */
 
 enum { EXPLAINS = 20000 };
@@ -221,6 +315,8 @@ main(void) {
         cmocka_unit_test(test_batch_split_with_a_buffer_needs_an_executor),
         cmocka_unit_test(test_batch_split_with_too_large_a_buffer_is_refused),
         cmocka_unit_test(test_batch_split_waits_for_room_for_its_parts),
+        cmocka_unit_test(test_batch_deadline_counts_the_wait_for_room),
+        cmocka_unit_test(test_batch_closes_while_the_window_is_full),
         cmocka_unit_test(test_batch_explains_to_several),
         cmocka_unit_test(test_batch_metrics_in_a_child_of_a_fork),
     };
