@@ -143,7 +143,7 @@ SKUA_API SKUA_MUST_CHECK skua_status skua_batch_open_kernel(skua_batch **ret_bat
  * SKUA_E_TIMEOUT then and never starts; one that is in flight ends with its batch, SKUA_E_TIMEOUT when that comes too late.
  * A batch all of whose requests have deadlines is given up at the latest of them. While the pool's own window is full,
  * deadlines of requests that came since are told late. The call that fills a batch, or finds nothing in flight, sends it, unless more than
- * 256 KiB wait or a deadline passes just then: that is left to the batcher's thread.
+ * 256 KiB wait, a deadline passes just then, or an older batch waits for room: that is left to the batcher's thread.
  *
  * Returns: 0, or SKUA_E_AGAIN (queue_max or queue_bytes_max wait), SKUA_E_TOO_BIG (over bytes_max), SKUA_E_BAD_ARGUMENT (of a
  * kernel also: these are not the bytes of its rows), SKUA_E_NO_MEMORY, SKUA_E_CLOSED, SKUA_E_FORKED; then done is not called.

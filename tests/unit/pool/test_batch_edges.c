@@ -145,6 +145,37 @@ test_batch_split_waits_for_room_for_its_parts(void **state) {
     skua_buffer_free(buffer);
 }
 
+/* What waits for room goes first: else those that ends and submissions send would take its room again and again. */
+static void
+test_batch_nobody_overtakes_what_waits_for_room(void **state) {
+    (void)state;
+    batch_bench b;
+    batch_bench_open(&b, true, false, 1);
+    open_plain(&b, "gated", SKUA_BATCH_OPTIONS(.requests_max = 1));
+    skua_batch_future *futures[4];
+    assert_int_equal(ask_row(&b, 0, 0, &futures[0]), 0);
+    gate_await(&b, 1); /* the window's only place */
+    assert_int_equal(ask_row(&b, 1, 0, &futures[1]), 0);
+    uint64_t tries = 0;
+    for (bool waits = false; !waits;) { /* until the batcher's thread waits for room */
+        skua__mutex_lock(&b.pool->lock);
+        waits = b.pool->waiters > 0;
+        tries = b.pool->count.submit_again;
+        skua__mutex_unlock(&b.pool->lock);
+    }
+    assert_int_equal(ask_row(&b, 2, 0, &futures[2]), 0);
+    assert_int_equal(ask_row(&b, 3, 0, &futures[3]), 0);
+    skua__mutex_lock(&b.pool->lock);
+    assert_int_equal(b.pool->count.submit_again, tries); /* they did not try */
+    skua__mutex_unlock(&b.pool->lock);
+    assert_int_equal(bench_stats(&b).waiting, 2);
+    gate_let(&b, 4);
+    for (uint32_t i = 0; i < 4; i++) {
+        assert_int_equal(end_row(futures[i], i).status, 0);
+    }
+    batch_bench_close(&b);
+}
+
 /* The only deadline of the pool's tasks. */
 static int64_t
 deadline_in_pool(const batch_bench *b) {
@@ -315,6 +346,7 @@ main(void) {
         cmocka_unit_test(test_batch_split_with_a_buffer_needs_an_executor),
         cmocka_unit_test(test_batch_split_with_too_large_a_buffer_is_refused),
         cmocka_unit_test(test_batch_split_waits_for_room_for_its_parts),
+        cmocka_unit_test(test_batch_nobody_overtakes_what_waits_for_room),
         cmocka_unit_test(test_batch_deadline_counts_the_wait_for_room),
         cmocka_unit_test(test_batch_closes_while_the_window_is_full),
         cmocka_unit_test(test_batch_explains_to_several),
