@@ -131,8 +131,8 @@ settle(skua_pool *pool, bool may_call) {
         if (pool->closing && !pool->settlers) {
             skua__cond_broadcast(&pool->changed);
         }
-        if (task) {
-            pool->callbacks_running--;
+        pool->callbacks_running -= task != NULL;
+        if (task || turns) { /* a close, or skua_pool_await_all(), waits for the last one */
             skua__pool_changed_locked(pool);
         }
     }

@@ -8,6 +8,9 @@
 #include <sched.h>
 #include <skua-int/clock.h>
 #include <skua-int/thread.h>
+#include <skua/buffer.h>
+#include <skua/device.h>
+#include <skua/launch.h>
 #include <stdatomic.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -299,6 +302,67 @@ test_pools_close_as_soon_as_they_are_open(void **state) {
     assert_int_equal(sched_setaffinity(0, sizeof allowed, &allowed), 0);
 }
 
+/* Takes so long that whoever closes its pool waits for it already. */
+static int
+run_slowly(const skua_kernel_call *call, void *arg) {
+    (void)call, (void)arg;
+    for (int i = 0; i < 2000; i++) {
+        sched_yield();
+    }
+    return 0;
+}
+
+static skua_pool_future *
+submit_turn(skua_pool *pool, skua_buffer *buffer) {
+    skua_error err = {0};
+    skua_pool_future *future = NULL;
+    const skua_kernel_arg arg = {.buffer = buffer, .bytes = skua_buffer_bytes(buffer)};
+    must(skua_kernel_submit(
+             pool, SKUA_LAUNCH(.kernel = "slow", .global = {1}, .args = &arg, .arg_count = 1),
+             &future, &err),
+         &err);
+    return future;
+}
+
+/* The last thing that a pool does is to tell another pool's launch that it has its turn: its close must hear of that, too. */
+static void
+test_pools_close_once_others_have_their_turns(void **state) {
+    (void)state;
+    static const skua_param_kind params[] = {SKUA_PARAM_INOUT};
+    const skua_kernel_spec spec = {
+        .size = sizeof spec, .params = params, .param_count = 1, .fn = run_slowly};
+    skua_node *node = test_node_open("turns");
+    skua_exec *exec = NULL;
+    skua_devices *devices = NULL;
+    skua_buffer *buffer = NULL;
+    skua_error err = {0};
+    must(skua_exec_open(&exec, SKUA_EXEC_OPTIONS(.workers = 2), &err), &err);
+    must(skua_devices_open(&devices, SKUA_DEVICES_OPTIONS(.cache_dir = ""), &err), &err);
+    must(skua_buffer_new(devices, &buffer, SKUA_BUFFER_OPTIONS(.bytes = 64), &err), &err);
+    for (int i = 0; i < 30; i++) {
+        skua_pool *first = NULL, *second = NULL;
+        must(skua_pool_open(&first,
+                            SKUA_POOL_OPTIONS(.node = node, .exec = exec, .devices = devices,
+                                              .submit_only = 1),
+                            &err),
+             &err);
+        must(skua_pool_open(&second, SKUA_POOL_OPTIONS(.exec = exec, .devices = devices), &err),
+             &err);
+        must(skua_kernel_register(first, "slow", &spec, &err), &err);
+        must(skua_kernel_register(second, "slow", &spec, &err), &err);
+        skua_pool_future *ends = submit_turn(first, buffer), *waits = submit_turn(second, buffer);
+        skua_pool_close(first);
+        must(skua_pool_wait(waits, CREW_WAIT_MS, &err), &err);
+        skua_pool_future_free(ends);
+        skua_pool_future_free(waits);
+        skua_pool_close(second);
+    }
+    skua_buffer_free(buffer);
+    skua_devices_close(devices);
+    skua_exec_close(exec);
+    skua_node_close(node);
+}
+
 int
 main(void) {
     const struct CMUnitTest tests[] = {
@@ -309,6 +373,7 @@ main(void) {
         cmocka_unit_test(test_pools_are_not_the_childs),
         cmocka_unit_test(test_pools_open_with_failing_memory),
         cmocka_unit_test(test_pools_close_as_soon_as_they_are_open),
+        cmocka_unit_test(test_pools_close_once_others_have_their_turns),
     };
     cmocka_set_test_filter(getenv("SKUA_TEST_FILTER"));
     return cmocka_run_group_tests(tests, NULL, NULL);
