@@ -157,6 +157,7 @@ skua__batch_step(skua_batch *batch, int64_t now_ns) {
     skua__list_init(&cancelled);
     skua__list_init(&taken.requests);
     skua__mutex_lock(&batch->lock);
+    batch->awaits_room = false; /* the last one has it; what came meanwhile is looked at now */
     take_expired_locked(batch, now_ns, &expired);
     if (batch->closing) {
         SKUA_LIST_EACH(node, &batch->queue) {
@@ -164,7 +165,6 @@ skua__batch_step(skua_batch *batch, int64_t now_ns) {
         }
     } else if (leaves_at_locked(batch) <= now_ns) {
         take_batch_locked(batch, &taken);
-        batch->sending = true;
     }
     bool did = taken.count || !skua__list_empty(&expired) || !skua__list_empty(&cancelled);
     if (did) {
@@ -176,21 +176,18 @@ skua__batch_step(skua_batch *batch, int64_t now_ns) {
     end_unsent(batch, &cancelled, SKUA_E_CANCELLED, closed_text);
     if (taken.count) {
         skua__batch_send(batch, &taken, true);
-        skua__mutex_lock(&batch->lock);
-        batch->sending = false; /* what came meanwhile is found by the next step */
-        skua__mutex_unlock(&batch->lock);
     }
     return did;
 }
 
 /*
  * Whether a batch may leave on a thread that is not the batcher's. What may be late is for that one: it ends, and does not start.
- * Nor does any overtake the one that the batcher's thread has, which may wait for the room that a batch leaves as it ends: under
- * load it would wait for ever.
+ * Nor does any overtake the one for which the batcher's thread waits for room, as each batch leaves it when it ends: under load
+ * it would wait for ever.
  */
 static bool
 leaves_directly_locked(const skua_batch *batch) {
-    return !batch->closing && !batch->sending && batch->count.waiting_bytes <= DIRECT_BYTES &&
+    return !batch->closing && !batch->awaits_room && batch->count.waiting_bytes <= DIRECT_BYTES &&
            leaves_at_locked(batch) == 0 && skua__clock_ns() < batch->earliest_ns;
 }
 

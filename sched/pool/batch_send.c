@@ -101,6 +101,9 @@ pack(void *input, const skua__batch_flight *flown) {
  */
 static bool
 await_room(skua_batch *batch, size_t bytes, int64_t give_up_ns) {
+    skua__mutex_lock(&batch->lock);
+    batch->awaits_room = true;
+    skua__mutex_unlock(&batch->lock);
     return skua__pool_await_room(batch->pool, bytes, give_up_ns, &batch->no_wait);
 }
 

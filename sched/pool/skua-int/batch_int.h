@@ -105,7 +105,7 @@ struct skua_batch {
     skua__cond wake;  /* the thread: there may be something to do before sleep_until_ns */
     skua__cond all_ended; /* pending became 0 */
     bool closing;
-    bool sending;           /* the thread has a batch, for which it may wait for room */
+    bool awaits_room;       /* the thread does, for an older batch than any that waits */
     int64_t sleep_until_ns; /* of the thread; 0: it is awake and looks by itself */
     skua__list queue;
     int64_t earliest_ns; /* no request of the queue has an earlier deadline */
