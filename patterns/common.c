@@ -322,6 +322,19 @@ skua__feeder_due(skua__feeder *feeder) {
     return feeder->to_post > 0;
 }
 
+/* The runner took one less than it was offered. The messages stay queued, and the next that moves tries again; the holds
+ * of those that were to follow go too, since a close waits for every one of them. */
+static void
+give_up_posts(skua__feeder *feeder) {
+    skua__handle_lock(feeder->handle);
+    for (uint32_t left = feeder->to_post + 1; left > 0; left--) {
+        feeder->running--;
+        skua__handle_unhold_locked(feeder->handle);
+    }
+    feeder->to_post = 0;
+    skua__handle_unlock(feeder->handle);
+}
+
 void
 skua__feeder_post(skua__feeder *feeder) {
     for (;;) { /* ends when all that is due is posted */
@@ -333,11 +346,7 @@ skua__feeder_post(skua__feeder *feeder) {
             return;
         }
         if (feeder->runner->post(feeder->runner->ctx, feed, feeder) != SKUA_OK) {
-            /* The messages stay queued; the next that moves tries again. */
-            skua__handle_lock(feeder->handle);
-            feeder->running--;
-            skua__handle_unhold_locked(feeder->handle);
-            skua__handle_unlock(feeder->handle);
+            give_up_posts(feeder);
             return;
         }
     }

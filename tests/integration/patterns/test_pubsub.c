@@ -521,6 +521,46 @@ test_pubsub_handlers_run_on_a_runner(void **state) {
     skua__mutex_fini(&handled.mutex);
 }
 
+static skua_status
+post_refused(void *ctx, void (*fn)(void *arg), void *arg) {
+    (void)fn;
+    (void)arg;
+    atomic_fetch_add((atomic_int *)ctx, 1);
+    return SKUA_E_NO_MEMORY;
+}
+
+static void
+never_called(void *ctx, skua_sub *sub, skua_msg *msg) {
+    (void)ctx;
+    (void)sub;
+    skua_msg_free(msg);
+    fail_msg("a handler runs that its runner refused");
+}
+
+static void
+test_pubsub_a_runner_that_refuses_does_not_keep_a_close(void **state) {
+    struct world *world = *state;
+    atomic_int posts = 0;
+    skua_runner runner = {.version = SKUA_RUNNER_VERSION, .ctx = &posts, .post = post_refused};
+    skua_pub *pub = NULL;
+    skua_sub *sub = NULL;
+    MUST(skua_pub_open(&pub, world->a, "refused", NULL, err));
+    MUST(skua_sub_open(
+        &sub, world->b, "refused",
+        SKUA_SUB_OPTIONS(.runner = &runner, .handler = never_called, .parallel = 4), err));
+    MUST(skua_pub_await_subs(pub, "", 1, 10000, err));
+    for (uint64_t i = 0; i < 10; i++) {
+        publish(pub, "", i);
+    }
+    int64_t until_ns = skua__clock_ns() + 20 * SKUA_NS_PER_S;
+    while (sub_stats(sub).queued < 10 || !atomic_load(&posts)) {
+        assert_true(skua__clock_ns() < until_ns);
+        sched_yield();
+    }
+    skua_sub_close(sub); /* for ever, if more than one handler was due when the first was refused */
+    skua_pub_close(pub);
+}
+
 int
 main(int argc, char **argv) {
     if (argc < 2) {
@@ -538,6 +578,7 @@ main(int argc, char **argv) {
         cmocka_unit_test(test_pubsub_48_subscribers_of_three_topics),
         cmocka_unit_test(test_pubsub_a_killed_publisher_is_followed_by_another),
         cmocka_unit_test(test_pubsub_handlers_run_on_a_runner),
+        cmocka_unit_test(test_pubsub_a_runner_that_refuses_does_not_keep_a_close),
     };
     return cmocka_run_group_tests(tests, world_open, world_close);
 }
