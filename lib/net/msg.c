@@ -419,6 +419,9 @@ skua_msg_set_property(skua_msg *msg, const char *key, const char *value) {
         if (msg->property_count == SKUA_MSG_PROPERTIES_MAX) {
             return SKUA_E_LIMIT;
         }
+        /* The value may be another property's, which growing moves. */
+        char kept[SKUA_MSG_PROPERTY_VALUE_MAX_BYTES + 1];
+        memcpy(kept, value, strlen(value) + 1);
         skua__property *grown = skua__mem_resize(msg->hook, msg->properties,
                                                  (msg->property_count + (size_t)1) * sizeof *grown);
         if (!grown) {
@@ -427,6 +430,8 @@ skua_msg_set_property(skua_msg *msg, const char *key, const char *value) {
         msg->properties = grown;
         property = &grown[msg->property_count++];
         snprintf(property->key, sizeof property->key, "%s", key);
+        memcpy(property->value, kept, strlen(kept) + 1);
+        return SKUA_OK;
     }
     /* memmove: the value may be this very property's. */
     memmove(property->value, value, strlen(value) + 1);

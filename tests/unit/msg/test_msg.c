@@ -146,6 +146,22 @@ test_msg_properties_are_bounded_and_ordered(void **state) {
 }
 
 static void
+test_msg_property_set_from_another_property(void **state) {
+    (void)state;
+    skua_msg *msg = skua_msg_new(NULL);
+    char key[8];
+    assert_int_equal(skua_msg_set_property(msg, "key0", "handed on"), SKUA_OK);
+    for (int i = 1; i < SKUA_MSG_PROPERTIES_MAX; i++) { /* each grows what the value stands in */
+        snprintf(key, sizeof key, "key%d", i - 1);
+        const char *value = skua_msg_property(msg, key);
+        snprintf(key, sizeof key, "key%d", i);
+        assert_int_equal(skua_msg_set_property(msg, key, value), SKUA_OK);
+        assert_string_equal(skua_msg_property(msg, key), "handed on");
+    }
+    skua_msg_free(msg);
+}
+
+static void
 test_msg_origin_travels_with_copies(void **state) {
     (void)state;
     skua_msg *msg = skua_msg_of_string("x");
@@ -245,6 +261,7 @@ main(void) {
         cmocka_unit_test(test_msg_wrap_frees_once_after_the_last_copy),
         cmocka_unit_test(test_msg_copy_shares_large_frames_and_moves_small_ones),
         cmocka_unit_test(test_msg_properties_are_bounded_and_ordered),
+        cmocka_unit_test(test_msg_property_set_from_another_property),
         cmocka_unit_test(test_msg_origin_travels_with_copies),
         cmocka_unit_test(test_msg_survives_every_allocation_that_fails),
     };
