@@ -115,7 +115,8 @@ SKUA_API SKUA_MUST_CHECK skua_status skua_req_open(skua_req **ret_req, skua_node
  * In the child of a fork() it does nothing.
  *
  * Returns: NULL.
- * Threads: any, once; nobody may begin another call with this handle. Blocks: for 100 ms at most. Since 0.1.
+ * Threads: any, once; nobody may begin another call with this handle. Blocks: for a moment; 300 ms at
+ * most, where a provider does not answer any more (100 ms for what is on its way, 200 ms for the goodbye). Since 0.1.
  */
 SKUA_API skua_req *skua_req_close(skua_req *req);
 
@@ -258,7 +259,7 @@ SKUA_API SKUA_MUST_CHECK skua_status skua_rep_open(skua_rep **ret_rep, skua_node
  *
  * Returns: NULL.
  * Threads: any, once, not from a handler; nobody may begin another call with this handle. Blocks: until the handlers
- * that run have returned, and 100 ms more at most. Since 0.1.
+ * that run have returned, and 300 ms more at most (100 ms for answers on their way, 200 ms for the goodbye). Since 0.1.
  */
 SKUA_API skua_rep *skua_rep_close(skua_rep *rep);
 
