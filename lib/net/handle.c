@@ -139,11 +139,13 @@ provider_up(skua__handle *handle, const skua__provider *provider) {
     }
     skua__port *port = skua__port_new(handle);
     if (!port) {
+        skua__node_watch_again(handle->node);
         return;
     }
     port->provider = *provider;
     if (port->ops->dial(port, provider, NULL) != SKUA_OK) {
         skua__port_free(handle, port);
+        skua__node_watch_again(handle->node);
         return;
     }
     add_port_locked(handle, port);
@@ -155,6 +157,7 @@ provider_up(skua__handle *handle, const skua__provider *provider) {
             skua__link_down(link, SKUA__DOWN_RESTARTED);
         }
         drop_port(handle, port);
+        skua__node_watch_again(handle->node);
         return;
     }
     link->peer = (skua__identity){.node = provider->node, .incarnation = provider->incarnation};

@@ -234,6 +234,7 @@ struct skua_node {
     uint32_t next_offer;
     bool record_posted;      /* the node's thread will look at record */
     bool record_stale;       /* it could not: the tick does */
+    bool watches_stale;      /* a watch missed a provider: the tick tells it again */
     skua_node_event *events; /* a ring of events_capacity */
     size_t event_first, event_count, event_capacity;
     int event_fd;

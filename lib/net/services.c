@@ -99,11 +99,10 @@ skua__services_changed(skua_node *node, const skua__peer *peer, uint64_t incarna
     }
 }
 
+/* Every provider that is known now. */
 static void
-watch_begins(void *arg) {
-    skua__watch *watch = arg;
+tell_all(skua__watch *watch) {
     skua_node *node = watch->node;
-    skua__list_push_back(&node->watches, &watch->all);
     tell_watch(watch, SKUA__PROVIDER_UP, NULL, node->incarnation, &node->announced, NULL);
     size_t position = 0;
     for (skua__peer *peer; (peer = skua__hash_next(&node->peers, &position)) != NULL;) {
@@ -111,6 +110,13 @@ watch_begins(void *arg) {
             tell_watch(watch, SKUA__PROVIDER_UP, peer, peer->incarnation, &peer->record, NULL);
         }
     }
+}
+
+static void
+watch_begins(void *arg) {
+    skua__watch *watch = arg;
+    skua__list_push_back(&watch->node->watches, &watch->all);
+    tell_all(watch);
 }
 
 static void
@@ -240,6 +246,17 @@ skua__services_tick(skua_node *node) {
     if (stale) {
         record_changed(node);
     }
+    if (node->watches_stale) {
+        node->watches_stale = false;
+        SKUA_LIST_EACH(at, &node->watches) {
+            tell_all(SKUA_CONTAINER_OF(at, skua__watch, all));
+        }
+    }
+}
+
+void
+skua__node_watch_again(skua_node *node) {
+    node->watches_stale = true;
 }
 
 /* After a change under the lock: the newest record goes out once, whatever else changes until then. */

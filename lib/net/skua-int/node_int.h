@@ -50,6 +50,9 @@ skua_status
 skua__node_watch(skua_node *node, skua__service_kind kind, const char *name, uint32_t role,
                  void (*fn)(void *arg, skua__provider_event event, const skua__provider *provider),
                  void *arg, skua__watch **ret_watch, skua_error *err);
+/* From a watch's fn that could not take a provider now, for want of memory or descriptors: within a second each watch of
+ * the node is told once more of every provider that is up, whether it has it or not. Threads: the node's. */
+void skua__node_watch_again(skua_node *node);
 /* Returns when fn runs no more. Takes NULL. Returns NULL. Not from the node's thread. */
 skua__watch *skua__node_unwatch(skua_node *node, skua__watch *watch);
 

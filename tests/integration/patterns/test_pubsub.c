@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MPL-2.0
 // PUB and SUB between nodes: topics, cohorts, slow subscribers and their policies, gaps that add up, publishers that die.
+#include "failing_allocator.h"
 #include "pattern_world.h"
 #include "stall.h"
 
@@ -545,9 +546,9 @@ test_pubsub_a_runner_that_refuses_does_not_keep_a_close(void **state) {
     skua_pub *pub = NULL;
     skua_sub *sub = NULL;
     MUST(skua_pub_open(&pub, world->a, "refused", NULL, err));
-    MUST(skua_sub_open(
-        &sub, world->b, "refused",
-        SKUA_SUB_OPTIONS(.runner = &runner, .handler = never_called, .parallel = 4), err));
+    MUST(skua_sub_open(&sub, world->b, "refused",
+                       SKUA_SUB_OPTIONS(.runner = &runner, .handler = never_called, .parallel = 4),
+                       err));
     MUST(skua_pub_await_subs(pub, "", 1, 10000, err));
     for (uint64_t i = 0; i < 10; i++) {
         publish(pub, "", i);
@@ -558,6 +559,29 @@ test_pubsub_a_runner_that_refuses_does_not_keep_a_close(void **state) {
         sched_yield();
     }
     skua_sub_close(sub); /* for ever, if more than one handler was due when the first was refused */
+    skua_pub_close(pub);
+}
+
+/* A subscriber without memory at the moment at which its publisher comes meets it when there is some. */
+static void
+test_pubsub_a_publisher_met_without_memory_is_met_later(void **state) {
+    struct world *world = *state;
+    static failing_allocator poor; /* what the node still has to send may outlive the handle */
+    failing_allocator_init(&poor, 0);
+    skua_pub *pub = NULL;
+    skua_sub *sub = NULL;
+    MUST(skua_sub_open(&sub, world->b, "scarce", SKUA_SUB_OPTIONS(.allocator = &poor.hook), err));
+    atomic_store(&poor.calls, 0);
+    atomic_store(&poor.fail_at, 1);
+    MUST(skua_pub_open(&pub, world->a, "scarce", NULL, err));
+    int64_t until_ns = skua__clock_ns() + 20 * SKUA_NS_PER_S;
+    while (!atomic_load(&poor.calls)) {
+        assert_true(skua__clock_ns() < until_ns);
+        sched_yield();
+    }
+    atomic_store(&poor.fail_at, 0);
+    MUST(skua_pub_await_subs(pub, "", 1, 20000, err));
+    skua_sub_close(sub);
     skua_pub_close(pub);
 }
 
@@ -579,6 +603,7 @@ main(int argc, char **argv) {
         cmocka_unit_test(test_pubsub_a_killed_publisher_is_followed_by_another),
         cmocka_unit_test(test_pubsub_handlers_run_on_a_runner),
         cmocka_unit_test(test_pubsub_a_runner_that_refuses_does_not_keep_a_close),
+        cmocka_unit_test(test_pubsub_a_publisher_met_without_memory_is_met_later),
     };
     return cmocka_run_group_tests(tests, world_open, world_close);
 }
