@@ -388,6 +388,8 @@ skua__engine_submit(skua__engine *engine, skua__launch *launch, skua_error *err)
     launch->engine = engine;
     skua__trace_called(engine, launch);
     skua_status status = SKUA_OK;
+    /* A launch that goes to the inbox may have ended, and be gone, as soon as the lock is given up. */
+    const bool takes_turns = launch->space != NULL;
     bool wakes = false;
     skua__mutex_lock(&engine->lock);
     if (engine->resting) {
@@ -399,7 +401,7 @@ skua__engine_submit(skua__engine *engine, skua__launch *launch, skua_error *err)
     } else {
         engine->waiting++;
         skua__a32_add(&engine->under_way, 1, memory_order_relaxed); /* relaxed: a figure */
-        if (!launch->space) {
+        if (!takes_turns) {
             skua__list_push_back(&engine->inbox[launch->priority], &launch->link);
             wakes = !skua__engine_is_busy_locked(engine);
         }
@@ -408,7 +410,7 @@ skua__engine_submit(skua__engine *engine, skua__launch *launch, skua_error *err)
     if (wakes) { /* not before: the thread wants this lock first */
         skua__cond_signal(&engine->wake);
     }
-    if (!status && launch->space) {
+    if (!status && takes_turns) {
         skua__buffers_enter(launch);
     }
     return status ? SKUA_FAIL(err, status, "device \"%s\" does not take a launch of \"%s\"",

@@ -5,6 +5,7 @@
 
 #include <dirent.h>
 #include <malloc.h>
+#include <sched.h>
 #include <skua/buffer.h>
 
 /* ---- Overlap, on a clock that only the test moves ---- */
@@ -122,6 +123,50 @@ test_engine_one_kernel_from_many_threads(void **state) {
     skua__kernel_free(kernel);
 }
 
+/* ---- Launches that are gone as soon as they have ended ---- */
+
+enum { GONE = 2000 };
+
+static void
+free_and_tell(skua__launch *launch, skua_status status) {
+    skua__launch stays = {.done_arg = launch->done_arg};
+    skua__launch_free(launch);
+    cl_waiter_done(&stays, status);
+}
+
+/* On one CPU, where the engine's thread often ends a launch before the call that submitted it goes on. */
+static void
+test_engine_frees_launches_before_their_submit_returns(void **state) {
+    (void)state;
+    cpu_set_t all, one;
+    assert_int_equal(sched_getaffinity(0, sizeof all, &all), 0);
+    CPU_ZERO(&one);
+    CPU_SET((size_t)sched_getcpu(), &one);
+    assert_int_equal(sched_setaffinity(0, sizeof one, &one), 0);
+    skua__kernel *kernel = saxpy_kernel();
+    skua__fake *fake = make_fake(SKUA__FAKE_INLINE, 0);
+    skua__engine *engine = open_engine(fake, 1u << 30, SKUA_UNLIMITED);
+    cl_waiter waiter;
+    cl_waiter_init(&waiter);
+    float y = 0, x = 1, a = 1;
+    skua_kernel_arg args[] = {{.data = &y, .bytes = sizeof y},
+                              {.data = &x, .bytes = sizeof x},
+                              {.value = &a, .bytes = sizeof a}};
+    for (uint32_t i = 1; i <= GONE; i++) {
+        skua__launch *launch = cl_waiter_launch(
+            &waiter, kernel,
+            SKUA_LAUNCH(.kernel = "saxpy", .global = {1}, .args = args, .arg_count = 3));
+        launch->done = free_and_tell;
+        assert_int_equal(skua__engine_submit(engine, launch, NULL), SKUA_OK);
+        assert_int_equal(cl_waiter_wait(&waiter, i), SKUA_OK);
+    }
+    assert_true(y == (float)GONE);
+    close_both(engine, fake);
+    cl_waiter_fini(&waiter);
+    skua__kernel_free(kernel);
+    assert_int_equal(sched_setaffinity(0, sizeof all, &all), 0);
+}
+
 /* ---- A thousand engines ---- */
 
 enum { WARM_UP = 20, OPENINGS = 1000 };
@@ -195,6 +240,7 @@ main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_engine_copies_overlap_kernels),
         cmocka_unit_test(test_engine_one_kernel_from_many_threads),
+        cmocka_unit_test(test_engine_frees_launches_before_their_submit_returns),
         cmocka_unit_test(test_engine_a_thousand_openings_leave_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
