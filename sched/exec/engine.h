@@ -269,8 +269,7 @@ typedef struct skua__sizes {
 
 struct skua_exec {
     const skua_allocator *hook;
-    void *block,
-        *domains_block; /* what was allocated for it and for domains: see skua__aligned() */
+    void *block, *domains_block; /* what was allocated: see skua__aligned() */
     uint32_t fork_generation;
     uint32_t worker_places; /* with spares */
     uint32_t slots;

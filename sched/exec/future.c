@@ -95,9 +95,9 @@ finish(skua_future *future, skua_status status, void *value) {
     skua_future *followers = future->followers;
     future->previous = NULL;
     future->followers = NULL;
+    /* Each follower looks at it until it ran, whoever gives up his own reference meanwhile. */
     for (skua_future *each = followers; each; each = each->next_follower) {
-        skua_future_ref(
-            future); /* each looks at it until it ran, whoever gives up his own meanwhile */
+        skua_future_ref(future);
     }
     /* release F1: value and status; pairs with acquire F1 in load_state() */
     skua__a32_store(&future->state, FUTURE_DONE, memory_order_release);

@@ -33,8 +33,7 @@ typedef struct skua__timer {
     bool is_set;                                    /* in the heap */
     bool is_busy;                                   /* queued or running */
     bool is_due;                                    /* set anew by its own call, and due already */
-    uint32_t
-        cancels; /* under way: a call that runs meanwhile sets nothing anew, it would be removed */
+    uint32_t cancels; /* under way: what its own call sets anew meanwhile would be removed */
     skua__a64 missed;
 } skua__timer;
 
@@ -308,8 +307,8 @@ set(skua_exec *exec, skua_timer *public, int64_t delay_ms, int64_t period_ns, sk
         status = start_locked(exec, err);
     }
     if (status == SKUA_OK) {
-        if (!timer
-                 ->exec) { /* later it is read without the lock, by a cancel while the timer's own call sets it anew */
+        /* Later it is read without the lock, by a cancel while the timer's own call sets it anew. */
+        if (!timer->exec) {
             exec->timers.bound++;
             timer->exec = exec;
             timer->fork_generation = exec->fork_generation;
