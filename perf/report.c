@@ -76,7 +76,7 @@ perf_describe(const perf_case *what, char *ret, size_t size) {
     }
 }
 
-/* "1.09 <= 1.15 ok": the row against the next one, or against its bound. */
+/* "1.09 <= 1.15 ok": the row against the next one, or against its bound; "no result" of one whose runs all failed. */
 static void
 judge(const perf_bench *bench, int i, double p50, char *ret, size_t size) {
     const perf_row *row = &bench->rows[i];
@@ -84,8 +84,12 @@ judge(const perf_bench *bench, int i, double p50, char *ret, size_t size) {
     const char *sign = target->higher_better ? ">=" : "<=";
     double value = p50, limit = target->bound;
     ret[0] = 0;
+    if (row->count == 0) {
+        snprintf(ret, size, "no result");
+        return;
+    }
     if (target->speedup > 0 && target->against && target->against->count > 0) {
-        double times = row->count > 0 ? summary(target->against).p50 / p50 : 0;
+        double times = summary(target->against).p50 / p50;
         snprintf(ret, size, "%.2f times %s >= %.2f  %s", times, target->against->impl,
                  target->speedup, times >= target->speedup ? "ok" : "MISS");
         return;
@@ -102,13 +106,11 @@ judge(const perf_bench *bench, int i, double p50, char *ret, size_t size) {
     if (!(limit > 0)) {
         return;
     }
-    bool met = row->count > 0 && (value > 0 || target->excess > 0) &&
+    bool met = (value > 0 || target->excess > 0) &&
                (target->higher_better ? value >= limit : value <= limit);
-    const char *verdict = row->count == 0 ? "no result" : met ? "ok" : "MISS";
-    int used = snprintf(ret, size, "%.3g %s %.3g  %s", value, sign, limit, verdict);
+    int used = snprintf(ret, size, "%.3g %s %.3g  %s", value, sign, limit, met ? "ok" : "MISS");
     if (target->ratio > 0 && target->bound > 0 && used > 0 && (size_t)used < size) {
-        met =
-            row->count > 0 && (target->higher_better ? p50 >= target->bound : p50 <= target->bound);
+        met = target->higher_better ? p50 >= target->bound : p50 <= target->bound;
         snprintf(ret + used, size - (size_t)used, "; %.4g %s %.4g  %s", p50, sign, target->bound,
                  met ? "ok" : "MISS");
     }
